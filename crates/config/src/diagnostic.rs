@@ -1,0 +1,153 @@
+//! Errors dressed for people: place, path, message, source line, caret.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::path::{ConfigPath, Place};
+use crate::render;
+
+/// One error in the configuration. `Display` prints it with its source line and a caret, without a final line break.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    pub(crate) place: Place,
+    /// The path as the file itself counts, where `place.path` counts over all files.
+    pub(crate) shown_path: String,
+    pub(crate) message: String,
+    pub(crate) source_line: String,
+    /// How many characters of the source line are meant, from `place.column`.
+    pub(crate) width: u32,
+    pub(crate) notes: Vec<String>,
+}
+
+impl Diagnostic {
+    /// An error that no place in a file can be named for.
+    #[must_use]
+    pub fn without_place(file: &str, message: impl Into<String>) -> Self {
+        Self {
+            place: Place { file: file.into(), ..Place::default() },
+            shown_path: String::new(),
+            message: message.into(),
+            source_line: String::new(),
+            width: 0,
+            notes: Vec::new(),
+        }
+    }
+
+    /// Adds a line that names a second place: `first defined here: gateway.yaml:12:5`.
+    #[must_use]
+    pub fn with_place(self, label: &str, place: &Place) -> Self {
+        self.with_note(format!("{label}: {place}"))
+    }
+
+    /// Adds a line of text.
+    #[must_use]
+    pub fn with_note(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
+        self
+    }
+
+    /// What is wrong, without place and path.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The path over all files, includes united.
+    #[must_use]
+    pub fn path(&self) -> &ConfigPath {
+        &self.place.path
+    }
+
+    /// Where it is wrong. Line 0: no place can be named.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The first line of the display: `gateway.yaml:31:15: routes[2].upstream: no upstream "user-v1"`.
+    #[must_use]
+    pub fn headline(&self) -> String {
+        render::headline(self)
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        render::diagnostic(self, f)
+    }
+}
+
+/// Every error of a configuration, by file and line. `Display` prints all of them (the first 100) and a count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostics {
+    all: Vec<Diagnostic>,
+}
+
+impl Diagnostics {
+    /// Sorts `all` by file and line; what was said twice is kept once.
+    #[must_use]
+    pub fn new(all: Vec<Diagnostic>) -> Self {
+        // Files keep the order in which they first appear: the main file is read first.
+        let mut files: Vec<Arc<str>> = Vec::new();
+        let mut keyed: Vec<(usize, Diagnostic)> = Vec::with_capacity(all.len());
+        for diagnostic in all {
+            let position = files.iter().position(|file| *file == diagnostic.place.file);
+            let position = position.unwrap_or_else(|| {
+                files.push(Arc::clone(&diagnostic.place.file));
+                files.len() - 1
+            });
+            keyed.push((position, diagnostic));
+        }
+        keyed.sort_by_key(|(file, d)| (*file, d.place.line, d.place.column));
+        let mut all: Vec<Diagnostic> = keyed.into_iter().map(|(_, diagnostic)| diagnostic).collect();
+        // An aliased value is wrong once, however often it is used.
+        all.dedup_by(|b, a| a.place.line != 0 && a.message == b.message && same_spot(a, b));
+        Self { all }
+    }
+
+    /// The errors in order.
+    pub fn iter(&self) -> std::slice::Iter<'_, Diagnostic> {
+        self.all.iter()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Whether there is none; never so for what [`load`](crate::load) returns.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+}
+
+fn same_spot(a: &Diagnostic, b: &Diagnostic) -> bool {
+    (&a.place.file, a.place.line, a.place.column) == (&b.place.file, b.place.line, b.place.column)
+}
+
+impl From<Diagnostic> for Diagnostics {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self { all: vec![diagnostic] }
+    }
+}
+
+impl<'a> IntoIterator for &'a Diagnostics {
+    type Item = &'a Diagnostic;
+    type IntoIter = std::slice::Iter<'a, Diagnostic>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.all.iter()
+    }
+}
+
+impl fmt::Display for Diagnostics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        render::diagnostics(&self.all, f)
+    }
+}
+
+impl std::error::Error for Diagnostic {}
+
+impl std::error::Error for Diagnostics {}

@@ -1,0 +1,21 @@
+//! What must hold between sections: names that exist, chains without cycles, routes that end once and say who may call.
+//!
+//! The rules read the position tree, not the types, so that they speak even while other parts of the file are wrong.
+
+mod chains;
+mod names;
+mod routes;
+mod single;
+
+use crate::catalog::Catalog;
+use crate::report::Report;
+use crate::yaml::Node;
+
+pub(crate) use names::check_references;
+
+pub(crate) fn check(root: &Node, catalog: &Catalog, report: &mut Report) {
+    names::check_unique(root, report);
+    chains::check_cycles(root, report);
+    routes::check(root, catalog, report);
+    single::check(root, report);
+}

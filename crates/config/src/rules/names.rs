@@ -1,0 +1,74 @@
+//! Names: every reference has its definition, no name is given twice.
+
+use std::collections::HashMap;
+
+use indexmap::IndexSet;
+
+use crate::path::ConfigPath;
+use crate::report::Report;
+use crate::shape::Reference;
+use crate::similar::{list, nearest};
+use crate::yaml::{Node, Span};
+
+/// More names than this are not listed in a message.
+const LISTED: usize = 8;
+
+/// Reports references to upstreams, tiers and chains that are not there.
+pub(crate) fn check_references(root: &Node, references: &[Reference], report: &mut Report) {
+    let mut known: HashMap<&str, IndexSet<&str>> = HashMap::new();
+    for reference in references {
+        let kind = reference.kind.as_str();
+        let names = known.entry(kind).or_insert_with(|| names_of(root, kind));
+        if names.contains(reference.name.as_str()) {
+            continue;
+        }
+        let name = &reference.name;
+        let hint = if let Some(meant) = nearest(name, names.iter().copied()) {
+            format!("did you mean {meant:?}?")
+        } else if names.is_empty() {
+            format!("none is defined under {kind}s")
+        } else if names.len() <= LISTED {
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            format!("defined: {}", list(&names, "and"))
+        } else {
+            format!("{} others are defined", names.len())
+        };
+        let message = format!("no {kind} {name:?}; {hint}");
+        report.error(reference.path.clone(), reference.span, message);
+    }
+}
+
+fn names_of<'a>(root: &'a Node, kind: &str) -> IndexSet<&'a str> {
+    let section = match kind {
+        "upstream" => "upstreams",
+        "tier" => "tiers",
+        "chain" => "chains",
+        _ => return IndexSet::new(),
+    };
+    let entries = root.get(section).map(Node::entries).unwrap_or_default();
+    entries.iter().map(|entry| &*entry.key.text).collect()
+}
+
+/// Reports names given twice in lists. Maps cannot hold one twice.
+pub(super) fn check_unique(root: &Node, report: &mut Report) {
+    for (section, one) in [("listeners", "listener"), ("routes", "route"), ("consumers", "consumer"), ("tests", "test")]
+    {
+        let mut first: HashMap<&str, Span> = HashMap::new();
+        let items = root.get(section).map(Node::items).unwrap_or_default();
+        for (index, item) in items.iter().enumerate() {
+            let Some(name) = item.get("name") else {
+                continue;
+            };
+            let Some(text) = name.str() else {
+                continue;
+            };
+            if let Some(first) = first.get(text) {
+                let path = ConfigPath::root().key(section).index(index).key("name");
+                let message = format!("a second {one} {text:?}");
+                report.error_with(path, name.span, message, vec![("first defined here".into(), *first)]);
+            } else {
+                first.insert(text, name.span);
+            }
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Rules within one section: weights, addresses listened on, the admin port's token, health checks.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use crate::path::ConfigPath;
+use crate::report::Report;
+use crate::units::BindAddress;
+use crate::yaml::{Node, Span};
+
+pub(super) fn check(root: &Node, report: &mut Report) {
+    let top = ConfigPath::root();
+    check_binds(root, report);
+    check_admin(root, report);
+    for entry in root.get("upstreams").map(Node::entries).unwrap_or_default() {
+        let path = top.key("upstreams").key(&entry.key.text);
+        if let Some(targets) = entry.value.get("targets") {
+            check_weights(targets, "targets", &path.key("targets"), report);
+            check_twice(targets, "address", &path.key("targets"), report);
+        }
+        if let Some(health) = entry.value.get("health") {
+            check_health(health, &path.key("health"), report);
+        }
+    }
+    for (index, route) in root.get("routes").map(Node::items).unwrap_or_default().iter().enumerate() {
+        if let Some(shares) = route.get("upstream") {
+            let path = top.key("routes").index(index).key("upstream");
+            check_weights(shares, "upstreams", &path, report);
+            check_twice(shares, "name", &path, report);
+        }
+    }
+}
+
+/// Two sockets cannot listen on one address. Port 0 is a new port each time.
+fn check_binds(root: &Node, report: &mut Report) {
+    let top = ConfigPath::root();
+    let listeners = root.get("listeners").map(Node::items).unwrap_or_default();
+    let listeners = listeners
+        .iter()
+        .enumerate()
+        .filter_map(|(index, listener)| Some((top.key("listeners").index(index), listener.get("bind")?)));
+    let admin = root.get("admin").and_then(|admin| Some((top.key("admin"), admin.get("bind")?)));
+    let mut taken: Vec<(SocketAddr, Span)> = Vec::new();
+    for (path, bind) in listeners.chain(admin) {
+        let Some(address) = bind_address(bind).map(BindAddress::get) else {
+            continue;
+        };
+        if let Some((other, first)) = taken.iter().find(|(other, _)| overlap(*other, address)) {
+            let message = if *other == address {
+                format!("{address} is taken already")
+            } else {
+                format!("{address} is taken already, as part of {other}")
+            };
+            report.error_with(path.key("bind"), bind.span, message, vec![("first taken here".into(), *first)]);
+        }
+        taken.push((address, bind.span));
+    }
+}
+
+/// 0.0.0.0 is every IPv4 address, so 127.0.0.1 beside it is a second listener on that one. Whether [::] takes IPv4
+/// too is the system's setting, so the two families do not overlap here.
+fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+    let (wide_a, wide_b) = (a.ip().is_unspecified(), b.ip().is_unspecified());
+    let one_ip = a.ip() == b.ip() || ((wide_a || wide_b) && a.is_ipv4() == b.is_ipv4());
+    a.port() != 0 && a.port() == b.port() && one_ip
+}
+
+fn bind_address(node: &Node) -> Option<BindAddress> {
+    node.str()?.parse().ok()
+}
+
+fn check_admin(root: &Node, report: &mut Report) {
+    let Some((admin, bind)) = root.get("admin").and_then(|admin| Some((admin, admin.get("bind")?))) else {
+        return;
+    };
+    if bind_address(bind).is_some_and(|address| !address.is_loopback()) && admin.get("token").is_none() {
+        let path = ConfigPath::root().key("admin").key("bind");
+        let message = "the admin port is open to others than this machine and has no token; add token: env:ADMIN_TOKEN or bind to 127.0.0.1";
+        report.error(path, bind.span, message);
+    }
+}
+
+/// A list whose weights are all 0 has nobody to choose.
+fn check_weights(list: &Node, what: &str, path: &ConfigPath, report: &mut Report) {
+    let is_zero = |item: &Node| item.get("weight").is_some_and(|weight| weight.to_json() == 0);
+    if !list.items().is_empty() && list.items().iter().all(is_zero) {
+        let first = list.items().first().and_then(|item| item.get("weight"));
+        let span = first.map_or(list.span, |weight| weight.span);
+        report.error(path.clone(), span, format!("the weights of these {what} are all 0; nothing could be chosen"));
+    }
+}
+
+/// The same name or address twice in one list is a slip: a weight says it better.
+fn check_twice(list: &Node, key: &str, path: &ConfigPath, report: &mut Report) {
+    let mut first: HashMap<&str, Span> = HashMap::new();
+    for (index, item) in list.items().iter().enumerate() {
+        let named = item.get(key).unwrap_or(item);
+        let Some(text) = named.str() else {
+            continue;
+        };
+        if let Some(first) = first.get(text) {
+            let message = format!("{text:?} stands twice in this list; give it a weight instead");
+            report.error_with(path.index(index), named.span, message, vec![("first here".into(), *first)]);
+        } else {
+            first.insert(text, named.span);
+        }
+    }
+}
+
+fn check_health(health: &Node, path: &ConfigPath, report: &mut Report) {
+    if let (Some(expect), None, Some(_)) = (health.entry("expect"), health.get("http"), health.get("tcp")) {
+        let message = "a TCP check has no answer to look at; expect goes with http only";
+        report.error(path.key("expect"), expect.key.span, message);
+    }
+}

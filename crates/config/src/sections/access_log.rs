@@ -1,0 +1,15 @@
+//! `access_log`: where the one line for each request goes.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::units::LogTarget;
+
+/// The access log: one JSON line for each request, after its last byte.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AccessLog {
+    /// `stdout`, `off`, or `file:/path` (appended to).
+    #[serde(default)]
+    pub to: LogTarget,
+}

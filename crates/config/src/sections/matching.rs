@@ -1,0 +1,119 @@
+//! `match`: which requests a route is for.
+
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::OneOrMany;
+use crate::units::{HeaderName, Method};
+
+/// Which requests a route is for. Everything named must hold; nothing named matches every request.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Match {
+    /// A host name, exact or `*.example.com`; or a list, of which one must match.
+    #[serde(default)]
+    pub host: OneOrMany<String>,
+    /// A path of literal segments, `{name}`, `*` and a final `**`, or `regex:` and an expression;
+    /// or a list, of which one must match.
+    #[serde(default)]
+    pub path: OneOrMany<String>,
+    /// The methods; all when left out.
+    #[serde(default)]
+    pub methods: Vec<Method>,
+    /// Headers by name, each with its test.
+    #[serde(default)]
+    #[schemars(schema_with = "headers_schema")]
+    pub headers: IndexMap<HeaderName, ValueMatch>,
+    /// Query parameters by name, each with its test.
+    #[serde(default)]
+    pub query: IndexMap<String, ValueMatch>,
+    /// Cookies by name, each with its test.
+    #[serde(default)]
+    pub cookies: IndexMap<String, ValueMatch>,
+    /// An expression that must be true.
+    #[serde(default, rename = "if", skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
+}
+
+/// A test of one header, query parameter or cookie.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Form", into = "Form")]
+pub enum ValueMatch {
+    /// The value is exactly this.
+    Exact(String),
+    /// It is there, or it is not there.
+    Present(bool),
+    /// The value begins with this.
+    Prefix(String),
+    /// The whole value matches this regular expression.
+    Regex(String),
+    /// The value is one of these.
+    OneOf(Vec<String>),
+}
+
+/// A test of one value: the exact text, or a map with one of these keys.
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(rename = "ValueMatch")]
+enum Form {
+    /// The exact value.
+    Exact(String),
+    Test(Test),
+}
+
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+enum Test {
+    /// `true`: it must be there. `false`: it must not.
+    Present(bool),
+    /// The value begins with this.
+    Prefix(String),
+    /// The whole value matches this regular expression.
+    Regex(String),
+    /// The value is one of these.
+    OneOf(Vec<String>),
+}
+
+impl From<Form> for ValueMatch {
+    fn from(form: Form) -> Self {
+        match form {
+            Form::Exact(value) => Self::Exact(value),
+            Form::Test(Test::Present(present)) => Self::Present(present),
+            Form::Test(Test::Prefix(prefix)) => Self::Prefix(prefix),
+            Form::Test(Test::Regex(regex)) => Self::Regex(regex),
+            Form::Test(Test::OneOf(values)) => Self::OneOf(values),
+        }
+    }
+}
+
+impl From<ValueMatch> for Form {
+    fn from(value: ValueMatch) -> Self {
+        match value {
+            ValueMatch::Exact(value) => Self::Exact(value),
+            ValueMatch::Present(present) => Self::Test(Test::Present(present)),
+            ValueMatch::Prefix(prefix) => Self::Test(Test::Prefix(prefix)),
+            ValueMatch::Regex(regex) => Self::Test(Test::Regex(regex)),
+            ValueMatch::OneOf(values) => Self::Test(Test::OneOf(values)),
+        }
+    }
+}
+
+impl JsonSchema for ValueMatch {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        Form::schema_name()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        Form::json_schema(generator)
+    }
+}
+
+fn headers_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "object",
+        "propertyNames": generator.subschema_for::<HeaderName>(),
+        "additionalProperties": generator.subschema_for::<ValueMatch>(),
+    })
+}

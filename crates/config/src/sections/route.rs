@@ -1,0 +1,235 @@
+//! `routes`: match → chain → upstream or answer.
+
+use std::borrow::Cow;
+use std::ops::Deref;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+use super::{Headers, Match, Step};
+use crate::units::{Duration, Name, Size, StatusCode};
+
+/// A route: which requests, the steps they pass, and where they end.
+///
+/// It ends in exactly one of `upstream`, `respond`, `redirect`, or a plugin that always answers or chooses.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// The route's name, in logs and metrics.
+    pub name: Name,
+    /// Which requests the route is for.
+    #[serde(rename = "match")]
+    pub matches: Match,
+    /// The chain: steps in the order they run.
+    #[serde(default)]
+    pub plugins: Vec<Step>,
+    /// Ends the route at an upstream, or at one of several by weight.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<RouteUpstreams>,
+    /// Ends the route with an answer of the gateway itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub respond: Option<Respond>,
+    /// Ends the route by sending the caller elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redirect: Option<Redirect>,
+    /// Says that strangers may call this route. Needed when no step of its chain authenticates the caller.
+    #[serde(default)]
+    pub public: bool,
+    /// Limits on the request.
+    #[serde(default)]
+    pub limits: RouteLimits,
+    /// The longest the whole request may take, from its head to the last byte of the answer's head.
+    #[serde(default = "default_timeout")]
+    pub timeout: Duration,
+    /// Timeouts of streams: upgraded connections and long answers.
+    #[serde(default)]
+    pub timeouts: RouteTimeouts,
+    /// Lets `%2F` stand in the path. It is then part of a segment, never a separator.
+    #[serde(default)]
+    pub allow_encoded_slash: bool,
+    /// Where the route is written.
+    #[serde(skip)]
+    pub at: crate::Place,
+}
+
+const fn default_timeout() -> Duration {
+    Duration::from_secs(30)
+}
+
+/// Limits on the requests of a route.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RouteLimits {
+    /// The largest request body; a larger one is 413.
+    #[serde(default = "default_body")]
+    pub body: Size,
+}
+
+const fn default_body() -> Size {
+    Size::from_bytes(1024 * 1024)
+}
+
+impl Default for RouteLimits {
+    fn default() -> Self {
+        Self { body: default_body() }
+    }
+}
+
+/// Timeouts of streams.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RouteTimeouts {
+    /// The longest silence on an upgraded connection, in both directions, before it is closed.
+    #[serde(default = "default_idle")]
+    pub idle: Duration,
+}
+
+const fn default_idle() -> Duration {
+    Duration::from_secs(5 * 60)
+}
+
+impl Default for RouteTimeouts {
+    fn default() -> Self {
+        Self { idle: default_idle() }
+    }
+}
+
+/// The upstreams of a route with their weights; never empty. Written as a name or as a list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "UpstreamsForm")]
+pub struct RouteUpstreams(Vec<WeightedUpstream>);
+
+impl Deref for RouteUpstreams {
+    type Target = [WeightedUpstream];
+
+    fn deref(&self) -> &[WeightedUpstream] {
+        &self.0
+    }
+}
+
+/// A share of a route's requests.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WeightedUpstream {
+    /// The upstream.
+    #[schemars(extend("x-refers-to" = "upstream"))]
+    pub name: Name,
+    /// Its share, relative to the others of the list. 0 takes it out.
+    #[serde(default = "default_weight")]
+    #[schemars(range(min = 0, max = 65535))]
+    pub weight: u16,
+}
+
+const fn default_weight() -> u16 {
+    1
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum UpstreamsForm {
+    One(Name),
+    Many(Vec<WeightedUpstream>),
+}
+
+impl From<UpstreamsForm> for RouteUpstreams {
+    fn from(form: UpstreamsForm) -> Self {
+        Self(match form {
+            UpstreamsForm::One(name) => vec![WeightedUpstream { name, weight: default_weight() }],
+            UpstreamsForm::Many(many) => many,
+        })
+    }
+}
+
+impl JsonSchema for RouteUpstreams {
+    fn schema_name() -> Cow<'static, str> {
+        "RouteUpstreams".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut name = generator.subschema_for::<Name>();
+        name.insert("x-refers-to".into(), "upstream".into());
+        let share = generator.subschema_for::<WeightedUpstream>();
+        json_schema!({ "anyOf": [name, { "type": "array", "items": share, "minItems": 1 }] })
+    }
+}
+
+/// An answer of the gateway itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Respond {
+    /// The status.
+    #[serde(default = "default_status")]
+    pub status: StatusCode,
+    /// Headers of the answer; values are templates.
+    #[serde(default)]
+    pub headers: Headers,
+    /// The body; a template.
+    #[serde(default)]
+    pub body: String,
+}
+
+const fn default_status() -> StatusCode {
+    StatusCode::OK
+}
+
+/// An answer that sends the caller elsewhere.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Redirect {
+    /// The status: 308 keeps the method and is permanent.
+    #[serde(default)]
+    pub status: RedirectStatus,
+    /// Where to; a template, such as `https://example.com/${params.rest}`.
+    #[schemars(length(min = 1))]
+    pub to: String,
+}
+
+/// A redirecting status (RFC 9110 §15.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u16", into = "u16")]
+pub struct RedirectStatus(u16);
+
+impl RedirectStatus {
+    /// The number: 301, 302, 303, 307 or 308.
+    #[must_use]
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+}
+
+impl Default for RedirectStatus {
+    fn default() -> Self {
+        Self(308)
+    }
+}
+
+impl TryFrom<u16> for RedirectStatus {
+    type Error = String;
+
+    fn try_from(status: u16) -> Result<Self, String> {
+        match status {
+            301 | 302 | 303 | 307 | 308 => Ok(Self(status)),
+            _ => Err(format!("{status} does not redirect; write 301, 302, 303, 307 or 308")),
+        }
+    }
+}
+
+impl From<RedirectStatus> for u16 {
+    fn from(status: RedirectStatus) -> Self {
+        status.0
+    }
+}
+
+impl JsonSchema for RedirectStatus {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "RedirectStatus".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "integer", "enum": [301, 302, 303, 307, 308] })
+    }
+}

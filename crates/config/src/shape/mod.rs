@@ -1,0 +1,242 @@
+//! Holds the position tree against the schema and reports every difference at its place.
+//!
+//! A small validator of our own: it knows the keywords that our types and plugins use, says what was expected in
+//! words, and guesses what was meant. Collects references between sections on the way.
+
+mod branches;
+mod describe;
+mod map;
+mod scalar;
+mod step;
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use regex::Regex;
+use serde_json::{Map, Value as Json};
+
+use crate::catalog::Catalog;
+use crate::path::{ConfigPath, Segment};
+use crate::report::Report;
+use crate::units::{SecretSource, UnitError};
+use crate::yaml::{FileId, Node, Span, Value};
+
+/// A schema as a map of keywords.
+type Schema = Map<String, Json>;
+
+/// A text that must name something defined elsewhere in the file.
+#[derive(Debug, Clone)]
+pub(crate) struct Reference {
+    /// The word of `x-refers-to`.
+    pub(crate) kind: String,
+    pub(crate) name: String,
+    pub(crate) path: ConfigPath,
+    pub(crate) span: Span,
+}
+
+/// Whether a secret can be had; the file is the one that names it.
+pub(crate) type SecretCheck<'a> = &'a dyn Fn(&SecretSource, FileId) -> Result<(), UnitError>;
+
+pub(crate) struct Shape<'a> {
+    root: &'a Json,
+    catalog: &'a Catalog,
+    secrets: Option<SecretCheck<'a>>,
+    /// The names of chains, for steps that name one without `use`.
+    chains: Vec<String>,
+    pub(crate) report: Report,
+    pub(crate) references: Vec<Reference>,
+    path: ConfigPath,
+    /// Compiled patterns of the schema; `None` for one that our engine cannot read.
+    patterns: HashMap<&'a str, Option<Rc<Regex>>>,
+    /// Guards against schemas that refer to themselves without going into the value.
+    depth: usize,
+}
+
+/// More `$ref`s and levels than any honest schema has on one path.
+const MAX_DEPTH: usize = 256;
+
+impl<'a> Shape<'a> {
+    pub(crate) fn new(root: &'a Json, catalog: &'a Catalog) -> Self {
+        Self {
+            root,
+            catalog,
+            secrets: None,
+            chains: Vec::new(),
+            report: Report::default(),
+            references: Vec::new(),
+            path: ConfigPath::root(),
+            patterns: HashMap::new(),
+            depth: 0,
+        }
+    }
+
+    pub(crate) fn with_secrets(mut self, check: SecretCheck<'a>) -> Self {
+        self.secrets = Some(check);
+        self
+    }
+
+    /// Checks a whole file.
+    pub(crate) fn check_root(&mut self, node: &Node) {
+        let chains = node.get("chains").map(Node::entries).unwrap_or_default();
+        self.chains = chains.iter().map(|chain| chain.key.text.to_string()).collect();
+        let start = Span { end_line: node.span.line, end_column: node.span.column, ..node.span };
+        self.check(self.root, node, start);
+    }
+
+    /// Checks a value. `label` is the key or the list position that it stands at, for what is missing in it.
+    fn check(&mut self, schema: &'a Json, node: &Node, label: Span) {
+        let Json::Object(schema) = schema else {
+            if schema == &Json::Bool(false) {
+                self.error(label, "nothing may stand here");
+            }
+            return;
+        };
+        if self.depth >= MAX_DEPTH || node.is_unknown() {
+            return;
+        }
+        self.depth += 1;
+        let before = self.report.findings.len();
+        self.check_keywords(schema, node, label);
+        if self.report.findings.len() == before {
+            self.note_reference(schema, node);
+        } else if let Value::Scalar(scalar) = &node.value {
+            self.report.as_written(node.span, scalar);
+        }
+        self.depth -= 1;
+    }
+
+    fn check_keywords(&mut self, schema: &'a Schema, node: &Node, label: Span) {
+        if schema.contains_key("x-step") {
+            return self.check_step(schema, node, label);
+        }
+        if let Some(target) = self.target(schema) {
+            self.check(target, node, label);
+        }
+        for part in schemas(schema, "allOf") {
+            self.check(part, node, label);
+        }
+        let branches = schemas(schema, "anyOf").chain(schemas(schema, "oneOf")).collect::<Vec<_>>();
+        if let Some(keys) = branches::exclusive_keys(&branches) {
+            self.check_exclusive(&keys, node, label);
+        } else if !branches.is_empty() {
+            return self.check_branches(schema, &branches, node, label);
+        }
+        if !self.check_kind(schema, node, label) {
+            return;
+        }
+        match &node.value {
+            Value::Scalar(scalar) => self.check_scalar(schema, scalar, node.span),
+            Value::Seq(items) => self.check_list(schema, items, node.span, label),
+            Value::Map(entries) => self.check_map(schema, entries, node.span, label),
+        }
+    }
+
+    fn check_list(&mut self, schema: &'a Schema, items: &[Node], span: Span, label: Span) {
+        let fixed: Vec<&'a Json> = schemas(schema, "prefixItems").collect();
+        for (index, item) in items.iter().enumerate() {
+            let schema = fixed.get(index).copied().or_else(|| schema.get("items"));
+            if let Some(schema) = schema {
+                self.descend(Segment::Index(index), |shape| shape.check(schema, item, item.span));
+            }
+        }
+        let least = bound(schema, "minItems").unwrap_or(0);
+        if items.len() < least {
+            let message = match (items.len(), least) {
+                (0, 1) => "the list is empty; it needs at least one item".to_owned(),
+                (found, least) => format!("the list needs at least {least} items, and has {found}"),
+            };
+            self.error(if items.is_empty() { span } else { label }, message);
+        }
+        if let Some(most) = bound(schema, "maxItems").filter(|most| items.len() > *most) {
+            self.error(label, format!("the list has {} items; at most {most} are allowed", items.len()));
+        }
+        if schema.get("uniqueItems") == Some(&Json::Bool(true)) {
+            for (index, item) in items.iter().enumerate() {
+                let json = item.to_json();
+                let first = items.iter().take(index).find(|other| other.to_json() == json);
+                if let Some(first) = first {
+                    let others = vec![("first written here".to_owned(), first.span)];
+                    self.report.error_with(self.path.index(index), item.span, "written twice in this list", others);
+                }
+            }
+        }
+    }
+
+    /// Goes one step down for the time of `check`.
+    fn descend(&mut self, segment: Segment, check: impl FnOnce(&mut Self)) {
+        self.path.push(segment);
+        check(self);
+        self.path.pop();
+    }
+
+    fn error(&mut self, span: Span, message: impl Into<String>) {
+        self.report.error(self.path.clone(), span, message);
+    }
+
+    /// A pattern of the schema, compiled once. A pattern our engine cannot read is not the reader's mistake: the type
+    /// behind the schema has the last word.
+    fn pattern(&mut self, pattern: &'a str) -> Option<Rc<Regex>> {
+        self.patterns.entry(pattern).or_insert_with(|| Regex::new(pattern).ok().map(Rc::new)).clone()
+    }
+
+    fn note_reference(&mut self, schema: &Schema, node: &Node) {
+        let (Some(Json::String(kind)), Some(name)) = (schema.get("x-refers-to"), node.str()) else {
+            return;
+        };
+        // A template names something only at run time.
+        if !name.contains("${") {
+            self.references.push(Reference {
+                kind: kind.clone(),
+                name: name.to_owned(),
+                path: self.path.clone(),
+                span: node.span,
+            });
+        }
+    }
+
+    /// The schema that `$ref` names.
+    fn target(&self, schema: &Schema) -> Option<&'a Json> {
+        let reference = schema.get("$ref")?.as_str()?.strip_prefix('#')?;
+        self.root.pointer(reference)
+    }
+
+    /// The schema itself, or what it refers to when it is nothing but a reference.
+    fn resolved(&self, schema: &'a Json) -> &'a Json {
+        let mut schema = schema;
+        for _ in 0..MAX_DEPTH {
+            match schema.as_object().and_then(|map| self.target(map)) {
+                Some(target) => schema = target,
+                None => break,
+            }
+        }
+        schema
+    }
+
+    /// What `check` finds, without keeping it.
+    fn trial(&mut self, schema: &'a Json, node: &Node, label: Span) -> (Report, Vec<Reference>) {
+        let report = std::mem::take(&mut self.report);
+        let references = std::mem::take(&mut self.references);
+        self.check(schema, node, label);
+        (std::mem::replace(&mut self.report, report), std::mem::replace(&mut self.references, references))
+    }
+
+    fn adopt(&mut self, (report, references): (Report, Vec<Reference>)) {
+        self.report.findings.extend(report.findings);
+        self.report.masked.extend(report.masked);
+        self.references.extend(references);
+    }
+}
+
+/// The schemas in a list keyword; none when it is missing.
+fn schemas<'a>(schema: &'a Schema, keyword: &str) -> impl Iterator<Item = &'a Json> + use<'a> {
+    schema.get(keyword).and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default().iter()
+}
+
+/// The strings in a list keyword.
+fn words<'a>(schema: &'a Schema, keyword: &str) -> Vec<&'a str> {
+    schemas(schema, keyword).filter_map(Json::as_str).collect()
+}
+
+fn bound(schema: &Schema, keyword: &str) -> Option<usize> {
+    schema.get(keyword)?.as_u64().and_then(|n| usize::try_from(n).ok())
+}

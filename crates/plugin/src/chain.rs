@@ -1,0 +1,240 @@
+//! The one loop that runs plugins, in production and in tests: per hook a list of the steps that take part in it, and nothing else.
+
+mod body;
+mod fence;
+mod step;
+
+use std::sync::Arc;
+
+use pingora_http::{RequestHeader, ResponseHeader};
+
+use body::Buffers;
+pub use step::{Mode, OnError, Step};
+
+use crate::cx::{Attempt, LogCx, Origin, RequestCx, ResponseCx, Summary, UpstreamCx};
+use crate::decision::Verdict;
+use crate::error::{Cause, Failure};
+use crate::exchange::Exchange;
+use crate::facts::States;
+use crate::plugin::{Access, Hooks};
+use crate::reply::{Flow, Reply};
+
+/// The most steps a chain may have: which of them a request entered is one machine word.
+pub const MAX_STEPS: usize = 64;
+
+/// An ordered list of steps, compiled: one list for each hook, the response side already reversed.
+#[derive(Debug, Default)]
+pub struct Chain {
+    steps: Box<[Arc<Step>]>,
+    request: Links,
+    request_body: Links,
+    upstream_request: Links,
+    response: Links,
+    response_body: Links,
+    log: Links,
+}
+
+/// The steps that take part in one hook, with their places in the chain.
+type Links = Box<[(usize, Arc<Step>)]>;
+
+/// How far one request came in one chain, and what the steps remember of it.
+#[derive(Debug, Default)]
+pub struct Run {
+    reached: usize,
+    left_out: u64,
+    states: States,
+    request_body: Buffers,
+    response_body: Buffers,
+}
+
+impl Run {
+    /// Whether the request entered this step: it came that far, and the step's `when` held.
+    pub fn entered(&self, index: usize) -> bool {
+        index < self.reached && self.left_out & (1 << index) == 0
+    }
+
+    /// Forgets buffered body bytes, before another attempt replays the body.
+    pub fn restart_bodies(&mut self) {
+        self.request_body = Buffers::default();
+        self.response_body = Buffers::default();
+    }
+}
+
+impl Chain {
+    /// Compiles the steps, in the order written; `None` if there are more than [`MAX_STEPS`].
+    pub fn new(steps: Vec<Arc<Step>>) -> Option<Self> {
+        if steps.len() > MAX_STEPS {
+            return None;
+        }
+        let links = |wanted: &dyn Fn(&Step) -> bool| -> Vec<(usize, Arc<Step>)> {
+            steps
+                .iter()
+                .enumerate()
+                .filter(|(_, step)| wanted(step))
+                .map(|(index, step)| (index, step.clone()))
+                .collect()
+        };
+        let takes = |hook: Hooks| move |step: &Step| step.hooks.contains(hook);
+        let reversed = |mut links: Vec<(usize, Arc<Step>)>| -> Links {
+            links.reverse();
+            links.into()
+        };
+        Some(Self {
+            // A condition is decided where the request passes the step, whatever hooks the step has.
+            request: links(&|step| step.hooks.contains(Hooks::REQUEST) || !step.when.is_empty()).into(),
+            request_body: links(&|step| {
+                step.hooks.contains(Hooks::REQUEST_BODY) && step.access.request != Access::None
+            })
+            .into(),
+            upstream_request: links(&takes(Hooks::UPSTREAM_REQUEST)).into(),
+            response: reversed(links(&takes(Hooks::RESPONSE))),
+            response_body: reversed(links(&|step| {
+                step.hooks.contains(Hooks::RESPONSE_BODY) && step.access.response != Access::None
+            })),
+            log: links(&takes(Hooks::LOG)).into(),
+            steps: steps.into(),
+        })
+    }
+
+    /// The steps in the order written.
+    pub fn steps(&self) -> &[Arc<Step>] {
+        &self.steps
+    }
+
+    /// Runs the request hooks. `Some` is an answer to send instead of asking the upstream.
+    ///
+    /// # Errors
+    /// The first step that failed and does not say `on_error: skip`.
+    pub async fn request(
+        &self,
+        head: &mut RequestHeader,
+        exchange: &mut Exchange,
+        run: &mut Run,
+    ) -> Result<Option<Reply>, Failure> {
+        for (index, step) in &self.request {
+            let index = *index;
+            run.reached = index + 1;
+            let mut cx = RequestCx { head, exchange, step, states: &mut run.states, index };
+            if step.when.iter().any(|when| !when.eval(&cx)) {
+                run.left_out |= 1 << index;
+                step.tell(exchange, Verdict::NotEntered, "its `when` does not hold");
+                continue;
+            }
+            if !step.hooks.contains(Hooks::REQUEST) {
+                continue;
+            }
+            match fence::wait(|| step.plugin.on_request(&mut cx)).await {
+                Ok(Flow::Continue) => step.tell(exchange, Verdict::Continue, ""),
+                Ok(Flow::Respond(reply)) if step.acts() => {
+                    step.tell(exchange, Verdict::Respond(reply.status_code()), reply.reason().clone());
+                    return Ok(Some(reply));
+                }
+                Ok(Flow::Respond(reply)) => {
+                    step.tell(exchange, Verdict::WouldRespond(reply.status_code()), reply.reason().clone());
+                }
+                Err(cause) => step.failed(exchange, cause)?,
+            }
+        }
+        run.reached = self.steps.len();
+        Ok(None)
+    }
+
+    /// Runs the upstream-request hooks on the copy of the request made for this attempt.
+    ///
+    /// # Errors
+    /// As [`Chain::request`].
+    pub fn upstream_request(
+        &self,
+        head: &mut RequestHeader,
+        attempt: &Attempt,
+        exchange: &mut Exchange,
+        run: &mut Run,
+    ) -> Result<(), Failure> {
+        for (index, step) in &self.upstream_request {
+            let index = *index;
+            if !run.entered(index) {
+                continue;
+            }
+            let mut cx = UpstreamCx { head, exchange, step, states: &mut run.states, index, attempt };
+            if let Err(cause) = fence::call(|| step.plugin.on_upstream_request(&mut cx)) {
+                step.failed(exchange, cause)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the response hooks, in reverse, of the steps the request had entered.
+    ///
+    /// # Errors
+    /// As [`Chain::request`].
+    pub async fn response(
+        &self,
+        head: &mut ResponseHeader,
+        request: &RequestHeader,
+        origin: Origin,
+        exchange: &mut Exchange,
+        run: &mut Run,
+    ) -> Result<(), Failure> {
+        for (index, step) in &self.response {
+            let index = *index;
+            if !run.entered(index) {
+                continue;
+            }
+            let mut cx = ResponseCx { head, request, origin, exchange, step, states: &mut run.states, index };
+            if let Err(cause) = fence::wait(|| step.plugin.on_response(&mut cx)).await {
+                step.failed(exchange, cause)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the log hooks of all steps but those whose `when` did not hold. A failure here is counted and has no other effect.
+    pub fn log(&self, summary: &Summary, request: &RequestHeader, exchange: &Exchange, run: &Run) {
+        for (index, step) in &self.log {
+            if run.left_out & (1 << index) != 0 {
+                continue;
+            }
+            let cx = LogCx { summary, request, exchange, step, states: &run.states, index: *index };
+            let logged = fence::call(|| {
+                step.plugin.on_log(&cx);
+                Ok(())
+            });
+            if logged.is_err() {
+                step.count(Verdict::Failed);
+            }
+        }
+    }
+
+    /// Whether any step may see, and so change, the request body.
+    pub fn touches_request_body(&self) -> bool {
+        !self.request_body.is_empty()
+    }
+
+    /// Whether any step may see, and so change, the response body.
+    pub fn touches_response_body(&self) -> bool {
+        !self.response_body.is_empty()
+    }
+
+    /// Whether there is any response hook at all.
+    pub fn touches_response(&self) -> bool {
+        !self.response.is_empty()
+    }
+}
+
+impl Step {
+    /// A failure of this step: passed over if it says so or only observes, else the end of the request.
+    fn failed(&self, exchange: &mut Exchange, cause: Cause) -> Result<(), Failure> {
+        let failure = Failure { plugin: self.plugin_name, place: self.place.clone(), cause };
+        let passed_over = self.on_error == OnError::Skip || !self.acts();
+        let verdict = if passed_over { Verdict::Skipped } else { Verdict::Failed };
+        self.tell(exchange, verdict, failure.to_string());
+        if passed_over {
+            tracing::warn!(plugin = self.plugin_name, place = %self.place, error = %failure, "Plugin failed and was skipped.");
+            return Ok(());
+        }
+        Err(failure)
+    }
+}
+
+#[cfg(test)]
+mod tests;

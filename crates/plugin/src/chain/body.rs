@@ -1,0 +1,198 @@
+//! Body hooks: chunks stream through the steps in turn; a step that wants a body whole holds it back here, up to its own bound.
+
+use bytes::{Bytes, BytesMut};
+use pingora_http::RequestHeader;
+use smallvec::SmallVec;
+
+use super::{Chain, Links, Run, fence};
+use crate::chain::Step;
+use crate::cx::{RequestBodyCx, ResponseBodyCx};
+use crate::decision::Verdict;
+use crate::error::{Cause, Failure, Result};
+use crate::exchange::Exchange;
+use crate::facts::States;
+use crate::plugin::Access;
+use crate::reply::{Flow, Reply};
+
+/// What steps hold back of one body. A request and its response each have their own, since they may flow at once.
+#[derive(Debug, Default)]
+pub(super) struct Buffers {
+    held: SmallVec<[(usize, BytesMut); 1]>,
+    /// Steps whose bound was exceeded and that are passed over for the rest of this body.
+    overrun: u64,
+}
+
+/// What a step gets of a chunk.
+enum Portion {
+    /// These bytes.
+    Bytes(Bytes),
+    /// Nothing yet: the step holds them.
+    Held,
+    /// Nothing more of this body: these bytes go on without it.
+    Past(Bytes),
+    /// More than the bound of this many bytes, so far: these.
+    TooLarge(usize, Bytes),
+}
+
+impl Buffers {
+    /// Hands `chunk` to the step `index`, which sees bodies as `access` says. Once too much came, the step is past.
+    fn portion(&mut self, index: usize, access: Access, chunk: Bytes, last: bool) -> Portion {
+        let Access::Buffer(limit) = access else { return Portion::Bytes(chunk) };
+        if self.overrun & (1 << index) != 0 {
+            return Portion::Past(chunk);
+        }
+        let place = self.held.iter().position(|(owner, _)| *owner == index);
+        let already = place.and_then(|place| self.held.get(place)).map_or(0, |(_, held)| held.len());
+        let over = already.saturating_add(chunk.len()) > limit;
+        if !over && !last {
+            match place.and_then(|place| self.held.get_mut(place)) {
+                Some((_, held)) => held.extend_from_slice(&chunk),
+                None => self.held.push((index, BytesMut::from(&*chunk))),
+            }
+            return Portion::Held;
+        }
+        let whole = match place {
+            None => chunk,
+            Some(place) => {
+                let (_, mut held) = self.held.swap_remove(place);
+                held.extend_from_slice(&chunk);
+                held.freeze()
+            }
+        };
+        if over {
+            self.overrun |= 1 << index;
+            return Portion::TooLarge(limit, whole);
+        }
+        Portion::Bytes(whole)
+    }
+}
+
+/// What one step is given to run a body hook.
+struct Turn<'t> {
+    step: &'t Step,
+    index: usize,
+    chunk: &'t mut Bytes,
+    exchange: &'t mut Exchange,
+    states: &'t mut States,
+}
+
+impl Chain {
+    /// Runs the request-body hooks on one chunk; `last` says that no more follow. While a step holds bytes back the chunk
+    /// becomes empty. `Some` is an answer to send instead, possible while no response has begun.
+    ///
+    /// # Errors
+    /// The first step that failed, or would hold more than its bound.
+    pub fn request_body(
+        &self,
+        chunk: &mut Bytes,
+        last: bool,
+        request: &RequestHeader,
+        exchange: &mut Exchange,
+        run: &mut Run,
+    ) -> Result<Option<Reply>, Failure> {
+        let side = Side {
+            links: &self.request_body,
+            access: |step| step.access.request,
+            buffers: |run| &mut run.request_body,
+        };
+        side.pass(chunk, last, exchange, run, |turn| {
+            let Turn { step, index, chunk, exchange, states } = turn;
+            let mut cx = RequestBodyCx { chunk, last, request, exchange, step, states, index };
+            fence::call(|| step.plugin.on_request_body(&mut cx))
+        })
+    }
+
+    /// Runs the response-body hooks on one chunk, in reverse.
+    ///
+    /// # Errors
+    /// As [`Chain::request_body`].
+    pub fn response_body(
+        &self,
+        chunk: &mut Bytes,
+        last: bool,
+        request: &RequestHeader,
+        exchange: &mut Exchange,
+        run: &mut Run,
+    ) -> Result<(), Failure> {
+        let side = Side {
+            links: &self.response_body,
+            access: |step| step.access.response,
+            buffers: |run| &mut run.response_body,
+        };
+        side.pass(chunk, last, exchange, run, |turn| {
+            let Turn { step, index, chunk, exchange, states } = turn;
+            let mut cx = ResponseBodyCx { chunk, last, request, exchange, step, states, index };
+            fence::call(|| step.plugin.on_response_body(&mut cx)).map(|()| Flow::Continue)
+        })
+        .map(|_| ())
+    }
+
+    /// The smallest bound of the entered steps that want the response body whole, in bytes.
+    pub fn response_body_limit(&self, run: &Run) -> Option<usize> {
+        let entered = self.response_body.iter().filter(|(index, step)| run.entered(*index) && !step.lenient());
+        entered
+            .filter_map(|(_, step)| if let Access::Buffer(limit) = step.access.response { Some(limit) } else { None })
+            .min()
+    }
+}
+
+impl Step {
+    /// Whether its failures are passed over.
+    fn lenient(&self) -> bool {
+        !self.acts() || self.on_error == super::OnError::Skip
+    }
+}
+
+/// One direction of bodies: who takes part, how each sees it, what is held back of it.
+struct Side<'c> {
+    links: &'c Links,
+    access: fn(&Step) -> Access,
+    buffers: fn(&mut Run) -> &mut Buffers,
+}
+
+impl Side<'_> {
+    /// The loop that both directions share.
+    fn pass(
+        &self,
+        chunk: &mut Bytes,
+        last: bool,
+        exchange: &mut Exchange,
+        run: &mut Run,
+        hook: impl Fn(Turn<'_>) -> Result<Flow, Cause>,
+    ) -> Result<Option<Reply>, Failure> {
+        for (index, step) in self.links {
+            let index = *index;
+            if !run.entered(index) {
+                continue;
+            }
+            match (self.buffers)(run).portion(index, (self.access)(step), std::mem::take(chunk), last) {
+                Portion::Bytes(bytes) => *chunk = bytes,
+                Portion::Held => return Ok(None),
+                Portion::Past(bytes) => {
+                    *chunk = bytes;
+                    continue;
+                }
+                Portion::TooLarge(limit, bytes) => {
+                    *chunk = bytes;
+                    step.failed(exchange, Cause::TooLarge { limit })?;
+                    continue;
+                }
+            }
+            if chunk.is_empty() && !last {
+                continue;
+            }
+            match hook(Turn { step, index, chunk, exchange, states: &mut run.states }) {
+                Ok(Flow::Continue) => {}
+                Ok(Flow::Respond(reply)) if step.acts() => {
+                    step.tell(exchange, Verdict::Respond(reply.status_code()), reply.reason().clone());
+                    return Ok(Some(reply));
+                }
+                Ok(Flow::Respond(reply)) => {
+                    step.tell(exchange, Verdict::WouldRespond(reply.status_code()), reply.reason().clone());
+                }
+                Err(cause) => step.failed(exchange, cause)?,
+            }
+        }
+        Ok(None)
+    }
+}

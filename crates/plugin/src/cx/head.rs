@@ -1,0 +1,78 @@
+//! Reading a request head: its host, one value of its query, one cookie.
+
+use std::borrow::Cow;
+
+use http::{HeaderMap, Uri, header};
+use percent_encoding::percent_decode_str;
+
+/// The host the client asked for, without the port: the authority of an absolute target, else the `Host` field.
+pub fn host<'h>(uri: &'h Uri, headers: &'h HeaderMap) -> &'h str {
+    if let Some(host) = uri.host() {
+        return host;
+    }
+    let field = headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or("");
+    without_port(field)
+}
+
+fn without_port(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+        _ => authority,
+    }
+}
+
+/// The first value of `name` in a query, decoded as `application/x-www-form-urlencoded` (`+` is a space). Borrowed if nothing was encoded.
+pub fn query_value<'q>(query: &'q str, name: &str) -> Option<Cow<'q, str>> {
+    query.split('&').find_map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (decoded(key) == name).then(|| decoded(value))
+    })
+}
+
+fn decoded(text: &str) -> Cow<'_, str> {
+    if !text.contains(['%', '+']) {
+        return Cow::Borrowed(text);
+    }
+    let spaced = text.replace('+', " ");
+    Cow::Owned(percent_decode_str(&spaced).decode_utf8_lossy().into_owned())
+}
+
+/// The first cookie called `name` (RFC 6265 §4.2), without surrounding quotes.
+pub fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok()).find_map(|line| {
+        line.split(';').find_map(|pair| {
+            let (key, value) = pair.split_once('=')?;
+            (key.trim() == name).then(|| value.trim().trim_matches('"'))
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_value_is_decoded_and_borrowed_when_plain() {
+        assert!(matches!(query_value("a=1&b=2", "b"), Some(Cow::Borrowed("2"))));
+        assert_eq!(query_value("a=x+y%21", "a").as_deref(), Some("x y!"));
+        assert_eq!(query_value("flag&a=1", "flag").as_deref(), Some(""));
+        assert_eq!(query_value("a=1", "b"), None);
+    }
+
+    #[test]
+    fn a_host_loses_its_port_but_an_ipv6_literal_stays_whole() {
+        assert_eq!(without_port("api.example.com:8080"), "api.example.com");
+        assert_eq!(without_port("[::1]:80"), "[::1]");
+        assert_eq!(without_port("[::1]"), "[::1]");
+    }
+
+    #[test]
+    fn a_cookie_is_found_among_several_fields() {
+        let mut headers = HeaderMap::new();
+        headers.append(header::COOKIE, "a=1; b=\"2\"".parse().unwrap());
+        headers.append(header::COOKIE, "c=3".parse().unwrap());
+        assert_eq!(cookie(&headers, "b"), Some("2"));
+        assert_eq!(cookie(&headers, "c"), Some("3"));
+        assert_eq!(cookie(&headers, "d"), None);
+    }
+}

@@ -1,0 +1,161 @@
+//! The context of [`Plugin::on_request`](crate::Plugin::on_request).
+
+use std::any::Any;
+use std::sync::Arc;
+
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use pingora_http::RequestHeader;
+
+use super::{cookie, host, query_value, shared_accessors, state_accessors};
+use crate::chain::Step;
+use crate::client::Upstream;
+use crate::consumer::Consumer;
+use crate::exchange::Exchange;
+use crate::facts::States;
+
+/// The head of a request as plugins may see and change it. Under `mode: observe` every change is dropped.
+#[derive(Debug)]
+pub struct RequestCx<'a> {
+    pub(crate) head: &'a mut RequestHeader,
+    pub(crate) exchange: &'a mut Exchange,
+    pub(crate) step: &'a Step,
+    pub(crate) states: &'a mut States,
+    pub(crate) index: usize,
+}
+
+shared_accessors!(RequestCx);
+state_accessors!(RequestCx);
+
+impl RequestCx<'_> {
+    /// The method.
+    pub fn method(&self) -> &Method {
+        &self.head.method
+    }
+
+    /// The target. Its path is normalised: what was matched is what is forwarded.
+    pub fn uri(&self) -> &Uri {
+        &self.head.uri
+    }
+
+    /// The normalised path, still percent-encoded.
+    pub fn path(&self) -> &str {
+        self.head.uri.path()
+    }
+
+    /// The host the client asked for, without the port.
+    pub fn host(&self) -> &str {
+        host(&self.head.uri, &self.head.headers)
+    }
+
+    /// All headers, read-only.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.head.headers
+    }
+
+    /// The first value of this header; `None` also when it is not visible ASCII.
+    pub fn header(&self, name: &HeaderName) -> Option<&str> {
+        self.head.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The token of `Authorization: Bearer` (RFC 6750 §2.1), if there is exactly one such field.
+    pub fn bearer(&self) -> Option<&str> {
+        let mut fields = self.head.headers.get_all(http::header::AUTHORIZATION).iter();
+        let (Some(field), None) = (fields.next(), fields.next()) else { return None };
+        let (scheme, token) = field.to_str().ok()?.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_matches(' '))
+    }
+
+    /// The first value of this query parameter, decoded.
+    pub fn query(&self, name: &str) -> Option<std::borrow::Cow<'_, str>> {
+        query_value(self.head.uri.query()?, name)
+    }
+
+    /// The first cookie of this name.
+    pub fn cookie(&self, name: &str) -> Option<&str> {
+        cookie(&self.head.headers, name)
+    }
+
+    /// Replaces every value of a header.
+    pub fn set_header(&mut self, name: HeaderName, value: HeaderValue) {
+        if self.acts() {
+            // Infallible for prepared names and values; Pingora's signature says otherwise.
+            self.head.insert_header(name, value).ok();
+        }
+    }
+
+    /// Adds one value of a header to those there are.
+    pub fn append_header(&mut self, name: HeaderName, value: HeaderValue) {
+        if self.acts() {
+            self.head.append_header(name, value).ok();
+        }
+    }
+
+    /// Removes every value of a header.
+    pub fn remove_header(&mut self, name: &HeaderName) {
+        if self.acts() {
+            self.head.remove_header(name);
+        }
+    }
+
+    /// Replaces path and query of the target.
+    pub fn set_path_and_query(&mut self, target: PathAndQuery) {
+        if self.acts() {
+            let mut parts = self.head.uri.clone().into_parts();
+            parts.path_and_query = Some(target);
+            // Scheme and authority were together before, so the parts still form a URI.
+            if let Ok(uri) = Uri::from_parts(parts) {
+                self.head.set_uri(uri);
+            }
+        }
+    }
+
+    /// Replaces the method.
+    pub fn set_method(&mut self, method: Method) {
+        if self.acts() {
+            self.head.set_method(method);
+        }
+    }
+
+    /// The bytes of the matched path that a path parameter covers.
+    pub fn param_span(&self, name: &str) -> Option<std::ops::Range<usize>> {
+        self.exchange.params.span(name)
+    }
+
+    /// The path the parameters were found in, before any plugin rewrote it.
+    pub fn matched_path(&self) -> &str {
+        self.exchange.params.path()
+    }
+
+    /// Says who calls.
+    pub fn set_consumer(&mut self, consumer: Arc<Consumer>) {
+        if self.acts() {
+            self.exchange.consumer = Some(consumer);
+        }
+    }
+
+    /// Sends the request to this upstream instead of the one the route names. The last plugin to choose wins.
+    pub fn set_upstream(&mut self, upstream: &Upstream) {
+        if self.acts() {
+            self.exchange.upstream = Some(upstream.clone());
+        }
+    }
+
+    /// Gives this request another id, for instance the one the client sent. The caller has checked its form.
+    pub fn set_request_id(&mut self, id: Arc<str>) {
+        if self.acts() {
+            self.exchange.set_request_id(id);
+        }
+    }
+
+    /// Leaves a typed fact for later plugins; a later one of the same type replaces it.
+    pub fn put<T: Any + Send + Sync>(&mut self, fact: T) {
+        if self.acts() {
+            self.exchange.facts.put(fact);
+        }
+    }
+
+    fn acts(&self) -> bool {
+        self.step.acts()
+    }
+}

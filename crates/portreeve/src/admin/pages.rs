@@ -1,0 +1,94 @@
+//! What each address of the admin port answers.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::Shown;
+use crate::commands::table;
+use crate::reload::LastReload;
+
+/// The process lives.
+pub(super) async fn livez() -> &'static str {
+    "ok\n"
+}
+
+/// Requests may be sent here; 503 while starting or stopping.
+pub(super) async fn readyz(State(shown): State<Shown>) -> (StatusCode, &'static str) {
+    if shown.engine.is_ready() { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "stopping\n") }
+}
+
+/// Prometheus text format.
+pub(super) async fn metrics(State(shown): State<Shown>) -> Response {
+    let kind = (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
+    match shown.engine.metrics().await {
+        Ok(text) => ([kind], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+#[derive(Serialize)]
+struct Status {
+    version: &'static str,
+    generation: u64,
+    ready: bool,
+    uptime_seconds: u64,
+    connections: usize,
+    listeners: Vec<Value>,
+    last_reload: LastReload,
+}
+
+/// How the gateway is.
+pub(super) async fn status(State(shown): State<Shown>) -> impl IntoResponse {
+    let listeners = shown.engine.addresses().await;
+    Json(Status {
+        version: env!("CARGO_PKG_VERSION"),
+        generation: shown.engine.snapshot().generation(),
+        ready: shown.engine.is_ready(),
+        uptime_seconds: shown.since.elapsed().as_secs(),
+        connections: shown.engine.connections().await,
+        listeners: listeners.iter().map(|(name, address)| json!({ "name": name, "address": address })).collect(),
+        last_reload: shown.reloader.last(),
+    })
+}
+
+/// The configuration in effect, secrets as `***`.
+pub(super) async fn config(State(shown): State<Shown>) -> Json<Value> {
+    Json(shown.reloader.loaded().redacted())
+}
+
+/// The routes in effect.
+pub(super) async fn routes(State(shown): State<Shown>) -> impl IntoResponse {
+    Json(table::rows(&shown.reloader.loaded().config))
+}
+
+/// Upstreams and their targets.
+pub(super) async fn upstreams(State(shown): State<Shown>) -> impl IntoResponse {
+    Json(shown.engine.upstreams())
+}
+
+/// Declared consumers, without their keys.
+pub(super) async fn consumers(State(shown): State<Shown>) -> impl IntoResponse {
+    let loaded = shown.reloader.loaded();
+    let rows = loaded.config.consumers.iter().map(|consumer| {
+        json!({ "name": consumer.name, "tier": consumer.tier, "groups": consumer.groups, "keys": consumer.keys.len() })
+    });
+    Json(rows.collect::<Vec<_>>())
+}
+
+/// The plugins of this binary.
+pub(super) async fn plugins(State(shown): State<Shown>) -> impl IntoResponse {
+    let plugins = shown.reloader.registry().iter();
+    Json(plugins.map(|plugin| json!({ "name": plugin.name, "summary": plugin.summary() })).collect::<Vec<_>>())
+}
+
+/// Reads the file again. 200 with the new generation, or 422 with every error.
+pub(super) async fn reload(State(shown): State<Shown>) -> Response {
+    match shown.reloader.reload("admin").await {
+        Ok(generation) => Json(json!({ "generation": generation })).into_response(),
+        Err(error) => (StatusCode::UNPROCESSABLE_ENTITY, error).into_response(),
+    }
+}

@@ -1,0 +1,104 @@
+//! A running gateway: the engine, the admin port, the watcher. The command line and tests both start it here.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use portreeve_config::Diagnostics;
+use portreeve_plugin::Registry;
+use portreeve_proxy::{Drained, Engine, StartError};
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
+
+use crate::admin;
+use crate::load::load;
+use crate::reload::Reloader;
+
+/// Why a gateway did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The file is wrong: exit status 2.
+    #[error("{0}")]
+    Config(Diagnostics),
+    /// The machine does not give what is needed: exit status 1.
+    #[error("{0}")]
+    Start(String),
+}
+
+/// How a gateway is to run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The configuration file.
+    pub path: PathBuf,
+    /// Threads that accept and serve.
+    pub workers: usize,
+    /// Whether a changed file takes effect by itself.
+    pub watch: bool,
+}
+
+/// A running gateway. Dropping it ends the admin port and the watcher; [`Running::stop`] also drains.
+#[derive(Debug)]
+pub struct Running {
+    engine: Arc<Engine>,
+    reloader: Arc<Reloader>,
+    admin: Option<SocketAddr>,
+    _tasks: JoinSet<()>,
+}
+
+impl Running {
+    /// Loads, listens, serves. Must be called on a tokio runtime, which then runs everything that is not a request.
+    ///
+    /// # Errors
+    /// See [`RunError`].
+    pub async fn start(registry: Registry, options: Options) -> Result<Self, RunError> {
+        let loaded = load(&options.path, &registry).map_err(RunError::Config)?;
+        let engine = Engine::start(&loaded, registry.clone(), options.workers, Handle::current()).await;
+        let engine = Arc::new(engine.map_err(|error| match error {
+            StartError::Config(errors) => RunError::Config(errors),
+            other => RunError::Start(other.to_string()),
+        })?);
+        let admin = loaded.config.admin.as_ref().map(|admin| admin.bind.get());
+        let reloader = Arc::new(Reloader::new(options.path, registry, engine.clone(), loaded));
+        let mut tasks = JoinSet::new();
+        let admin = match admin {
+            None => None,
+            Some(bind) => Some(admin::serve(bind, engine.clone(), reloader.clone(), &mut tasks).await.map_err(RunError::Start)?),
+        };
+        if options.watch {
+            tasks.spawn(reloader.clone().watch());
+        }
+        Ok(Self { engine, reloader, admin, _tasks: tasks })
+    }
+
+    /// Names and addresses of the listeners.
+    pub async fn addresses(&self) -> Vec<(Arc<str>, SocketAddr)> {
+        self.engine.addresses().await
+    }
+
+    /// Address of the admin port, if there is one.
+    pub fn admin(&self) -> Option<SocketAddr> {
+        self.admin
+    }
+
+    /// Reads the file again and puts it into effect. Returns the number of the new generation.
+    ///
+    /// # Errors
+    /// Why it was refused, as text for the operator; the configuration before stays in effect.
+    pub async fn reload(&self, reason: &'static str) -> Result<u64, String> {
+        self.reloader.reload(reason).await
+    }
+
+    /// Not ready at once, accepting for `grace` more, then draining for at most `limit`.
+    pub async fn stop(&self, grace: Duration, limit: Duration) -> Drained {
+        self.engine.stop(grace, limit).await
+    }
+}
+
+impl Options {
+    /// Serves the file at `path` with one worker for each core, watching it.
+    pub fn new(path: &Path) -> Self {
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { path: path.to_owned(), workers, watch: true }
+    }
+}

@@ -1,0 +1,208 @@
+//! Routes: patterns, conditions and ends compiled, and the router that finds them. Conflicts come with a witness request.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::HeaderName;
+use portreeve_config::units::{HeaderName as FieldName, Name};
+use portreeve_config::{Config, ConfigPath, Diagnostic, Route as RouteConfig, ValueMatch as ValueMatchConfig};
+use portreeve_plugin::Expression;
+use portreeve_plugin::template::{AtMatch, Datum, Reference, Roots, Scope};
+use portreeve_router::path::PathPolicy;
+use portreeve_router::{Conflict, Guard, HostPattern, Lookup, Pattern, PatternError, Router, Rule, RuleId, ValueMatch, ValueRegex};
+
+use super::chains::Chains;
+use super::{Errors, Pools};
+use crate::engine::Shared;
+use crate::route::{End, Redirect, Respond, Route, Split};
+
+pub(super) fn compile(
+    config: &Config,
+    pools: &Pools,
+    chains: &mut Chains<'_>,
+    shared: &Shared,
+    errors: &mut Errors<'_>,
+) -> (Vec<Arc<Route>>, Option<Router>) {
+    let (mut routes, mut rules) = (Vec::new(), Vec::new());
+    for (index, route) in config.routes.iter().enumerate() {
+        let path = ConfigPath::from("routes").index(index);
+        let chain = chains.compile(&route.plugins, &path, errors);
+        let rule = rule(route, &path, errors);
+        let names = |pattern: &Pattern| pattern.names().map(Arc::from).collect();
+        // A rule without paths takes any path, with the one pattern that has no parameters.
+        let params = if rule.paths.is_empty() { Box::new([Box::default()]) as Box<[_]> } else { rule.paths.iter().map(names).collect() };
+        routes.push(Arc::new(Route {
+            name: route.name.shared(),
+            params,
+            chain,
+            end: end(route, &path, pools, errors),
+            policy: PathPolicy { allow_encoded_slash: route.allow_encoded_slash, ..PathPolicy::default() },
+            max_body: route.limits.body.bytes(),
+            timeout: route.timeout.get(),
+            idle: route.timeouts.idle.get(),
+            metrics: shared.metrics.route(route.name.as_str()),
+        }));
+        rules.push(rule);
+    }
+    match Router::compile(rules) {
+        Ok(router) => (routes, Some(router)),
+        Err(conflicts) => {
+            errors.all.extend(conflicts.iter().map(|conflict| tell(conflict, config, errors.sources)));
+            (routes, None)
+        }
+    }
+}
+
+fn rule(route: &RouteConfig, path: &ConfigPath, errors: &mut Errors<'_>) -> Rule {
+    let matches = path.key("match");
+    let wanted = &route.matches;
+    let one_or_many = |key: &str, count: usize, index: usize| {
+        let path = matches.key(key);
+        if count == 1 && errors_is_scalar(&path, errors.sources) { path } else { path.index(index) }
+    };
+    let mut rule = Rule::default();
+    let hosts: Vec<_> = wanted.host.iter().enumerate().map(|(i, text)| (one_or_many("host", wanted.host.len(), i), text)).collect();
+    let paths: Vec<_> = wanted.path.iter().enumerate().map(|(i, text)| (one_or_many("path", wanted.path.len(), i), text)).collect();
+    rule.hosts = hosts.iter().filter_map(|(at, text)| parsed(HostPattern::parse(text), at, errors)).collect();
+    rule.paths = paths.iter().filter_map(|(at, text)| parsed(Pattern::parse(text), at, errors)).collect();
+    rule.methods = wanted.methods.iter().filter_map(|method| method.as_str().parse().ok()).collect();
+    for (name, value) in &wanted.headers {
+        if let Some(value) = value_match(value, &matches.key("headers").key(name.as_str()), errors) {
+            rule.headers.extend(name.as_str().parse().map(|name| (name, value)));
+        }
+    }
+    for (name, value) in &wanted.query {
+        let value = value_match(value, &matches.key("query").key(name), errors);
+        rule.query.extend(value.map(|value| (name.clone(), value)));
+    }
+    for (name, value) in &wanted.cookies {
+        let value = value_match(value, &matches.key("cookies").key(name), errors);
+        rule.cookies.extend(value.map(|value| (name.clone(), value)));
+    }
+    if let Some(text) = &wanted.condition {
+        match Expression::parse_within(text, Roots::REQUEST) {
+            Ok(expression) => rule.guard = Some(Box::new(Condition(expression))),
+            Err(error) => errors.within(&matches.key("if"), error.offset(), error.message()),
+        }
+    }
+    rule
+}
+
+/// Whether the file writes one text here rather than a list of one.
+fn errors_is_scalar(path: &ConfigPath, sources: &portreeve_config::Sources) -> bool {
+    sources.place(&path.index(0)).is_none()
+}
+
+fn parsed<T>(outcome: Result<T, PatternError>, at: &ConfigPath, errors: &mut Errors<'_>) -> Option<T> {
+    match outcome {
+        Ok(parsed) => Some(parsed),
+        Err(error) => {
+            errors.within(at, error.offset(), error.message());
+            None
+        }
+    }
+}
+
+fn value_match(value: &ValueMatchConfig, at: &ConfigPath, errors: &mut Errors<'_>) -> Option<ValueMatch> {
+    Some(match value {
+        ValueMatchConfig::Exact(text) => ValueMatch::Exact(text.clone()),
+        ValueMatchConfig::Present(true) => ValueMatch::Present,
+        ValueMatchConfig::Present(false) => ValueMatch::Absent,
+        ValueMatchConfig::Prefix(text) => ValueMatch::Prefix(text.clone()),
+        ValueMatchConfig::OneOf(texts) => ValueMatch::OneOf(texts.clone()),
+        ValueMatchConfig::Regex(text) => ValueMatch::Regex(parsed(ValueRegex::parse(text), &at.key("regex"), errors)?),
+    })
+}
+
+fn end(route: &RouteConfig, path: &ConfigPath, pools: &Pools, errors: &mut Errors<'_>) -> End {
+    // The loader has seen to it that every name exists and that a route has at most one end.
+    let pool = |name: &Name| pools.get(name.as_str()).cloned();
+    if let Some(upstreams) = &route.upstream {
+        if let [only] = &**upstreams
+            && let Some(pool) = pool(&only.name)
+        {
+            return End::Upstream(pool);
+        }
+        let mut sum = 0;
+        let shares = upstreams.iter().filter_map(|share| {
+            sum += u32::from(share.weight);
+            Some((sum, pool(&share.name)?))
+        });
+        return End::Split(Split { shares: shares.collect() });
+    }
+    if let Some(respond) = &route.respond {
+        let at = path.key("respond");
+        let header = |(name, value): (&FieldName, &String)| {
+            let template = errors.template(&at.key("headers").key(name.as_str()), value);
+            Some((HeaderName::try_from(name.as_str()).ok()?, template))
+        };
+        let headers = respond.headers.into_iter().filter_map(header).collect();
+        let body = errors.template(&at.key("body"), &respond.body);
+        let status = http::StatusCode::from_u16(respond.status.get()).unwrap_or_default();
+        return End::Respond(Respond { status, headers, body });
+    }
+    if let Some(redirect) = &route.redirect {
+        let status = http::StatusCode::from_u16(redirect.status.get()).unwrap_or(http::StatusCode::PERMANENT_REDIRECT);
+        return End::Redirect(Redirect { status, to: errors.template(&path.key("redirect").key("to"), &redirect.to) });
+    }
+    End::Plugin
+}
+
+/// A conflict in the words of the file.
+fn tell(conflict: &Conflict, config: &Config, sources: &portreeve_config::Sources) -> Diagnostic {
+    let name = |rule: RuleId| config.routes.get(rule.0).map_or("?", |route| route.name.as_str());
+    let path = |rule: RuleId| ConfigPath::from("routes").index(rule.0).key("match");
+    let (at, other, message) = match conflict {
+        Conflict::Tie { a, b, witness } => {
+            (*b, Some(*a), format!("as specific as route \"{}\", and both would take {witness}", name(*a)))
+        }
+        Conflict::Undecided { a, b } => {
+            let message = "as specific as route \"{}\", and whether a request could fit both cannot be told; \
+                           make one of them more specific";
+            (*b, Some(*a), message.replace("{}", name(*a)))
+        }
+        Conflict::Unreachable { rule, by, witness } => {
+            let takers: Vec<_> = by.iter().map(|rule| format!("\"{}\"", name(*rule))).collect();
+            let message = format!("can never match: {witness} is always taken by {}", takers.join(" or "));
+            (*rule, by.first().copied(), message)
+        }
+        Conflict::Impossible { rule } => (*rule, None, "can never match: its conditions exclude each other".to_owned()),
+        other => (other.rule(), None, other.to_string()),
+    };
+    let diagnostic = sources.diagnostic(&path(at), message);
+    match other.and_then(|other| sources.place(&path(other))) {
+        Some(place) => diagnostic.with_place("the other route", &place),
+        None => diagnostic,
+    }
+}
+
+/// The `if` of a route, evaluated on what the router knows of a request.
+#[derive(Debug)]
+struct Condition(Expression<AtMatch>);
+
+impl Guard for Condition {
+    fn admits(&self, request: &Lookup<'_>) -> bool {
+        self.0.eval(&AtRouting(request))
+    }
+}
+
+struct AtRouting<'l>(&'l Lookup<'l>);
+
+impl Scope for AtRouting<'_> {
+    fn resolve<'s>(&'s self, reference: &Reference) -> Option<Datum<'s>> {
+        let request = self.0;
+        Some(match reference {
+            Reference::Method => Datum::text(request.method.as_str()),
+            Reference::Path => Datum::text(request.path),
+            Reference::Host => Datum::text(request.host),
+            Reference::ClientIp => {
+                let ip = request.facts?.downcast_ref::<IpAddr>()?;
+                Datum::Text(ip.to_string().into())
+            }
+            Reference::Header(name) => Datum::header(request.headers.get(name)?),
+            Reference::Query(name) => Datum::Text(portreeve_plugin::engine::query_value(request.query, name)?),
+            Reference::Cookie(name) => Datum::text(portreeve_plugin::engine::cookie(request.headers, name)?),
+            _ => return None,
+        })
+    }
+}

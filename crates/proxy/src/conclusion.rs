@@ -1,0 +1,102 @@
+//! How a request ends: the error page if there must be one, then log hooks, metrics and the access-log line, once.
+
+use http::StatusCode;
+use pingora::{Error, ErrorSource, ErrorType};
+use pingora_proxy::{FailToProxy, Session};
+use portreeve_plugin::Reply;
+use portreeve_plugin::engine::Summary;
+
+use crate::context::Request;
+use crate::observe::Line;
+use crate::{head, reply, status};
+
+/// Sends the error page, if the client can still be sent one. Never names a target or a cause.
+pub(crate) async fn fail(session: &mut Session, error: &Error, cx: &mut Request) -> FailToProxy {
+    let none = FailToProxy { error_code: 0, can_reuse_downstream: false };
+    if cx.error.is_none() {
+        cx.error = Some(error.to_string());
+    }
+    // Once the head is out, cutting the connection is all that is left.
+    let Some(status) = status::of(error).filter(|_| session.response_written().is_none()) else { return none };
+    let page = cx.pending.take().unwrap_or_else(|| match error.etype() {
+        ErrorType::HTTPStatus(413) => Reply::problem(status, "the request body is longer than this route allows"),
+        ErrorType::HTTPStatus(503) => {
+            Reply::status(status).header(http::header::RETRY_AFTER, http::HeaderValue::from_static("1"))
+        }
+        _ => Reply::status(status),
+    });
+    let error_code = page.status_code().as_u16();
+    // An unread body would be taken for the next request.
+    session.set_keepalive(None);
+    if reply::send(session, cx, page).await.is_err() {
+        return none;
+    }
+    FailToProxy { error_code, can_reuse_downstream: false }
+}
+
+/// The last thing that happens to every request.
+pub(crate) fn conclude(session: &Session, error: Option<&Error>, cx: &mut Request) {
+    cx.leave_target();
+    let status = session.response_written().map(|head| head.status);
+    count_attempt(error, status, cx);
+    let duration = cx.exchange.started.elapsed();
+    if let Some(route) = &cx.route {
+        route.metrics.ended(status, duration);
+    } else {
+        cx.snapshot.unrouted.ended(status, duration);
+    }
+    if cx.error.is_none()
+        && let Some(error) = error
+    {
+        cx.error = Some(error.to_string());
+    }
+    let upstream = (cx.attempt.number > 0).then(|| cx.attempt.upstream.clone());
+    let summary = Summary {
+        status,
+        duration,
+        bytes_in: session.body_bytes_read() as u64,
+        bytes_out: session.body_bytes_sent() as u64,
+        upstream,
+        attempts: cx.attempt.number,
+        error: cx.error.take(),
+    };
+    cx.log(&summary, session.req_header());
+    if cx.snapshot.access_log.is_on() {
+        write_line(session, &summary, cx);
+    }
+}
+
+/// An attempt that brought an answer is counted here; those that failed were counted where they failed.
+fn count_attempt(error: Option<&Error>, status: Option<StatusCode>, cx: &Request) {
+    let from_target = !cx.answered && status.is_some() && cx.attempt.number > 0;
+    let broken = error.is_some_and(|error| *error.esource() == ErrorSource::Upstream);
+    if let Some(pool) = cx.pool().filter(|_| from_target && !broken) {
+        pool.metrics.attempted(true);
+    }
+}
+
+fn write_line(session: &Session, summary: &Summary, cx: &mut Request) {
+    let request_id = cx.exchange.request_id().clone();
+    let request = session.req_header();
+    cx.snapshot.access_log.write(&Line {
+        time: jiff::Timestamp::now().to_string(),
+        request_id: &request_id,
+        generation: cx.snapshot.generation,
+        client_ip: cx.exchange.client_ip(),
+        listener: &cx.exchange.listener,
+        method: request.method.as_str(),
+        host: head::host(request),
+        path: request.uri.path(),
+        status: summary.status.map(|status| status.as_u16()),
+        route: cx.exchange.route.as_deref(),
+        consumer: cx.exchange.consumer.as_ref().map(|consumer| &*consumer.id),
+        upstream: summary.upstream.as_deref(),
+        target: cx.attempt.target,
+        attempts: summary.attempts,
+        duration_ms: (summary.duration.as_secs_f64() * 1e6).round() / 1e3,
+        bytes_in: summary.bytes_in,
+        bytes_out: summary.bytes_out,
+        error: summary.error.as_deref(),
+        decisions: &cx.exchange.decisions,
+    });
+}

@@ -1,0 +1,265 @@
+//! What one request carries through Pingora's phases: the generation it sees, where it is, and what it holds.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::HeaderValue;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType};
+use portreeve_plugin::engine::{Attempt, Exchange, Failure, Origin, Run, Summary, View};
+use portreeve_plugin::{Reply, Upstream};
+
+use crate::route::{End, Route};
+use crate::snapshot::{Entrance, Snapshot};
+use crate::upstream::{InFlight, Pool, RetryCause, Tried};
+
+/// The context of one request. Boxed, since Pingora moves it by value.
+pub(crate) type Context = Box<Request>;
+
+/// One request on its way.
+#[derive(Debug)]
+pub(crate) struct Request {
+    /// Pinned at the first byte: the request sees no other generation until its log line.
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) exchange: Exchange,
+    pub(crate) entrance: Option<Arc<Entrance>>,
+    pub(crate) route: Option<Arc<Route>>,
+    pub(crate) at_entrance: Run,
+    pub(crate) at_route: Run,
+    chosen: Option<Chosen>,
+    key: u64,
+    tried: Tried,
+    in_flight: Option<InFlight>,
+    pub(crate) attempt: Attempt,
+    /// `X-Forwarded-For` of this connection, prepared when it was accepted.
+    pub(crate) forwarded_for: Option<HeaderValue>,
+    pub(crate) body_in: u64,
+    /// Bounded by silence instead of a deadline: an upgraded connection or an event stream.
+    pub(crate) streams: bool,
+    deadline: Instant,
+    /// An answer that a body hook gave, to be sent where Pingora lets us.
+    pub(crate) pending: Option<Reply>,
+    /// Whether the answer was made here.
+    pub(crate) answered: bool,
+    /// What went wrong, for the operator.
+    pub(crate) error: Option<String>,
+}
+
+/// The upstream of a request.
+#[derive(Debug)]
+enum Chosen {
+    ByRoute(Arc<Pool>),
+    ByPlugin(Upstream),
+}
+
+/// Bounds the time before the route and with it the real deadline is known.
+const UNTIL_ROUTED: Duration = Duration::from_secs(60);
+
+impl Request {
+    pub(crate) fn new(snapshot: Arc<Snapshot>, nowhere: Arc<str>) -> Context {
+        let now = Instant::now();
+        let nobody = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        Box::new(Self {
+            snapshot,
+            exchange: Exchange::new(nobody, nowhere.clone(), now),
+            entrance: None,
+            route: None,
+            at_entrance: Run::default(),
+            at_route: Run::default(),
+            chosen: None,
+            key: 0,
+            tried: Tried::new(),
+            in_flight: None,
+            attempt: Attempt { number: 0, upstream: nowhere, target: None },
+            forwarded_for: None,
+            body_in: 0,
+            streams: false,
+            deadline: now + UNTIL_ROUTED,
+            pending: None,
+            answered: false,
+            error: None,
+        })
+    }
+
+    /// Takes the route that was found.
+    pub(crate) fn enter(&mut self, route: Arc<Route>) {
+        self.exchange.route = Some(route.name.clone());
+        self.deadline = self.exchange.started + route.timeout;
+        self.route = Some(route);
+    }
+
+    /// Runs the route's request hooks, then its end. `Some` is an answer to send; `None` goes to the chosen upstream.
+    pub(crate) async fn through_route(&mut self, head: &mut RequestHeader) -> Result<Option<Reply>, Failure> {
+        let Some(route) = self.route.clone() else { return Ok(None) };
+        if let Some(reply) = route.chain.request(head, &mut self.exchange, &mut self.at_route).await? {
+            return Ok(Some(reply));
+        }
+        let view = View { request: head, response: None, exchange: &self.exchange };
+        // What a plugin chose goes before what the route names.
+        self.chosen = match (&self.exchange.upstream, &route.end) {
+            (Some(upstream), _) => Some(Chosen::ByPlugin(upstream.clone())),
+            (None, End::Upstream(pool)) => Some(Chosen::ByRoute(pool.clone())),
+            (None, End::Split(split)) => split.draw().cloned().map(Chosen::ByRoute),
+            (None, End::Respond(respond)) => return Ok(Some(respond.reply(&view))),
+            (None, End::Redirect(redirect)) => return Ok(Some(redirect.reply(&view))),
+            (None, End::Plugin) => None,
+        };
+        if let Some(pool) = self.pool() {
+            let (key, name) = (pool.hash_key(&view), pool.name.clone());
+            pool.earn_retry();
+            self.key = key;
+            self.attempt.upstream = name;
+        }
+        Ok(None)
+    }
+
+    pub(crate) fn pool(&self) -> Option<&Pool> {
+        match self.chosen.as_ref()? {
+            Chosen::ByRoute(pool) => Some(pool),
+            Chosen::ByPlugin(upstream) => upstream.pool().as_any().downcast_ref(),
+        }
+    }
+
+    /// The peer of the next attempt: another target than those tried, with what is left of the time.
+    pub(crate) fn next_attempt(&mut self) -> pingora::Result<Box<HttpPeer>> {
+        let now = Instant::now();
+        let left = self.deadline.saturating_duration_since(now);
+        if left.is_zero() && !self.streams {
+            return Error::e_explain(ErrorType::HTTPStatus(504), "the route's timeout passed");
+        }
+        let Some(pool) = self.pool() else {
+            return Error::e_explain(ErrorType::HTTPStatus(500), "no plugin of the chain answered or chose an upstream");
+        };
+        let Some((place, member, in_flight)) = pool.pick(self.key, &self.tried) else {
+            pool.metrics.unavailable();
+            return Error::e_explain(ErrorType::HTTPStatus(503), "no target is available");
+        };
+        let mut peer = Box::new(member.peer.clone());
+        let idle = self.route.as_ref().map(|route| route.idle);
+        peer.options.read_timeout = match (self.streams, peer.options.read_timeout) {
+            (true, _) => idle,
+            (false, first_byte) => first_byte.map(|first_byte| first_byte.min(left)),
+        };
+        self.in_flight = Some(in_flight);
+        self.tried.push(place);
+        self.attempt.number += 1;
+        self.attempt.target = Some(member.target.address);
+        if self.attempt.number > 1 {
+            self.body_in = 0;
+            self.at_entrance.restart_bodies();
+            self.at_route.restart_bodies();
+        }
+        Ok(peer)
+    }
+
+    /// Whether the attempt that failed so may be followed by another.
+    pub(crate) fn may_retry(&self, cause: RetryCause) -> bool {
+        self.pool().is_some_and(|pool| pool.take_retry(self.attempt.number, cause))
+    }
+
+    /// Whether the time of this request is up. Streams have none.
+    pub(crate) fn is_late(&self) -> bool {
+        !self.streams && Instant::now() > self.deadline
+    }
+
+    /// The target has nothing more to do for this request.
+    pub(crate) fn leave_target(&mut self) {
+        self.in_flight = None;
+    }
+
+    /// Runs the response hooks: the route's, then the listener's, each in reverse.
+    pub(crate) async fn response(
+        &mut self,
+        head: &mut ResponseHeader,
+        request: &RequestHeader,
+        origin: Origin,
+    ) -> Result<(), Failure> {
+        let Self { exchange, route, entrance, at_route, at_entrance, .. } = self;
+        if let Some(route) = route {
+            route.chain.response(head, request, origin, exchange, at_route).await?;
+        }
+        if let Some(entrance) = entrance {
+            entrance.chain.response(head, request, origin, exchange, at_entrance).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs the response-body hooks on one chunk, in the same order.
+    pub(crate) fn response_body(
+        &mut self,
+        chunk: &mut bytes::Bytes,
+        last: bool,
+        request: &RequestHeader,
+    ) -> Result<(), Failure> {
+        let Self { exchange, route, entrance, at_route, at_entrance, .. } = self;
+        if let Some(route) = route {
+            route.chain.response_body(chunk, last, request, exchange, at_route)?;
+        }
+        if let Some(entrance) = entrance {
+            entrance.chain.response_body(chunk, last, request, exchange, at_entrance)?;
+        }
+        Ok(())
+    }
+
+    /// Runs the request-body hooks on one chunk: the listener's, then the route's.
+    pub(crate) fn request_body(
+        &mut self,
+        chunk: &mut bytes::Bytes,
+        last: bool,
+        request: &RequestHeader,
+    ) -> Result<Option<Reply>, Failure> {
+        let Self { exchange, route, entrance, at_route, at_entrance, .. } = self;
+        if let Some(entrance) = entrance
+            && let Some(reply) = entrance.chain.request_body(chunk, last, request, exchange, at_entrance)?
+        {
+            return Ok(Some(reply));
+        }
+        match route {
+            Some(route) => route.chain.request_body(chunk, last, request, exchange, at_route),
+            None => Ok(None),
+        }
+    }
+
+    /// Runs the upstream-request hooks of this attempt.
+    pub(crate) fn upstream_request(&mut self, head: &mut RequestHeader) -> Result<(), Failure> {
+        let Self { exchange, route, entrance, at_route, at_entrance, attempt, .. } = self;
+        if let Some(entrance) = entrance {
+            entrance.chain.upstream_request(head, attempt, exchange, at_entrance)?;
+        }
+        match route {
+            Some(route) => route.chain.upstream_request(head, attempt, exchange, at_route),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether any plugin may change the body of the request.
+    pub(crate) fn touches_request_body(&self) -> bool {
+        self.route.as_ref().is_some_and(|route| route.chain.touches_request_body())
+            || self.entrance.as_ref().is_some_and(|entrance| entrance.chain.touches_request_body())
+    }
+
+    /// Whether any plugin may change the body of the answer.
+    pub(crate) fn touches_response_body(&self) -> bool {
+        self.route.as_ref().is_some_and(|route| route.chain.touches_response_body())
+            || self.entrance.as_ref().is_some_and(|entrance| entrance.chain.touches_response_body())
+    }
+
+    /// The smallest bound of the plugins that want the answer's body whole.
+    pub(crate) fn response_body_limit(&self) -> Option<usize> {
+        let route = self.route.as_ref().and_then(|route| route.chain.response_body_limit(&self.at_route));
+        let entrance = self.entrance.as_ref().and_then(|entrance| entrance.chain.response_body_limit(&self.at_entrance));
+        route.into_iter().chain(entrance).min()
+    }
+
+    /// Runs the log hooks of every plugin of both chains.
+    pub(crate) fn log(&self, summary: &Summary, request: &RequestHeader) {
+        if let Some(route) = &self.route {
+            route.chain.log(summary, request, &self.exchange, &self.at_route);
+        }
+        if let Some(entrance) = &self.entrance {
+            entrance.chain.log(summary, request, &self.exchange, &self.at_entrance);
+        }
+    }
+}

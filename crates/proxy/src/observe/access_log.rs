@@ -1,0 +1,125 @@
+//! The access log: one JSON line for each request, handed to a thread of its own. A slow disk drops lines, never requests.
+
+use std::fs::OpenOptions;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use portreeve_plugin::Decision;
+use prometheus::IntCounter;
+use serde::Serialize;
+use serde::ser::SerializeSeq;
+
+/// Lines that may wait for the writer; at half a kilobyte each, 4 MiB.
+const QUEUE: usize = 8_192;
+
+/// Where access-log lines go. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct AccessLog {
+    queue: Option<SyncSender<Vec<u8>>>,
+    dropped: IntCounter,
+}
+
+/// One request.
+#[derive(Debug, Serialize)]
+pub(crate) struct Line<'l> {
+    pub(crate) time: String,
+    pub(crate) request_id: &'l str,
+    pub(crate) generation: u64,
+    pub(crate) client_ip: std::net::IpAddr,
+    pub(crate) listener: &'l str,
+    pub(crate) method: &'l str,
+    pub(crate) host: &'l str,
+    /// Without the query, which may hold secrets.
+    pub(crate) path: &'l str,
+    pub(crate) status: Option<u16>,
+    pub(crate) route: Option<&'l str>,
+    pub(crate) consumer: Option<&'l str>,
+    pub(crate) upstream: Option<&'l str>,
+    pub(crate) target: Option<std::net::SocketAddr>,
+    pub(crate) attempts: u32,
+    pub(crate) duration_ms: f64,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<&'l str>,
+    #[serde(skip_serializing_if = "<[Decision]>::is_empty", serialize_with = "decisions")]
+    pub(crate) decisions: &'l [Decision],
+}
+
+fn decisions<S: serde::Serializer>(decisions: &&[Decision], serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Told<'d> {
+        step: &'d str,
+        place: &'d str,
+        what: &'static str,
+        why: &'d str,
+    }
+    let mut list = serializer.serialize_seq(Some(decisions.len()))?;
+    for Decision { step, place, what, why, .. } in *decisions {
+        list.serialize_element(&Told { step, place, what: what.as_str(), why })?;
+    }
+    list.end()
+}
+
+impl AccessLog {
+    /// Writes nothing.
+    pub(crate) fn off(dropped: IntCounter) -> Self {
+        Self { queue: None, dropped }
+    }
+
+    /// Writes to standard output.
+    pub(crate) fn stdout(dropped: IntCounter) -> io::Result<Self> {
+        Self::to(io::stdout(), dropped)
+    }
+
+    /// Appends to a file.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub(crate) fn file(path: &Path, dropped: IntCounter) -> io::Result<Self> {
+        Self::to(OpenOptions::new().create(true).append(true).open(path)?, dropped)
+    }
+
+    fn to(sink: impl Write + Send + 'static, dropped: IntCounter) -> io::Result<Self> {
+        let (queue, lines) = sync_channel(QUEUE);
+        let lost = dropped.clone();
+        // Ends by itself when the last sender, and with it the last request of the last generation, has gone.
+        thread::Builder::new().name("access-log".into()).spawn(move || write(&lines, sink, &lost))?;
+        Ok(Self { queue: Some(queue), dropped })
+    }
+
+    /// Whether lines are wanted at all.
+    pub(crate) fn is_on(&self) -> bool {
+        self.queue.is_some()
+    }
+
+    /// Hands over a line; counts it as dropped if the writer is behind.
+    pub(crate) fn write(&self, line: &Line<'_>) {
+        let Some(queue) = &self.queue else { return };
+        let Ok(mut text) = serde_json::to_vec(line) else { return };
+        text.push(b'\n');
+        if queue.try_send(text).is_err() {
+            self.dropped.inc();
+        }
+    }
+}
+
+/// Writes what there is, then flushes, so that a quiet log is up to date and a busy one is written in large pieces.
+fn write(lines: &Receiver<Vec<u8>>, sink: impl Write, lost: &IntCounter) {
+    let mut sink = BufWriter::with_capacity(64 * 1024, sink);
+    while let Ok(first) = lines.recv() {
+        let mut batch = Some(first);
+        while let Some(line) = batch.take() {
+            if sink.write_all(&line).is_err() {
+                lost.inc();
+            }
+            batch = lines.try_recv().ok();
+        }
+        if sink.flush().is_err() {
+            lost.inc();
+        }
+    }
+}
+

@@ -1,0 +1,199 @@
+//! The engine's metrics. Labels come from the configuration alone; children are looked up at load, never per request.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use prometheus::{
+    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+use crate::upstream::PoolStatus;
+
+const REQUESTS: &str = "portreeve_requests_total";
+const DURATION: &str = "portreeve_request_duration_seconds";
+const ATTEMPTS: &str = "portreeve_upstream_attempts_total";
+const HEALTHY: &str = "portreeve_target_healthy";
+const IN_FLIGHT: &str = "portreeve_target_in_flight_requests";
+const RELOAD_SUCCESS: &str = "portreeve_config_last_reload_success";
+const GENERATION: &str = "portreeve_config_generation";
+const CONNECTIONS: &str = "portreeve_connections";
+const LOG_DROPPED: &str = "portreeve_access_log_dropped_total";
+
+/// Upper bounds in seconds: from an answer in memory to the longest usual timeout.
+const BUCKETS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0];
+const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// All metrics of one gateway.
+#[derive(Debug, Clone)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    duration: HistogramVec,
+    attempts: IntCounterVec,
+    healthy: IntGaugeVec,
+    in_flight: IntGaugeVec,
+    reload_success: IntGauge,
+    generation: IntGauge,
+    connections: IntGauge,
+    log_dropped: IntCounter,
+    plugins: portreeve_plugin::engine::Metrics,
+}
+
+impl Metrics {
+    /// Fresh metrics in a registry of their own.
+    ///
+    /// # Errors
+    /// Never for the constants of this file; `prometheus` says otherwise.
+    pub(crate) fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let metrics = Self {
+            requests: IntCounterVec::new(
+                Opts::new(REQUESTS, "Requests by route and class of the status sent (none: the client left first)."),
+                &["route", "status_class"],
+            )?,
+            duration: HistogramVec::new(
+                HistogramOpts::new(DURATION, "From the complete request head to the last byte of the answer.")
+                    .buckets(BUCKETS.to_vec()),
+                &["route"],
+            )?,
+            attempts: IntCounterVec::new(
+                Opts::new(ATTEMPTS, "Tries at targets by what came of them."),
+                &["upstream", "result"],
+            )?,
+            healthy: IntGaugeVec::new(
+                Opts::new(HEALTHY, "1 while the checks of a target pass."),
+                &["upstream", "target"],
+            )?,
+            in_flight: IntGaugeVec::new(
+                Opts::new(IN_FLIGHT, "Requests being tried at a target now."),
+                &["upstream", "target"],
+            )?,
+            reload_success: IntGauge::new(RELOAD_SUCCESS, "1 if the last reload took effect, 0 if its file was refused.")?,
+            generation: IntGauge::new(GENERATION, "Number of the configuration in effect.")?,
+            connections: IntGauge::new(CONNECTIONS, "Client connections open now.")?,
+            log_dropped: IntCounter::new(LOG_DROPPED, "Access-log lines dropped because the writer was behind.")?,
+            plugins: portreeve_plugin::engine::Metrics::new(registry.clone()),
+            registry,
+        };
+        metrics.register()?;
+        Ok(metrics)
+    }
+
+    fn register(&self) -> prometheus::Result<()> {
+        self.registry.register(Box::new(self.requests.clone()))?;
+        self.registry.register(Box::new(self.duration.clone()))?;
+        self.registry.register(Box::new(self.attempts.clone()))?;
+        self.registry.register(Box::new(self.healthy.clone()))?;
+        self.registry.register(Box::new(self.in_flight.clone()))?;
+        self.registry.register(Box::new(self.reload_success.clone()))?;
+        self.registry.register(Box::new(self.generation.clone()))?;
+        self.registry.register(Box::new(self.connections.clone()))?;
+        self.registry.register(Box::new(self.log_dropped.clone()))
+    }
+
+    pub(crate) fn route(&self, route: &str) -> RouteMetrics {
+        RouteMetrics {
+            classes: CLASSES.map(|class| self.requests.with_label_values(&[route, class])),
+            duration: self.duration.with_label_values(&[route]),
+        }
+    }
+
+    pub(crate) fn upstream(&self, upstream: &str) -> UpstreamMetrics {
+        let result = |result| self.attempts.with_label_values(&[upstream, result]);
+        UpstreamMetrics {
+            ok: result("ok"),
+            failed: result("failed"),
+            connect: result("connect_failed"),
+            timed_out: result("timed_out"),
+            unavailable: result("no_target"),
+        }
+    }
+
+    pub(crate) fn log_dropped(&self) -> IntCounter {
+        self.log_dropped.clone()
+    }
+
+    pub(crate) fn plugins(&self) -> &portreeve_plugin::engine::Metrics {
+        &self.plugins
+    }
+
+    /// Says that this generation is in effect.
+    pub(crate) fn took_effect(&self, generation: u64) {
+        self.generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
+        self.reload_success.set(1);
+    }
+
+    /// Says that a reload was refused.
+    pub(crate) fn reload_refused(&self) {
+        self.reload_success.set(0);
+    }
+
+    /// The exposition in Prometheus text format 0.0.4.
+    ///
+    /// # Errors
+    /// When a metric cannot be written, which the constants here exclude.
+    pub(crate) fn exposition(&self, pools: &[PoolStatus], connections: usize) -> prometheus::Result<Vec<u8>> {
+        self.connections.set(i64::try_from(connections).unwrap_or(i64::MAX));
+        // Targets come and go with discovery: the gauges are made anew from what is there now.
+        self.healthy.reset();
+        self.in_flight.reset();
+        for pool in pools {
+            for target in &pool.targets {
+                let address = target.address.to_string();
+                self.healthy.with_label_values(&[&*pool.name, &address]).set(i64::from(target.healthy));
+                self.in_flight.with_label_values(&[&*pool.name, &address]).set(i64::from(target.in_flight));
+            }
+        }
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+}
+
+/// The metrics of one route.
+#[derive(Debug, Clone)]
+pub(crate) struct RouteMetrics {
+    classes: [IntCounter; 6],
+    duration: prometheus::Histogram,
+}
+
+impl RouteMetrics {
+    /// Counts one request, where it ends (`ProxyHttp::logging`): once, whatever became of it.
+    pub(crate) fn ended(&self, status: Option<StatusCode>, duration: Duration) {
+        let class = status.map_or(0, |status| usize::from(status.as_u16() / 100));
+        if let Some(counter) = self.classes.get(class) {
+            counter.inc();
+        }
+        self.duration.observe(duration.as_secs_f64());
+    }
+}
+
+/// The metrics of one upstream.
+#[derive(Debug, Clone)]
+pub(crate) struct UpstreamMetrics {
+    ok: IntCounter,
+    failed: IntCounter,
+    connect: IntCounter,
+    timed_out: IntCounter,
+    unavailable: IntCounter,
+}
+
+impl UpstreamMetrics {
+    /// An attempt brought an answer, or not.
+    pub(crate) fn attempted(&self, ok: bool) {
+        if ok { self.ok.inc() } else { self.failed.inc() }
+    }
+
+    pub(crate) fn connect_failed(&self) {
+        self.connect.inc();
+    }
+
+    pub(crate) fn timed_out(&self) {
+        self.timed_out.inc();
+    }
+
+    /// No target could be tried.
+    pub(crate) fn unavailable(&self) {
+        self.unavailable.inc();
+    }
+}

@@ -1,0 +1,7 @@
+//! What is seen from outside: metrics and the access log. Every name of a metric is a constant in `metrics.rs`.
+
+mod access_log;
+mod metrics;
+
+pub(crate) use access_log::{AccessLog, Line};
+pub(crate) use metrics::{Metrics, RouteMetrics, UpstreamMetrics};

@@ -1,0 +1,307 @@
+//! The life of a request as one list: Pingora's hooks in the order in which it calls them, each a few lines.
+//! docs/life-of-a-request.md walks through it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, StatusCode, Version, header};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
+use pingora::protocols::Digest;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType, Result};
+use pingora_proxy::{FailToProxy, ProxyHttp, Session};
+use portreeve_plugin::Reply;
+use portreeve_plugin::engine::{Cause, Failure, Origin};
+
+use crate::context::{Context, Request};
+use crate::listener::Facts;
+use crate::snapshot::Snapshot;
+use crate::upstream::RetryCause;
+use crate::{admission, conclusion, head, reply, status};
+
+/// An idle kept-alive connection is closed after this many seconds. nginx's default; Pingora's is never.
+const KEEP_ALIVE_SECONDS: u64 = 75;
+/// Longest wait for one read of a request body.
+const BODY_READ: Duration = Duration::from_secs(30);
+/// Longest wait for a client to take one write of the answer.
+const BODY_WRITE: Duration = Duration::from_secs(30);
+/// What is left of a refused request's body is read for so long, to keep the connection.
+const DRAIN: Duration = Duration::from_secs(2);
+/// The error by which an answer's status asks for another attempt.
+const RETRY_STATUS: &str = "status worth a retry";
+
+static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// Serves requests with the generation that is live when they arrive. Cheap to clone: each worker has one.
+#[derive(Debug, Clone)]
+pub(crate) struct Phases {
+    live: Arc<ArcSwap<Snapshot>>,
+    /// What a request is called before its listener is known.
+    nowhere: Arc<str>,
+}
+
+impl Phases {
+    pub(crate) fn new(live: Arc<ArcSwap<Snapshot>>) -> Self {
+        Self { live, nowhere: Arc::from("") }
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Phases {
+    type CTX = Context;
+
+    /// No modules: Pingora's compression would cost every request a box. Plugins do what modules do.
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
+
+    /// The head has been read: pins the generation.
+    fn new_ctx(&self) -> Context {
+        Request::new(self.live.load_full(), self.nowhere.clone())
+    }
+
+    /// Path, listener's chain, router, route's chain. `Ok(true)`: an answer has been sent.
+    async fn request_filter(&self, session: &mut Session, cx: &mut Context) -> Result<bool> {
+        bound(session);
+        let answer = match admission::admit(session, cx).await {
+            Ok(answer) => answer,
+            Err(failure) => Some(failed(cx, &failure)),
+        };
+        match answer {
+            Some(answer) => reply::send(session, cx, answer).await.map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Once per attempt: another target each time.
+    async fn upstream_peer(&self, _session: &mut Session, cx: &mut Context) -> Result<Box<HttpPeer>> {
+        cx.next_attempt()
+    }
+
+    /// No connection: nothing was sent, so any request may be tried elsewhere.
+    fn fail_to_connect(&self, _: &mut Session, _: &HttpPeer, cx: &mut Context, mut error: Box<Error>) -> Box<Error> {
+        if let Some(pool) = cx.pool() {
+            pool.metrics.connect_failed();
+        }
+        cx.leave_target();
+        let retry = status::retry_cause(&error).is_some_and(|_| cx.may_retry(RetryCause::Connect));
+        error.set_retry(retry);
+        error
+    }
+
+    /// Once per attempt, on a copy of the request.
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        upstream: &mut RequestHeader,
+        cx: &mut Context,
+    ) -> Result<()> {
+        if let Some(client) = &cx.forwarded_for {
+            upstream.insert_header(&X_FORWARDED_FOR, client.clone())?;
+            upstream.insert_header(&X_FORWARDED_PROTO, HeaderValue::from_static("http"))?;
+            if let Some(host) = session.req_header().headers.get(header::HOST) {
+                upstream.insert_header(&X_FORWARDED_HOST, host.clone())?;
+            }
+        }
+        if cx.touches_request_body() && !session.is_upgrade_req() {
+            // The length is known only when the last plugin is done with the body.
+            upstream.remove_header(&header::CONTENT_LENGTH);
+        }
+        cx.upstream_request(upstream).map_err(|failure| fatal(cx, &failure))
+    }
+
+    /// Each chunk of the request body, and again from the start in each attempt.
+    async fn request_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        last: bool,
+        cx: &mut Context,
+    ) -> Result<()> {
+        if session.was_upgraded() {
+            return Ok(());
+        }
+        cx.body_in += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
+        if cx.route.as_ref().is_some_and(|route| cx.body_in > route.max_body) {
+            return Error::e_explain(ErrorType::HTTPStatus(413), "the request body is longer than the route allows");
+        }
+        if cx.is_late() {
+            return Error::e_explain(ErrorType::HTTPStatus(408), "the route's timeout passed while the body was sent");
+        }
+        if !cx.touches_request_body() {
+            return Ok(());
+        }
+        let mut chunk = body.take().unwrap_or_default();
+        let outcome = cx.request_body(&mut chunk, last, session.req_header());
+        // Always `Some`, even while plugins hold bytes back: `None` would end the upload (reference: Pingora's body rules).
+        *body = Some(chunk);
+        match outcome {
+            Ok(None) => Ok(()),
+            Ok(Some(answer)) => {
+                cx.pending = Some(answer);
+                Error::e_explain(ErrorType::HTTPStatus(400), "a plugin answered while the body was sent")
+            }
+            Err(failure) => Err(fatal(cx, &failure)),
+        }
+    }
+
+    /// The target's head, before anything else sees it: the place to try again by status.
+    async fn upstream_response_filter(
+        &self,
+        session: &mut Session,
+        answer: &mut ResponseHeader,
+        cx: &mut Context,
+    ) -> Result<()> {
+        let cause = RetryCause::Status(answer.status.as_u16());
+        if cx.pool().is_some_and(|pool| pool.retries_on(cause)) && replayable(session) && cx.may_retry(cause) {
+            let mut error = Error::explain(ErrorType::CustomCode(RETRY_STATUS, answer.status.as_u16()), "");
+            error.set_retry(true);
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// The head of the answer on its way to the client.
+    async fn response_filter(&self, session: &mut Session, answer: &mut ResponseHeader, cx: &mut Context) -> Result<()> {
+        if answer.status.is_informational() && answer.status != StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(());
+        }
+        head::strip_hop_by_hop(answer);
+        if cx.touches_response_body() && has_body(session.req_header(), answer) {
+            let announced = answer.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+            let announced: Option<usize> = announced.and_then(|length| length.parse().ok());
+            if let (Some(length), Some(limit)) = (announced, cx.response_body_limit())
+                && length > limit
+            {
+                return Error::e_explain(ErrorType::HTTPStatus(502), "the answer is longer than a plugin holds");
+            }
+            answer.remove_header(&header::CONTENT_LENGTH);
+            if session.req_header().version == Version::HTTP_11 {
+                answer.insert_header(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"))?;
+            }
+        }
+        let asked = session.req_header();
+        cx.response(answer, asked, Origin::Upstream).await.map_err(|failure| fatal(cx, &failure))
+    }
+
+    /// Each chunk of the answer's body.
+    fn response_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        last: bool,
+        cx: &mut Context,
+    ) -> Result<Option<Duration>> {
+        if session.was_upgraded() {
+            return Ok(None);
+        }
+        if cx.is_late() {
+            return Error::e_explain(ErrorType::HTTPStatus(504), "the route's timeout passed while the answer was sent");
+        }
+        if cx.touches_response_body() && (last || body.is_some()) {
+            let mut chunk = body.take().unwrap_or_default();
+            let outcome = cx.response_body(&mut chunk, last, session.req_header());
+            *body = (!chunk.is_empty()).then_some(chunk);
+            outcome.map_err(|failure| fatal(cx, &failure))?;
+        }
+        Ok(None)
+    }
+
+    /// A failure after the connection: tried elsewhere only if nothing is lost by it.
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        cx: &mut Context,
+        reused: bool,
+    ) -> Box<Error> {
+        cx.leave_target();
+        if *error.etype() == ErrorType::ReadTimedout
+            && let Some(pool) = cx.pool()
+        {
+            pool.metrics.timed_out();
+        }
+        let asked_for = matches!(error.etype(), ErrorType::CustomCode(RETRY_STATUS, _));
+        let retry = match error.etype() {
+            _ if asked_for => true,
+            ErrorType::HTTPStatus(_) => false,
+            ErrorType::ReadTimedout => replayable(session) && cx.may_retry(RetryCause::Timeout),
+            _ if replayable(session) => {
+                // A kept connection that the target had closed meanwhile: not the target's failure. Not counted as an attempt.
+                error.retry.decide_reuse(reused);
+                error.retry()
+            }
+            _ => false,
+        };
+        if let Some(pool) = cx.pool() {
+            pool.metrics.attempted(false);
+        }
+        error.set_retry(retry);
+        error
+    }
+
+    /// Nothing more can be tried: the error page.
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, cx: &mut Context) -> FailToProxy {
+        conclusion::fail(session, error, cx).await
+    }
+
+    /// Errors are in the access log and in metrics; Pingora's own lines would say them twice.
+    fn suppress_error_log(&self, _session: &Session, _cx: &Context, _error: &Error) -> bool {
+        true
+    }
+
+    /// Always last, whatever happened: log hooks, metrics, the line.
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, cx: &mut Context) {
+        conclusion::conclude(session, error, cx);
+    }
+}
+
+/// Finite bounds for the client's side of this request.
+fn bound(session: &mut Session) {
+    // Only shortened, never switched on again: Pingora has it off for requests whose framing is doubtful.
+    if session.get_keepalive().is_some() {
+        session.set_keepalive(Some(KEEP_ALIVE_SECONDS));
+    }
+    session.set_read_timeout(Some(BODY_READ));
+    session.set_write_timeout(Some(BODY_WRITE));
+    session.set_total_drain_timeout(Some(DRAIN));
+}
+
+/// What our connection type told of itself.
+pub(crate) fn facts(digest: Option<&Digest>) -> Option<&Facts> {
+    digest?.proxy_digest.as_ref()?.user_data.as_ref()?.downcast_ref()
+}
+
+/// Whether sending this request again can neither do a thing twice nor lose a part of it.
+fn replayable(session: &Session) -> bool {
+    session.req_header().method.is_idempotent()
+        && !session.as_ref().retry_buffer_truncated()
+        && session.response_written().is_none()
+}
+
+/// Whether a body follows this head (RFC 9112 §6.3).
+fn has_body(asked: &RequestHeader, answer: &ResponseHeader) -> bool {
+    asked.method != Method::HEAD && !answer.status.is_informational() && !matches!(answer.status.as_u16(), 204 | 304)
+}
+
+/// A plugin failed before the upstream was asked: 500, told in the log.
+fn failed(cx: &mut Request, failure: &Failure) -> Reply {
+    tracing::error!(plugin = failure.plugin, place = %failure.place, error = %failure, "A plugin failed and the request with it.");
+    cx.error = Some(failure.to_string());
+    Reply::status(StatusCode::INTERNAL_SERVER_ERROR).because("a plugin failed")
+}
+
+/// A plugin failed later: the error that makes Pingora end the request.
+fn fatal(cx: &mut Request, failure: &Failure) -> Box<Error> {
+    let status = match failure.cause {
+        Cause::TooLarge { .. } if cx.attempt.number > 0 && cx.pending.is_none() && !cx.answered => 413,
+        _ => failed(cx, failure).status_code().as_u16(),
+    };
+    cx.error = Some(failure.to_string());
+    Error::explain(ErrorType::HTTPStatus(status), "a plugin failed")
+}

@@ -1,0 +1,86 @@
+//! The one way to answer from here: response hooks run over the answer, then it is written.
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, StatusCode, header};
+use pingora::http::ResponseHeader;
+use pingora_proxy::Session;
+use portreeve_plugin::engine::Origin;
+use portreeve_plugin::{Reply, ReplyBody};
+use serde::Serialize;
+
+use crate::context::Request;
+use crate::head::is_hop_by_hop;
+
+/// A problem document (RFC 9457) with the id by which the operator finds the request.
+#[derive(Serialize)]
+struct Problem<'p> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'p str,
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'p str>,
+    request_id: &'p str,
+}
+
+/// Sends an answer of the gateway. If a response hook fails, a bare 500 goes out instead: never what a hook meant to change.
+pub(crate) async fn send(session: &mut Session, request: &mut Request, reply: Reply) -> pingora::Result<()> {
+    request.answered = true;
+    let (mut head, mut body) = compose(&reply, request)?;
+    if let Err(failure) = decorate(session, request, &mut head, &mut body).await {
+        tracing::error!(error = %failure, "A plugin failed on the response.");
+        request.error = Some(failure.to_string());
+        (head, body) = compose(&Reply::status(StatusCode::INTERNAL_SERVER_ERROR), request)?;
+    }
+    let bodyless = head.status.is_informational() || matches!(head.status.as_u16(), 204 | 304);
+    if !bodyless {
+        head.insert_header(header::CONTENT_LENGTH, body.len())?;
+    }
+    let unsent = bodyless || body.is_empty() || session.req_header().method == Method::HEAD;
+    session.write_response_header(Box::new(head), unsent).await?;
+    if !unsent {
+        session.write_response_body(Some(body), true).await?;
+    }
+    Ok(())
+}
+
+/// Runs the response hooks over an answer of our own.
+async fn decorate(
+    session: &Session,
+    request: &mut Request,
+    head: &mut ResponseHeader,
+    body: &mut Bytes,
+) -> Result<(), portreeve_plugin::engine::Failure> {
+    let asked = session.req_header();
+    request.response(head, asked, Origin::Gateway).await?;
+    if request.touches_response_body() {
+        request.response_body(body, true, asked)?;
+    }
+    Ok(())
+}
+
+fn compose(reply: &Reply, request: &mut Request) -> pingora::Result<(ResponseHeader, Bytes)> {
+    let status = reply.status_code();
+    let mut head = ResponseHeader::build_no_case(status, Some(reply.headers().len() + 2))?;
+    let body = match reply.body() {
+        ReplyBody::Bytes(bytes) => bytes.clone(),
+        ReplyBody::Problem { detail } => {
+            head.insert_header(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"))?;
+            let problem = Problem {
+                kind: "about:blank",
+                title: status.canonical_reason().unwrap_or("Error"),
+                status: status.as_u16(),
+                detail: detail.as_deref(),
+                request_id: request.exchange.request_id(),
+            };
+            // Text and numbers: it can always be written.
+            serde_json::to_vec(&problem).unwrap_or_default().into()
+        }
+    };
+    for (name, value) in reply.headers() {
+        if !is_hop_by_hop(name) && *name != header::CONTENT_LENGTH {
+            head.append_header(name.clone(), value.clone())?;
+        }
+    }
+    Ok((head, body))
+}

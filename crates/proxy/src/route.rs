@@ -1,0 +1,104 @@
+//! A route as requests meet it: its chain, its limits, and what it ends in.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use portreeve_plugin::engine::{Chain, View};
+use portreeve_plugin::template::Escape;
+use portreeve_plugin::{Reply, Template};
+use portreeve_router::path::PathPolicy;
+
+use crate::observe::RouteMetrics;
+use crate::upstream::Pool;
+
+/// One compiled route.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub(crate) name: Arc<str>,
+    /// The names of the parameters of each path, in the order of the pattern.
+    pub(crate) params: Box<[Box<[Arc<str>]>]>,
+    pub(crate) chain: Chain,
+    pub(crate) end: End,
+    pub(crate) policy: PathPolicy,
+    /// Longest request body in bytes.
+    pub(crate) max_body: u64,
+    /// For the whole request; streams and upgraded connections are bounded by `idle` instead.
+    pub(crate) timeout: Duration,
+    /// Longest silence of a stream.
+    pub(crate) idle: Duration,
+    pub(crate) metrics: RouteMetrics,
+}
+
+/// What a route ends in.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// One upstream.
+    Upstream(Arc<Pool>),
+    /// Several, by weight.
+    Split(Split),
+    /// An answer of the route's own.
+    Respond(Respond),
+    /// Another place.
+    Redirect(Redirect),
+    /// A plugin of the chain always answers or chooses.
+    Plugin,
+}
+
+/// Upstreams by weight: each request draws.
+#[derive(Debug)]
+pub(crate) struct Split {
+    /// Running sums of the weights.
+    pub(crate) shares: Box<[(u32, Arc<Pool>)]>,
+}
+
+impl Split {
+    /// The upstream of one request; `None` only if there is none.
+    pub(crate) fn draw(&self) -> Option<&Arc<Pool>> {
+        let (total, _) = self.shares.last()?;
+        let ticket = fastrand::u32(..(*total).max(1));
+        self.shares.iter().find(|(sum, _)| ticket < *sum).map(|(_, pool)| pool)
+    }
+}
+
+/// An answer of the route's own.
+#[derive(Debug)]
+pub(crate) struct Respond {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: Box<[(HeaderName, Template)]>,
+    pub(crate) body: Template,
+}
+
+impl Respond {
+    pub(crate) fn reply(&self, view: &View<'_>) -> Reply {
+        let body = self.body.render(view).unwrap_or_default().into_owned();
+        let typed = self.headers.iter().any(|(name, _)| *name == header::CONTENT_TYPE);
+        let reply = if typed || body.is_empty() {
+            Reply::untyped(self.status, body.into())
+        } else {
+            Reply::text(self.status, body)
+        };
+        self.headers.iter().fold(reply, |reply, (name, template)| match template.render_header(view) {
+            Some(value) => reply.header(name.clone(), value),
+            None => reply,
+        })
+    }
+}
+
+/// Another place.
+#[derive(Debug)]
+pub(crate) struct Redirect {
+    pub(crate) status: StatusCode,
+    pub(crate) to: Template,
+}
+
+impl Redirect {
+    /// The redirect; 400 if a value of the request cannot stand in a URL.
+    pub(crate) fn reply(&self, view: &View<'_>) -> Reply {
+        let target = self.to.render_with(view, Escape::Url);
+        match target.as_deref().map(HeaderValue::from_str) {
+            Some(Ok(location)) => Reply::status(self.status).header(header::LOCATION, location),
+            _ => Reply::problem(StatusCode::BAD_REQUEST, "the request cannot be redirected"),
+        }
+    }
+}

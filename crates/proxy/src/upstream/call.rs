@@ -1,0 +1,202 @@
+//! Calls that plugins make: to upstreams through their pools, and to outside URLs.
+//!
+//! Upstream calls use Pingora's own connector, one for each thread, so that a worker's calls reuse connections without
+//! leaving its core. Outside URLs (key sets, discovery documents) are fetched with reqwest: redirects, proxies, public roots.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use futures::future::BoxFuture;
+use http::{HeaderValue, Method, header};
+use pingora::connectors::http::Connector;
+use pingora::http::RequestHeader;
+use pingora::protocols::http::client::HttpSession;
+use pingora::upstreams::peer::{HttpPeer, Peer};
+use portreeve_plugin::{Answer, Call, CallError, Fetch};
+
+use super::picker::Tried;
+use super::pool::Pool;
+use super::retry::Cause;
+use crate::head::is_hop_by_hop;
+
+thread_local! {
+    static CONNECTOR: Arc<Connector> = Arc::new(Connector::new(None));
+}
+
+impl portreeve_plugin::engine::Pool for Pool {
+    fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    fn call(&self, call: Call) -> BoxFuture<'_, Result<Answer, CallError>> {
+        Box::pin(async move {
+            let timeout = call.timeout;
+            match tokio::time::timeout(timeout, self.attempts(&call)).await {
+                Ok(outcome) => outcome,
+                Err(_) => {
+                    self.metrics.timed_out();
+                    Err(CallError::TimedOut(timeout))
+                }
+            }
+        })
+    }
+
+    fn as_any(&self) -> &(dyn Any + Send + Sync) {
+        self
+    }
+}
+
+impl Pool {
+    /// Tries targets until one answers or the policy has had enough.
+    async fn attempts(&self, call: &Call) -> Result<Answer, CallError> {
+        self.earn_retry();
+        let until = Instant::now() + call.timeout;
+        let (mut tried, mut made) = (Tried::new(), 0);
+        loop {
+            let picked = self.pick(fastrand::u64(..), &tried);
+            let Some((place, member, _in_flight)) = picked else {
+                self.metrics.unavailable();
+                return Err(CallError::Unavailable(self.name.clone()));
+            };
+            tried.push(place);
+            made += 1;
+            let mut peer = member.peer.clone();
+            let left = until.saturating_duration_since(Instant::now());
+            peer.options.read_timeout = peer.options.read_timeout.map(|timeout| timeout.min(left));
+            let outcome = attempt(&peer, call).await;
+            self.metrics.attempted(outcome.is_ok());
+            let retry = match &outcome {
+                Ok(answer) => {
+                    let cause = Cause::Status(answer.status.as_u16());
+                    call.method.is_idempotent() && self.retries_on(cause) && self.take_retry(made, cause)
+                }
+                Err((cause, _)) => {
+                    let safe = *cause == Some(Cause::Connect) || call.method.is_idempotent();
+                    safe && cause.is_some_and(|cause| self.take_retry(made, cause))
+                }
+            };
+            if !retry {
+                return outcome.map_err(|(_, error)| error);
+            }
+        }
+    }
+}
+
+/// Why an attempt failed, for the retry policy if it can be retried, and for the caller.
+type Failed = (Option<Cause>, CallError);
+
+/// One try at one target, once more on another connection if a kept one turned out to be dead before anything came back.
+async fn attempt(peer: &HttpPeer, call: &Call) -> Result<Answer, Failed> {
+    let connector = CONNECTOR.with(Arc::clone);
+    loop {
+        let connected = connector.get_http_session(peer).await;
+        let (mut session, reused) =
+            connected.map_err(|error| (Some(Cause::Connect), CallError::Failed(error.to_string())))?;
+        match exchange(&mut session, peer, call).await {
+            Ok(answer) => {
+                connector.release_http_session(session, peer, peer.idle_timeout()).await;
+                return Ok(answer);
+            }
+            Err(Broken::BeforeAnswer(_)) if reused && call.method.is_idempotent() => {}
+            Err(Broken::BeforeAnswer(error) | Broken::InAnswer(error)) => return Err((None, CallError::Failed(error))),
+            Err(Broken::TimedOut(after)) => return Err((Some(Cause::Timeout), CallError::TimedOut(after))),
+            Err(Broken::TooLarge) => return Err((None, CallError::TooLarge(call.max_body))),
+        }
+    }
+}
+
+/// How far an exchange came before it broke.
+enum Broken {
+    BeforeAnswer(String),
+    InAnswer(String),
+    TimedOut(Duration),
+    TooLarge,
+}
+
+/// Sends the request and reads the whole answer, within the peer's timeouts and the call's bound.
+async fn exchange(session: &mut HttpSession, peer: &HttpPeer, call: &Call) -> Result<Answer, Broken> {
+    let before = |error: Box<pingora::Error>| Broken::BeforeAnswer(error.to_string());
+    session.set_write_timeout(peer.options.write_timeout);
+    session.set_read_timeout(peer.options.read_timeout);
+    session.write_request_header(Box::new(request(peer, call).map_err(before)?)).await.map_err(before)?;
+    if !call.body.is_empty() {
+        session.write_request_body(call.body.clone(), true).await.map_err(before)?;
+    }
+    session.finish_request_body().await.map_err(before)?;
+    session.read_response_header().await.map_err(|error| match error.etype() {
+        pingora::ErrorType::ReadTimedout => Broken::TimedOut(peer.options.read_timeout.unwrap_or_default()),
+        _ => Broken::BeforeAnswer(error.to_string()),
+    })?;
+    let mut body = BytesMut::new();
+    while let Some(chunk) = session.read_response_body().await.map_err(|error| Broken::InAnswer(error.to_string()))? {
+        if body.len() + chunk.len() > call.max_body {
+            return Err(Broken::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    let head = session.response_header().ok_or_else(|| Broken::InAnswer("no answer head".to_owned()))?;
+    Ok(Answer { status: head.status, headers: head.headers.clone(), body: body.freeze() })
+}
+
+/// The head on the wire: the caller's headers without hop-by-hop fields, and framing that is ours.
+fn request(peer: &HttpPeer, call: &Call) -> pingora::Result<RequestHeader> {
+    let mut head = RequestHeader::build(call.method.clone(), call.target.as_str().as_bytes(), Some(8))?;
+    for (name, value) in &call.headers {
+        if !is_hop_by_hop(name) && *name != header::CONTENT_LENGTH && *name != header::HOST {
+            head.append_header(name.clone(), value.clone())?;
+        }
+    }
+    let host = call.headers.get(header::HOST).cloned();
+    let host = host.or_else(|| HeaderValue::from_str(&peer.address().to_string()).ok());
+    head.insert_header(header::HOST, host.unwrap_or(HeaderValue::from_static("localhost")))?;
+    let has_body = matches!(call.method, Method::POST | Method::PUT | Method::PATCH) || !call.body.is_empty();
+    if has_body {
+        head.insert_header(header::CONTENT_LENGTH, call.body.len())?;
+    }
+    Ok(head)
+}
+
+/// GETs outside URLs.
+#[derive(Debug, Clone)]
+pub(crate) struct Fetcher(reqwest::Client);
+
+/// Redirects followed for one fetch.
+const MAX_REDIRECTS: usize = 5;
+
+impl Fetcher {
+    /// # Errors
+    /// When the system's trusted roots cannot be loaded.
+    pub(crate) fn new() -> Result<Self, reqwest::Error> {
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::limited(MAX_REDIRECTS))
+            .connect_timeout(Duration::from_secs(5))
+            .user_agent("portreeve");
+        client.build().map(Self)
+    }
+
+    pub(crate) fn fetch(&self, fetch: Fetch) -> BoxFuture<'static, Result<Answer, CallError>> {
+        let client = self.0.clone();
+        Box::pin(async move {
+            let failed = |error: reqwest::Error| {
+                if error.is_timeout() { CallError::TimedOut(fetch.timeout) } else { CallError::Failed(error_chain(&error)) }
+            };
+            let mut answer = client.get(&fetch.url).timeout(fetch.timeout).send().await.map_err(failed)?;
+            let mut body = BytesMut::new();
+            while let Some(chunk) = answer.chunk().await.map_err(failed)? {
+                if body.len() + chunk.len() > fetch.max_body {
+                    return Err(CallError::TooLarge(fetch.max_body));
+                }
+                body.extend_from_slice(&chunk);
+            }
+            Ok(Answer { status: answer.status(), headers: answer.headers().clone(), body: Bytes::from(body) })
+        })
+    }
+}
+
+/// An error with all its causes: `error sending request: connection refused`.
+fn error_chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

@@ -1,0 +1,177 @@
+//! Picking a target: every algorithm honours weights and health, skips what was tried already, and allocates nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use pingora::upstreams::peer::HttpPeer;
+use portreeve_config::Balance;
+use smallvec::SmallVec;
+
+use super::target::Target;
+
+/// One target of one pool: the shared state, its share, and the prepared peer that each attempt clones.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) target: Arc<Target>,
+    pub(crate) weight: u32,
+    pub(crate) peer: HttpPeer,
+}
+
+/// The members that this request has tried, by their place.
+pub(crate) type Tried = SmallVec<[usize; 4]>;
+
+/// The members of a pool at one moment, ready to be picked from.
+#[derive(Debug)]
+pub(super) struct Picker {
+    members: Box<[Arc<Member>]>,
+    algorithm: Algorithm,
+}
+
+#[derive(Debug)]
+enum Algorithm {
+    /// A smooth weighted sequence, walked by one shared counter.
+    RoundRobin { sequence: Box<[u16]>, next: AtomicUsize },
+    /// The fewest in flight for its weight, of two drawn at random; of all, if they are few.
+    LeastConnections,
+    /// The less busy of two drawn by weight.
+    RandomTwo { cumulative: Box<[u64]> },
+    /// Rendezvous hashing of a key.
+    Hash,
+}
+
+/// Weights are cut down to this sum at the most, which bounds the sequence of a round.
+const MAX_SEQUENCE: u64 = 4_096;
+/// Up to this many members are all looked at for the fewest in flight.
+const FEW: usize = 4;
+
+impl Picker {
+    pub(super) fn new(members: Vec<Arc<Member>>, balance: &Balance) -> Self {
+        let algorithm = match balance {
+            Balance::RoundRobin => Algorithm::RoundRobin { sequence: smooth(&members), next: AtomicUsize::new(0) },
+            Balance::LeastConnections => Algorithm::LeastConnections,
+            Balance::RandomTwo => Algorithm::RandomTwo { cumulative: cumulative(&members) },
+            Balance::IpHash | Balance::Hash(_) => Algorithm::Hash,
+        };
+        Self { members: members.into(), algorithm }
+    }
+
+    pub(super) fn members(&self) -> &[Arc<Member>] {
+        &self.members
+    }
+
+    /// Picks a healthy member that was not tried; `None` when there is none. `key` is what hashing hashes.
+    pub(super) fn pick(&self, key: u64, tried: &[usize]) -> Option<(usize, Arc<Member>)> {
+        let place = match &self.algorithm {
+            Algorithm::RoundRobin { sequence, next } => self.in_turn(sequence, next, tried),
+            Algorithm::LeastConnections if self.members.len() <= FEW => self.least(tried),
+            Algorithm::LeastConnections => self.less_busy(|| fastrand::usize(..self.members.len()), tried),
+            Algorithm::RandomTwo { cumulative } => self.less_busy(|| draw(cumulative), tried),
+            Algorithm::Hash => self.rendezvous(key, tried),
+        }?;
+        Some((place, self.members.get(place)?.clone()))
+    }
+
+    fn usable(&self, place: usize, tried: &[usize]) -> bool {
+        !tried.contains(&place) && self.members.get(place).is_some_and(|member| member.target.is_healthy())
+    }
+
+    fn in_turn(&self, sequence: &[u16], next: &AtomicUsize, tried: &[usize]) -> Option<usize> {
+        let start = next.fetch_add(1, Ordering::Relaxed);
+        // Skipping walks on in the same sequence, so that what a missing target leaves is shared out by weight too.
+        (0..sequence.len())
+            .filter_map(|step| sequence.get(start.wrapping_add(step) % sequence.len()))
+            .map(|place| usize::from(*place))
+            .find(|place| self.usable(*place, tried))
+    }
+
+    /// How busy a member is for its weight; compared without division: a/w < b/v is a·v < b·w.
+    fn busier(&self, a: usize, b: usize) -> bool {
+        let (Some(a), Some(b)) = (self.members.get(a), self.members.get(b)) else { return false };
+        let load = |member: &Member| u64::from(member.target.in_flight()) + 1;
+        load(a) * u64::from(b.weight) > load(b) * u64::from(a.weight)
+    }
+
+    /// The least busy of all. Ties go to whoever comes first after a random start, so that they are shared out.
+    fn least(&self, tried: &[usize]) -> Option<usize> {
+        let count = self.members.len();
+        let start = fastrand::usize(..count.max(1));
+        let usable = (0..count).map(|step| (start + step) % count).filter(|place| self.usable(*place, tried));
+        usable.reduce(|best, place| if self.busier(best, place) { place } else { best })
+    }
+
+    /// The less busy of two draws; if neither can be used, the least busy of all.
+    fn less_busy(&self, draw: impl Fn() -> usize, tried: &[usize]) -> Option<usize> {
+        if self.members.is_empty() {
+            return None;
+        }
+        let (a, b) = (draw(), draw());
+        match (self.usable(a, tried), self.usable(b, tried)) {
+            (true, true) => Some(if self.busier(a, b) { b } else { a }),
+            (true, false) => Some(a),
+            (false, true) => Some(b),
+            (false, false) => self.least(tried),
+        }
+    }
+
+    /// Highest weighted random score of key and address (rendezvous hashing, Thaler and Ravishankar 1998): a member that
+    /// comes or goes moves only its own share of the keys.
+    fn rendezvous(&self, key: u64, tried: &[usize]) -> Option<usize> {
+        let scored = self.members.iter().enumerate().filter(|(place, _)| self.usable(*place, tried)).map(|(place, member)| {
+            use std::hash::{BuildHasher, Hash, Hasher};
+            // Fixed keys: every gateway of a fleet must send a key to the same target.
+            let mut hasher = ahash::RandomState::with_seeds(1, 2, 3, 4).build_hasher();
+            (key, member.target.address).hash(&mut hasher);
+            #[expect(clippy::cast_precision_loss, reason = "53 bits are a fine random number")]
+            let unit = ((hasher.finish() >> 11) as f64 + 1.0) / (1_u64 << 53) as f64;
+            (-f64::from(member.weight) / unit.ln(), place)
+        });
+        scored.max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, place)| place)
+    }
+}
+
+/// The smooth weighted round-robin sequence (nginx's): A, A, B, A rather than A, A, A, B.
+fn smooth(members: &[Arc<Member>]) -> Box<[u16]> {
+    let weights = reduced(members);
+    let total: i64 = weights.iter().sum();
+    let mut current = vec![0_i64; weights.len()];
+    let turns = (0..total).filter_map(|_| {
+        for (now, weight) in current.iter_mut().zip(&weights) {
+            *now += weight;
+        }
+        let (place, now) = current.iter_mut().enumerate().max_by_key(|(place, now)| (**now, std::cmp::Reverse(*place)))?;
+        *now -= total;
+        u16::try_from(place).ok()
+    });
+    turns.collect()
+}
+
+/// Weights with nothing in common, cut down so that they sum to at most [`MAX_SEQUENCE`] (each at least 1).
+fn reduced(members: &[Arc<Member>]) -> Vec<i64> {
+    let weights: Vec<u64> = members.iter().map(|member| u64::from(member.weight.max(1))).collect();
+    let common = weights.iter().copied().fold(0, gcd).max(1);
+    let total: u64 = weights.iter().map(|weight| weight / common).sum();
+    let cut = total.div_ceil(MAX_SEQUENCE).max(1);
+    weights.iter().map(|weight| i64::try_from((weight / common / cut).max(1)).unwrap_or(1)).collect()
+}
+
+fn gcd(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+fn cumulative(members: &[Arc<Member>]) -> Box<[u64]> {
+    let sums = members.iter().scan(0, |sum, member| {
+        *sum += u64::from(member.weight.max(1));
+        Some(*sum)
+    });
+    sums.collect()
+}
+
+fn draw(cumulative: &[u64]) -> usize {
+    let Some(total) = cumulative.last() else { return 0 };
+    let ticket = fastrand::u64(..*total);
+    cumulative.partition_point(|sum| *sum <= ticket)
+}
+
+#[cfg(test)]
+#[path = "picker_tests.rs"]
+mod tests;

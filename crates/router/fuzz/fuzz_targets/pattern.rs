@@ -1,0 +1,43 @@
+//! Any pattern with any path: parsing must not panic, an error must point into the text, and the router must agree
+//! with the pattern.
+#![no_main]
+
+use http::{HeaderMap, Method};
+use libfuzzer_sys::fuzz_target;
+use portreeve_router::{HostPattern, Lookup, Outcome, Pattern, Router, Rule};
+
+fuzz_target!(|input: (&str, &str)| {
+    let (text, path) = input;
+    if let Err(error) = HostPattern::parse(text) {
+        assert!(error.offset() <= text.len());
+    }
+    let pattern = match Pattern::parse(text) {
+        Ok(pattern) => pattern,
+        Err(error) => {
+            assert!(error.offset() <= text.len(), "{error}");
+            return;
+        }
+    };
+    let matches = pattern.matches(path);
+    let rule = Rule {
+        paths: vec![pattern],
+        ..Rule::default()
+    };
+    let router = Router::compile(vec![rule]).expect("one rule has nobody to conflict with");
+    let request = Lookup {
+        method: &Method::GET,
+        host: "",
+        path,
+        query: "",
+        headers: &HeaderMap::new(),
+        facts: None,
+    };
+    match router.find(&request) {
+        Outcome::Found(found) => {
+            assert!(matches);
+            assert_eq!(found.params.len(), found.pattern.names().len());
+            assert_eq!(found.params.iter(path).count(), found.params.len());
+        }
+        _ => assert!(!matches),
+    }
+});

@@ -1,0 +1,175 @@
+//! Whether several regular expressions have a text in common, and which: a walk over the product of their automata,
+//! shortest text first.
+
+use std::collections::VecDeque;
+
+use ahash::AHashMap;
+use regex_automata::{
+    Anchored, Input, MatchKind,
+    hybrid::{
+        LazyStateID,
+        dfa::{Cache, DFA},
+    },
+    nfa::thompson::NFA,
+};
+
+use crate::{
+    ValueMatch,
+    pattern::{anchored, parse_hir},
+};
+
+/// Bytes for the states of one expression. Arbitrary: thousands of states.
+const STATES_SIZE: usize = 1 << 20;
+/// Most states of the product. Arbitrary: some 50 ms.
+const MOST_STATES: usize = 20_000;
+/// Most texts that are found. Arbitrary.
+const MOST_MEMBERS: usize = 8;
+
+/// What several expressions have in common.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Intersection {
+    /// Nothing.
+    Empty,
+    /// At least these texts, of which there is one; the shortest first.
+    Members(Vec<String>),
+    /// They are too large, or look at Unicode word boundaries.
+    TooLarge,
+}
+
+/// What a normal path is (see [`crate::path`]): segments that are no dot segments, with at most one slash at the end.
+const NORMAL_PATH: &str = concat!(
+    r"(?:/(?:[a-zA-Z0-9_~!$&'()*+,;=:@-]|%[0-9A-F]{2}|\.(?:[a-zA-Z0-9_~!$&'()*+,=:@-]|%[0-9A-F]{2}|\.[a-zA-Z0-9._~!$&'()*+,=:@-]))",
+    r"(?:[a-zA-Z0-9._~!$&'()*+,;=:@-]|%[0-9A-F]{2})*)*/?"
+);
+
+/// In the order in which a reader would like to see them.
+const PATH_BYTES: &[u8] = b"/1023456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_.~!$&'()*+,;=:@%";
+
+/// A path that all expressions match.
+pub(super) fn intersect_paths(expressions: &[&str]) -> Intersection {
+    let normal = [NORMAL_PATH, "/.*"];
+    intersect(expressions.iter().copied().chain(normal), PATH_BYTES)
+}
+
+/// A value that satisfies all of `wanted`, none of which is `Absent`.
+pub(super) fn intersect_values(wanted: &[&ValueMatch]) -> Intersection {
+    let expressions = wanted.iter().map(|wanted| match wanted {
+        ValueMatch::Present | ValueMatch::Absent => "(?s).*".to_owned(),
+        ValueMatch::Exact(value) => regex_syntax::escape(value),
+        ValueMatch::Prefix(value) => format!("(?s){}.*", regex_syntax::escape(value)),
+        ValueMatch::OneOf(values) => {
+            let values: Vec<_> = values.iter().map(|value| regex_syntax::escape(value)).collect();
+            values.join("|")
+        }
+        ValueMatch::Regex(regex) => regex.as_str().to_owned(),
+    });
+    let expressions: Vec<String> = expressions.collect();
+    // Readable characters first; then what a header value may hold besides.
+    let readable = PATH_BYTES.iter().copied().filter(|byte| *byte != b'/');
+    let further = (0x20..=0xff).filter(|byte| !PATH_BYTES.contains(byte) && *byte != 0x7f);
+    let bytes: Vec<u8> = readable.chain([b'/']).chain(further).collect();
+    intersect(expressions.iter().map(String::as_str), &bytes)
+}
+
+/// An automaton that builds its states as they are asked for.
+struct Automaton {
+    dfa: DFA,
+    cache: Cache,
+}
+
+impl Automaton {
+    fn new(expression: &str) -> Option<Self> {
+        let hir = anchored(parse_hir(expression).ok()?);
+        let nfa = NFA::compiler().build_from_hir(&hir).ok()?;
+        let config = DFA::config()
+            .match_kind(MatchKind::All)
+            .unicode_word_boundary(true)
+            .cache_capacity(STATES_SIZE)
+            .skip_cache_capacity_check(true)
+            // Gives up when full: a cleared cache would give old names to new states.
+            .minimum_cache_clear_count(Some(0));
+        let dfa = DFA::builder().configure(config).build_from_nfa(nfa).ok()?;
+        let cache = dfa.create_cache();
+        Some(Self { dfa, cache })
+    }
+
+    fn start(&mut self) -> Option<LazyStateID> {
+        let input = Input::new("").anchored(Anchored::Yes);
+        self.dfa.start_state_forward(&mut self.cache, &input).ok()
+    }
+
+    fn is_match(&mut self, state: LazyStateID) -> Option<bool> {
+        let end = self.dfa.next_eoi_state(&mut self.cache, state).ok()?;
+        Some(end.is_match())
+    }
+}
+
+fn intersect<'e>(expressions: impl Iterator<Item = &'e str>, bytes: &[u8]) -> Intersection {
+    let search = || {
+        let mut automata = expressions.map(Automaton::new).collect::<Option<Vec<_>>>()?;
+        let first = members(&mut automata, bytes, 1)?;
+        // Several, because a more specific rule may take the first.
+        let several = if first.is_empty() { None } else { members(&mut automata, bytes, MOST_MEMBERS) };
+        Some(several.unwrap_or(first))
+    };
+    let Some(texts) = search() else { return Intersection::TooLarge };
+    if texts.is_empty() {
+        return Intersection::Empty;
+    }
+    match texts.into_iter().map(String::from_utf8).collect() {
+        Ok(texts) => Intersection::Members(texts),
+        Err(_) => Intersection::TooLarge,
+    }
+}
+
+/// The `most` shortest texts that all automata match, or fewer if there are no more or they go in circles. Nothing:
+/// too many states.
+fn members(automata: &mut [Automaton], bytes: &[u8], most: usize) -> Option<Vec<Vec<u8>>> {
+    let start = automata.iter_mut().map(Automaton::start).collect::<Option<Vec<_>>>()?;
+    let mut visits = AHashMap::from_iter([(start.clone(), 1)]);
+    let mut queue = VecDeque::from([(start, Vec::new())]);
+    let mut members = Vec::new();
+    while let Some((states, text)) = queue.pop_front() {
+        let mut all_match = true;
+        for (automaton, &state) in automata.iter_mut().zip(&states) {
+            all_match &= automaton.is_match(state)?;
+        }
+        if all_match {
+            members.push(text.clone());
+            if members.len() == most {
+                break;
+            }
+        }
+        for &byte in bytes {
+            let Some(next) = step(automata, &states, byte)? else {
+                continue;
+            };
+            if visits.len() == MOST_STATES {
+                return None;
+            }
+            let visits = visits.entry(next.clone()).or_insert(0);
+            if *visits < most {
+                *visits += 1;
+                queue.push_back((next, [&text[..], &[byte]].concat()));
+            }
+        }
+    }
+    Some(members)
+}
+
+/// The states after one more byte; the inner nothing if no text can go on so.
+#[expect(clippy::option_option, reason = "the outer one is for `?`: too many states")]
+fn step(automata: &mut [Automaton], states: &[LazyStateID], byte: u8) -> Option<Option<Vec<LazyStateID>>> {
+    let mut next = Vec::with_capacity(states.len());
+    for (automaton, &state) in automata.iter_mut().zip(states) {
+        let state = automaton.dfa.next_state(&mut automaton.cache, state, byte).ok()?;
+        if state.is_dead() {
+            return Some(None);
+        }
+        if state.is_quit() {
+            return None;
+        }
+        next.push(state);
+    }
+    Some(Some(next))
+}

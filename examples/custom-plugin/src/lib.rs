@@ -1,0 +1,1 @@
+//! A stranger's plugin crate and a gateway binary of its own.

@@ -1,0 +1,84 @@
+//! Makes the consumer from the claims of a verified token.
+
+use std::sync::Arc;
+
+use portreeve_plugin::template::{Datum, Reference, Roots, Scope};
+use portreeve_plugin::{BuildError, Consumer, Template, Tier};
+use serde_json::Value;
+
+use crate::config::ConsumerSetting;
+use crate::refusal::Refusal;
+
+/// Who a token speaks for.
+#[derive(Debug)]
+pub(crate) struct Who {
+    id: Option<Template>,
+    tier: Option<Template>,
+    groups: Option<Template>,
+    default_tier: Option<Arc<str>>,
+    tiers: Vec<Arc<str>>,
+}
+
+/// The claims are all that the templates see.
+struct Claims<'c>(&'c Value);
+
+impl Scope for Claims<'_> {
+    fn resolve<'s>(&'s self, reference: &Reference) -> Option<Datum<'s>> {
+        match reference {
+            Reference::Claim(path) => path.find(self.0).map(Datum::Json),
+            _ => None,
+        }
+    }
+}
+
+impl Who {
+    /// Checks that the templates name claims only.
+    pub(crate) fn new(setting: ConsumerSetting, tiers: &[Tier]) -> Result<Self, BuildError> {
+        let ConsumerSetting { id, tier, groups, default_tier } = setting;
+        for (name, template) in [("id", &id), ("tier", &tier), ("groups", &groups)] {
+            let mut references = template.iter().flat_map(Template::references);
+            if let Some(stranger) = references.find(|reference| reference.root() != Roots::CLAIMS) {
+                let message = format!("{stranger} is not known here: a consumer is made from claims.… alone");
+                return Err(BuildError::at(format!("consumer.{name}"), message));
+            }
+        }
+        let tiers: Vec<_> = tiers.iter().map(|tier| tier.name.clone()).collect();
+        let default_tier = default_tier.map(|name| interned(&tiers, &name));
+        Ok(Self { id, tier, groups, default_tier, tiers })
+    }
+
+    /// The consumer these claims speak for.
+    pub(crate) fn consumer(&self, claims: Value) -> Result<Consumer, Refusal> {
+        let scope = Claims(&claims);
+        let id = match &self.id {
+            Some(template) => template.render(&scope),
+            None => claims.get("sub").and_then(Value::as_str).map(Into::into),
+        };
+        let Some(id) = id.filter(|id| !id.is_empty()) else {
+            return Err(Refusal::invalid("the token has no claim that names its consumer"));
+        };
+        let tier = self.tier.as_ref().and_then(|template| template.render(&scope));
+        let known = |name: &str| {
+            let declared = self.tiers.is_empty() || self.tiers.iter().any(|tier| **tier == *name);
+            (declared && !name.is_empty()).then(|| interned(&self.tiers, name))
+        };
+        let tier = tier.and_then(|name| known(&name)).or_else(|| self.default_tier.clone());
+        let groups = self.groups.as_ref().and_then(|template| template.render_value(&scope)).map(names);
+        let id = Arc::from(&*id);
+        Ok(Consumer { id, tier, groups: groups.unwrap_or_default(), claims: Some(Arc::new(claims)) })
+    }
+}
+
+/// The file's own copy of a tier's name if it has one.
+fn interned(tiers: &[Arc<str>], name: &str) -> Arc<str> {
+    tiers.iter().find(|tier| ***tier == *name).cloned().unwrap_or_else(|| name.into())
+}
+
+/// The names in a claim: a list of texts, or text with spaces between them, as `scope` is written (RFC 8693 §4.2).
+fn names(claim: Value) -> Vec<String> {
+    match claim {
+        Value::Array(names) => names.into_iter().filter_map(|name| name.as_str().map(str::to_owned)).collect(),
+        Value::String(names) => names.split_whitespace().map(str::to_owned).collect(),
+        _ => Vec::new(),
+    }
+}
