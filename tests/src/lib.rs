@@ -1,1 +1,30 @@
-//! Harness, end-to-end tests, architecture tests and load comparisons.
+//! The harness: a real gateway in this process ([`Gateway`]), origins that say who they are and do what a test tells them
+//! ([`Origin`]), a client that writes bytes no library would send ([`Wire`]), and the servers of other people ([`servers`]).
+//!
+//! Nothing here sleeps to be in step: a gateway and an origin are ready when their constructor returns, and what takes time
+//! (a health check, a log line) is waited for with [`until`], which has a deadline.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a harness fails its test by panicking"
+)]
+
+mod gateway;
+mod http1;
+mod origin;
+mod process;
+pub mod servers;
+mod token;
+mod wait;
+mod wire;
+
+pub use gateway::{Admin, Ask, Gateway, Setup};
+pub use http1::{Answer, Head};
+pub use origin::{Beat, Origin, Received};
+
+pub use token::{RsaIssuer, SECRET, hs256, hs256_with};
+pub use wait::{within, until};
+pub use wire::Wire;

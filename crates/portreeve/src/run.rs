@@ -63,7 +63,9 @@ impl Running {
         let mut tasks = JoinSet::new();
         let admin = match admin {
             None => None,
-            Some(bind) => Some(admin::serve(bind, engine.clone(), reloader.clone(), &mut tasks).await.map_err(RunError::Start)?),
+            Some(bind) => {
+                Some(admin::serve(bind, engine.clone(), reloader.clone(), &mut tasks).await.map_err(RunError::Start)?)
+            }
         };
         if options.watch {
             tasks.spawn(reloader.clone().watch());

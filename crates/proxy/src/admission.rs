@@ -4,7 +4,7 @@ use std::any::Any;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use pingora::http::RequestHeader;
 use pingora_proxy::Session;
 use portreeve_plugin::Reply;
@@ -15,6 +15,7 @@ use crate::context::Request;
 use crate::head;
 use crate::phases::facts;
 use crate::route::Route;
+use crate::snapshot::Snapshot;
 
 /// Decides about a request whose head has been read. `Some` is an answer to send; `None` goes to an upstream.
 pub(crate) async fn admit(session: &mut Session, cx: &mut Request) -> Result<Option<Reply>, Failure> {
@@ -39,11 +40,20 @@ pub(crate) async fn admit(session: &mut Session, cx: &mut Request) -> Result<Opt
         return Ok(Some(refuse(cx, StatusCode::BAD_REQUEST, error.to_string())));
     }
     if announced_body(session.req_header()).is_some_and(|length| length > route.max_body) {
-        return Ok(Some(refuse(cx, StatusCode::PAYLOAD_TOO_LARGE, "the request body is longer than this route allows")));
+        return Ok(Some(refuse(
+            cx,
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "the request body is longer than this route allows",
+        )));
     }
     cx.streams = upgrade || wants_events(session.req_header());
     cx.enter(route);
-    cx.through_route(session.req_header_mut()).await
+    let answer = cx.through_route(session.req_header_mut()).await?;
+    // A preflight comes only as far as the chain: the route itself does not take OPTIONS.
+    if answer.is_none() && cx.preflight {
+        return Ok(Some(Reply::status(StatusCode::METHOD_NOT_ALLOWED).because("no plugin answers preflights here")));
+    }
+    Ok(answer)
 }
 
 /// Takes over what the connection knows: the client and the listener.
@@ -77,9 +87,25 @@ fn find(head: &RequestHeader, cx: &mut Request) -> Result<Arc<Route>, Reply> {
             cx.exchange.params = params(head, &route, &found);
             Ok(route)
         }
-        Outcome::MethodNotAllowed(allow) => Err(method_not_allowed(&allow)),
+        Outcome::MethodNotAllowed(allow) => {
+            let asked_about = preflight(&lookup, &cx.snapshot);
+            cx.preflight = asked_about.is_some();
+            asked_about.ok_or_else(|| method_not_allowed(&allow))
+        }
         Outcome::NotFound => Err(Reply::status(StatusCode::NOT_FOUND).because("no route has this host and path")),
     }
+}
+
+/// The route that a CORS preflight asks about (Fetch standard §3.3.2): the one of the method it announces. Its chain runs, so
+/// that `cors` can answer; nothing else of the route does.
+fn preflight(lookup: &Lookup<'_>, snapshot: &Snapshot) -> Option<Arc<Route>> {
+    if *lookup.method != Method::OPTIONS || !lookup.headers.contains_key(header::ORIGIN) {
+        return None;
+    }
+    let announced = lookup.headers.get(header::ACCESS_CONTROL_REQUEST_METHOD)?;
+    let method = Method::from_bytes(announced.as_bytes()).ok()?;
+    let Outcome::Found(found) = snapshot.router.find(&Lookup { method: &method, ..*lookup }) else { return None };
+    snapshot.routes.get(found.rule.0).cloned()
 }
 
 fn params(head: &RequestHeader, route: &Route, found: &Found<'_>) -> Params {

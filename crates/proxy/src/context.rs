@@ -36,6 +36,8 @@ pub(crate) struct Request {
     /// `X-Forwarded-For` of this connection, prepared when it was accepted.
     pub(crate) forwarded_for: Option<HeaderValue>,
     pub(crate) body_in: u64,
+    /// A CORS preflight for another method of the route: it comes as far as the chain.
+    pub(crate) preflight: bool,
     /// Bounded by silence instead of a deadline: an upgraded connection or an event stream.
     pub(crate) streams: bool,
     deadline: Instant,
@@ -55,7 +57,7 @@ enum Chosen {
 }
 
 /// Bounds the time before the route and with it the real deadline is known.
-const UNTIL_ROUTED: Duration = Duration::from_secs(60);
+const UNTIL_ROUTED: Duration = Duration::from_mins(1);
 
 impl Request {
     pub(crate) fn new(snapshot: Arc<Snapshot>, nowhere: Arc<str>) -> Context {
@@ -75,6 +77,7 @@ impl Request {
             attempt: Attempt { number: 0, upstream: nowhere, target: None },
             forwarded_for: None,
             body_in: 0,
+            preflight: false,
             streams: false,
             deadline: now + UNTIL_ROUTED,
             pending: None,
@@ -130,7 +133,10 @@ impl Request {
             return Error::e_explain(ErrorType::HTTPStatus(504), "the route's timeout passed");
         }
         let Some(pool) = self.pool() else {
-            return Error::e_explain(ErrorType::HTTPStatus(500), "no plugin of the chain answered or chose an upstream");
+            return Error::e_explain(
+                ErrorType::HTTPStatus(500),
+                "no plugin of the chain answered or chose an upstream",
+            );
         };
         let Some((place, member, in_flight)) = pool.pick(self.key, &self.tried) else {
             pool.metrics.unavailable();
@@ -249,7 +255,8 @@ impl Request {
     /// The smallest bound of the plugins that want the answer's body whole.
     pub(crate) fn response_body_limit(&self) -> Option<usize> {
         let route = self.route.as_ref().and_then(|route| route.chain.response_body_limit(&self.at_route));
-        let entrance = self.entrance.as_ref().and_then(|entrance| entrance.chain.response_body_limit(&self.at_entrance));
+        let entrance =
+            self.entrance.as_ref().and_then(|entrance| entrance.chain.response_body_limit(&self.at_entrance));
         route.into_iter().chain(entrance).min()
     }
 

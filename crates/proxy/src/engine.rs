@@ -121,11 +121,17 @@ impl Engine {
     ///
     /// # Errors
     /// See [`StartError`].
-    pub async fn start(loaded: &Loaded, registry: Registry, workers: usize, control: Handle) -> Result<Self, StartError> {
+    pub async fn start(
+        loaded: &Loaded,
+        registry: Registry,
+        workers: usize,
+        control: Handle,
+    ) -> Result<Self, StartError> {
         let shared = Arc::new(Shared::new(control)?);
         let mut serving = Serving { workers: None, open: Vec::new(), next_number: 0 };
         let change = serving.plan(loaded, workers.max(1))?;
-        let snapshot = compile(loaded, &registry, &shared, 1, &change.numbers(), Purpose::Serve).map_err(StartError::Config)?;
+        let snapshot =
+            compile(loaded, &registry, &shared, 1, &change.numbers(), Purpose::Serve).map_err(StartError::Config)?;
         start_pools(&snapshot, &shared).await;
         let live = Arc::new(ArcSwap::from_pointee(snapshot));
         let started = Workers::start(workers, &Phases::new(live.clone()))?;
@@ -210,7 +216,10 @@ impl Engine {
     /// When a metric cannot be written, which does not happen with the metrics there are.
     pub async fn metrics(&self) -> Result<Vec<u8>, StartError> {
         let connections = self.connections().await;
-        self.shared.metrics.exposition(&self.upstreams(), connections).map_err(|error| StartError::Setup(error.to_string()))
+        self.shared
+            .metrics
+            .exposition(&self.upstreams(), connections)
+            .map_err(|error| StartError::Setup(error.to_string()))
     }
 
     /// Whether a load balancer in front should send requests here.

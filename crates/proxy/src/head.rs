@@ -154,7 +154,9 @@ mod tests {
     #[test]
     fn an_answer_loses_the_fields_of_its_connection() {
         let mut head = ResponseHeader::build(200, None).unwrap();
-        for (name, value) in [("connection", "close, x-private"), ("keep-alive", "timeout=5"), ("x-private", "1"), ("etag", "1")] {
+        for (name, value) in
+            [("connection", "close, x-private"), ("keep-alive", "timeout=5"), ("x-private", "1"), ("etag", "1")]
+        {
             head.append_header(name, value).unwrap();
         }
         strip_hop_by_hop(&mut head);

@@ -166,7 +166,12 @@ impl ProxyHttp for Phases {
     }
 
     /// The head of the answer on its way to the client.
-    async fn response_filter(&self, session: &mut Session, answer: &mut ResponseHeader, cx: &mut Context) -> Result<()> {
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        answer: &mut ResponseHeader,
+        cx: &mut Context,
+    ) -> Result<()> {
         if answer.status.is_informational() && answer.status != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(());
         }
@@ -200,7 +205,10 @@ impl ProxyHttp for Phases {
             return Ok(None);
         }
         if cx.is_late() {
-            return Error::e_explain(ErrorType::HTTPStatus(504), "the route's timeout passed while the answer was sent");
+            return Error::e_explain(
+                ErrorType::HTTPStatus(504),
+                "the route's timeout passed while the answer was sent",
+            );
         }
         if cx.touches_response_body() && (last || body.is_some()) {
             let mut chunk = body.take().unwrap_or_default();
@@ -297,6 +305,7 @@ fn failed(cx: &mut Request, failure: &Failure) -> Reply {
 }
 
 /// A plugin failed later: the error that makes Pingora end the request.
+#[expect(clippy::unnecessary_box_returns, reason = "Pingora's hooks return boxed errors")]
 fn fatal(cx: &mut Request, failure: &Failure) -> Box<Error> {
     let status = match failure.cause {
         Cause::TooLarge { .. } if cx.attempt.number > 0 && cx.pending.is_none() && !cx.answered => 413,

@@ -294,12 +294,9 @@ pub struct Timeouts {
     /// To open a connection; after it 502, or the next attempt.
     #[serde(default = "default_connect")]
     pub connect: Duration,
-    /// From the request's last byte to the answer's head; after it 504.
+    /// The longest silence of a target: until the answer's head (after it 504), and between two reads of its body.
     #[serde(default = "default_first_byte")]
     pub first_byte: Duration,
-    /// Between two reads of the answer's body.
-    #[serde(default = "default_read")]
-    pub read: Duration,
     /// For one write of the request to make progress.
     #[serde(default = "default_write")]
     pub write: Duration,
@@ -313,7 +310,6 @@ impl Default for Timeouts {
         Self {
             connect: default_connect(),
             first_byte: default_first_byte(),
-            read: default_read(),
             write: default_write(),
             idle: default_idle(),
         }
@@ -326,10 +322,6 @@ const fn default_connect() -> Duration {
 
 const fn default_first_byte() -> Duration {
     Duration::from_secs(15)
-}
-
-const fn default_read() -> Duration {
-    Duration::from_secs(30)
 }
 
 const fn default_write() -> Duration {

@@ -13,11 +13,13 @@ pub(super) async fn required(State(shown): State<Shown>, request: Request, next:
     let Some(token) = loaded.config.admin.as_ref().and_then(|admin| admin.token.as_ref()) else {
         return next.run(request).await;
     };
-    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+    let given =
+        request.headers().get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
     if given.is_some_and(|given| same(given, token.expose().as_bytes())) {
         return next.run(request).await;
     }
-    (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], "the admin port wants its token\n").into_response()
+    (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], "the admin port wants its token\n")
+        .into_response()
 }
 
 /// Compares in a time that depends on the length alone, so that a token cannot be found out byte by byte.

@@ -38,7 +38,8 @@ const HURRY: Duration = Duration::from_secs(2);
 pub(super) fn run(registry: &Registry, arguments: &Arguments) -> ExitCode {
     logging::start();
     // Its one thread runs what is not a request: health checks, reloads, the admin port.
-    let control = tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("control").enable_all().build();
+    let control =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("control").enable_all().build();
     match control {
         Ok(control) => control.block_on(serve(registry, arguments)),
         Err(error) => complain(&format!("cannot start: {error}"), FAILED),

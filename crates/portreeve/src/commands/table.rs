@@ -71,7 +71,8 @@ pub(super) fn routes(registry: &Registry, file: &File) -> ExitCode {
     let rows: Vec<[String; 6]> = rows(&loaded.config).into_iter().map(cells).collect();
     let head = ["ROUTE", "HOST", "METHOD", "PATH", "CHAIN", "END"].map(str::to_owned);
     let all = || std::iter::once(&head).chain(&rows);
-    let widths: Vec<usize> = (0..head.len()).map(|i| all().filter_map(|row| Some(row.get(i)?.chars().count())).max().unwrap_or(0)).collect();
+    let widths: Vec<usize> =
+        (0..head.len()).map(|i| all().filter_map(|row| Some(row.get(i)?.chars().count())).max().unwrap_or(0)).collect();
     let text = all().fold(String::new(), |mut text, row| {
         for (cell, width) in row.iter().zip(&widths) {
             write!(text, "{cell:width$}  ").ok();

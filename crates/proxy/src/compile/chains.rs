@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use portreeve_config::{Config, ConfigPath, FlatStep, Mode as ConfigMode, OnError as ConfigOnError, Segment, Sources, Step as ConfigStep};
+use portreeve_config::{
+    Config, ConfigPath, FlatStep, Mode as ConfigMode, OnError as ConfigOnError, Segment, Sources, Step as ConfigStep,
+};
 use portreeve_plugin::engine::{Chain, MAX_STEPS, Mode, OnError, Step};
 use portreeve_plugin::{Expression, Host, Plugin, Registry};
 

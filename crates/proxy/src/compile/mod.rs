@@ -120,11 +120,8 @@ fn pools(config: &Config, shared: &Arc<Shared>, errors: &mut Errors<'_>) -> Pool
 }
 
 fn tiers(config: &Config) -> Vec<Tier> {
-    let tier = |(name, tier): (&Name, &portreeve_config::Tier)| Tier {
-        name: name.shared(),
-        rate: tier.rate,
-        burst: None,
-    };
+    let tier =
+        |(name, tier): (&Name, &portreeve_config::Tier)| Tier { name: name.shared(), rate: tier.rate, burst: None };
     config.tiers.into_iter().map(tier).collect()
 }
 
@@ -154,4 +151,3 @@ fn access_log(config: &Config, shared: &Shared, purpose: Purpose, errors: &mut E
         }
     }
 }
-

@@ -9,7 +9,9 @@ use portreeve_config::{Config, ConfigPath, Diagnostic, Route as RouteConfig, Val
 use portreeve_plugin::Expression;
 use portreeve_plugin::template::{AtMatch, Datum, Reference, Roots, Scope};
 use portreeve_router::path::PathPolicy;
-use portreeve_router::{Conflict, Guard, HostPattern, Lookup, Pattern, PatternError, Router, Rule, RuleId, ValueMatch, ValueRegex};
+use portreeve_router::{
+    Conflict, Guard, HostPattern, Lookup, Pattern, PatternError, Router, Rule, RuleId, ValueMatch, ValueRegex,
+};
 
 use super::chains::Chains;
 use super::{Errors, Pools};
@@ -30,7 +32,11 @@ pub(super) fn compile(
         let rule = rule(route, &path, errors);
         let names = |pattern: &Pattern| pattern.names().map(Arc::from).collect();
         // A rule without paths takes any path, with the one pattern that has no parameters.
-        let params = if rule.paths.is_empty() { Box::new([Box::default()]) as Box<[_]> } else { rule.paths.iter().map(names).collect() };
+        let params = if rule.paths.is_empty() {
+            Box::new([Box::default()]) as Box<[_]>
+        } else {
+            rule.paths.iter().map(names).collect()
+        };
         routes.push(Arc::new(Route {
             name: route.name.shared(),
             params,
@@ -61,8 +67,10 @@ fn rule(route: &RouteConfig, path: &ConfigPath, errors: &mut Errors<'_>) -> Rule
         if count == 1 && errors_is_scalar(&path, errors.sources) { path } else { path.index(index) }
     };
     let mut rule = Rule::default();
-    let hosts: Vec<_> = wanted.host.iter().enumerate().map(|(i, text)| (one_or_many("host", wanted.host.len(), i), text)).collect();
-    let paths: Vec<_> = wanted.path.iter().enumerate().map(|(i, text)| (one_or_many("path", wanted.path.len(), i), text)).collect();
+    let hosts: Vec<_> =
+        wanted.host.iter().enumerate().map(|(i, text)| (one_or_many("host", wanted.host.len(), i), text)).collect();
+    let paths: Vec<_> =
+        wanted.path.iter().enumerate().map(|(i, text)| (one_or_many("path", wanted.path.len(), i), text)).collect();
     rule.hosts = hosts.iter().filter_map(|(at, text)| parsed(HostPattern::parse(text), at, errors)).collect();
     rule.paths = paths.iter().filter_map(|(at, text)| parsed(Pattern::parse(text), at, errors)).collect();
     rule.methods = wanted.methods.iter().filter_map(|method| method.as_str().parse().ok()).collect();

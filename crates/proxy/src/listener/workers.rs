@@ -29,7 +29,7 @@ const MAX_ATTEMPTS: usize = 16;
 /// The threads that accept and serve.
 #[derive(Debug)]
 pub(crate) struct Workers {
-    workers: Vec<Worker>,
+    each: Vec<Worker>,
     stopping: watch::Sender<bool>,
     open: Arc<AtomicUsize>,
 }
@@ -42,8 +42,13 @@ struct Worker {
 
 #[derive(Debug)]
 enum Command {
-    Open { listener: usize, socket: StdListener },
-    Close { listener: usize },
+    Open {
+        listener: usize,
+        socket: StdListener,
+    },
+    Close {
+        listener: usize,
+    },
     /// Accept no more and let idle connections go.
     Drain,
 }
@@ -79,13 +84,13 @@ impl Workers {
             let thread = thread::Builder::new().name(name).spawn(move || runtime.block_on(served.run(inbox)))?;
             Ok(Worker { commands, thread })
         };
-        let workers = (0..count.max(1)).map(spawn).collect::<io::Result<_>>()?;
-        Ok(Self { workers, stopping, open })
+        let each = (0..count.max(1)).map(spawn).collect::<io::Result<_>>()?;
+        Ok(Self { each, stopping, open })
     }
 
     /// How many there are.
     pub(crate) fn count(&self) -> usize {
-        self.workers.len()
+        self.each.len()
     }
 
     /// Client connections open now.
@@ -95,7 +100,7 @@ impl Workers {
 
     /// Begins to accept on `sockets` for the listener of this number.
     pub(crate) fn open(&self, listener: usize, sockets: Sockets) {
-        for (worker, socket) in self.workers.iter().zip(sockets.each) {
+        for (worker, socket) in self.each.iter().zip(sockets.each) {
             // A worker's inbox closes only when its thread ends, at the very end.
             worker.commands.send(Command::Open { listener, socket }).ok();
         }
@@ -103,7 +108,7 @@ impl Workers {
 
     /// Accepts no more on this listener. Its connections live on.
     pub(crate) fn close(&self, listener: usize) {
-        for worker in &self.workers {
+        for worker in &self.each {
             worker.commands.send(Command::Close { listener }).ok();
         }
     }
@@ -111,7 +116,7 @@ impl Workers {
     /// Accepts no more at all, lets requests in flight end for at most `limit`, then cuts what is left.
     pub(crate) async fn drain(self, limit: Duration) -> Drained {
         self.stopping.send_replace(true);
-        for worker in &self.workers {
+        for worker in &self.each {
             worker.commands.send(Command::Drain).ok();
         }
         let until = Instant::now() + limit;
@@ -119,7 +124,7 @@ impl Workers {
             tokio::time::sleep(DRAIN_POLL).await;
         }
         let left = self.connections();
-        let threads = self.workers.into_iter().map(|Worker { commands, thread }| {
+        let threads = self.each.into_iter().map(|Worker { commands, thread }| {
             drop(commands);
             thread
         });
@@ -147,7 +152,8 @@ impl Served {
             match command {
                 Command::Open { listener, socket } => match TcpListener::from_std(socket) {
                     Ok(socket) => {
-                        let door = Door { listener, proxy: proxy.clone(), stop: self.stop.clone(), open: self.open.clone() };
+                        let door =
+                            Door { listener, proxy: proxy.clone(), stop: self.stop.clone(), open: self.open.clone() };
                         accepting.push((listener, tokio::spawn(door.accept(socket))));
                     }
                     Err(error) => tracing::error!(%error, "A listener could not be watched."),

@@ -122,4 +122,3 @@ fn write(lines: &Receiver<Vec<u8>>, sink: impl Write, lost: &IntCounter) {
         }
     }
 }
-

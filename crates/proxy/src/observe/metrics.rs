@@ -68,7 +68,10 @@ impl Metrics {
                 Opts::new(IN_FLIGHT, "Requests being tried at a target now."),
                 &["upstream", "target"],
             )?,
-            reload_success: IntGauge::new(RELOAD_SUCCESS, "1 if the last reload took effect, 0 if its file was refused.")?,
+            reload_success: IntGauge::new(
+                RELOAD_SUCCESS,
+                "1 if the last reload took effect, 0 if its file was refused.",
+            )?,
             generation: IntGauge::new(GENERATION, "Number of the configuration in effect.")?,
             connections: IntGauge::new(CONNECTIONS, "Client connections open now.")?,
             log_dropped: IntCounter::new(LOG_DROPPED, "Access-log lines dropped because the writer was behind.")?,

@@ -21,6 +21,10 @@ use super::pool::Pool;
 use super::retry::Cause;
 use crate::head::is_hop_by_hop;
 
+/// How long a call's connection is kept for the next call: busy traffic reuses it, and a quiet one never meets a target that
+/// is about to close it, or that has been replaced meanwhile. A call has no client behind it that would try again.
+const KEPT: Duration = Duration::from_millis(200);
+
 thread_local! {
     static CONNECTOR: Arc<Connector> = Arc::new(Connector::new(None));
 }
@@ -33,13 +37,10 @@ impl portreeve_plugin::engine::Pool for Pool {
     fn call(&self, call: Call) -> BoxFuture<'_, Result<Answer, CallError>> {
         Box::pin(async move {
             let timeout = call.timeout;
-            match tokio::time::timeout(timeout, self.attempts(&call)).await {
-                Ok(outcome) => outcome,
-                Err(_) => {
-                    self.metrics.timed_out();
-                    Err(CallError::TimedOut(timeout))
-                }
-            }
+            tokio::time::timeout(timeout, self.attempts(&call)).await.unwrap_or_else(|_| {
+                self.metrics.timed_out();
+                Err(CallError::TimedOut(timeout))
+            })
         })
     }
 
@@ -96,7 +97,8 @@ async fn attempt(peer: &HttpPeer, call: &Call) -> Result<Answer, Failed> {
             connected.map_err(|error| (Some(Cause::Connect), CallError::Failed(error.to_string())))?;
         match exchange(&mut session, peer, call).await {
             Ok(answer) => {
-                connector.release_http_session(session, peer, peer.idle_timeout()).await;
+                let kept = peer.idle_timeout().map_or(KEPT, |idle| idle.min(KEPT));
+                connector.release_http_session(session, peer, Some(kept)).await;
                 return Ok(answer);
             }
             Err(Broken::BeforeAnswer(_)) if reused && call.method.is_idempotent() => {}
@@ -180,7 +182,11 @@ impl Fetcher {
         let client = self.0.clone();
         Box::pin(async move {
             let failed = |error: reqwest::Error| {
-                if error.is_timeout() { CallError::TimedOut(fetch.timeout) } else { CallError::Failed(error_chain(&error)) }
+                if error.is_timeout() {
+                    CallError::TimedOut(fetch.timeout)
+                } else {
+                    CallError::Failed(error_chain(&error))
+                }
             };
             let mut answer = client.get(&fetch.url).timeout(fetch.timeout).send().await.map_err(failed)?;
             let mut body = BytesMut::new();

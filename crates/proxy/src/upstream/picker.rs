@@ -116,15 +116,14 @@ impl Picker {
     /// Highest weighted random score of key and address (rendezvous hashing, Thaler and Ravishankar 1998): a member that
     /// comes or goes moves only its own share of the keys.
     fn rendezvous(&self, key: u64, tried: &[usize]) -> Option<usize> {
-        let scored = self.members.iter().enumerate().filter(|(place, _)| self.usable(*place, tried)).map(|(place, member)| {
-            use std::hash::{BuildHasher, Hash, Hasher};
-            // Fixed keys: every gateway of a fleet must send a key to the same target.
-            let mut hasher = ahash::RandomState::with_seeds(1, 2, 3, 4).build_hasher();
-            (key, member.target.address).hash(&mut hasher);
-            #[expect(clippy::cast_precision_loss, reason = "53 bits are a fine random number")]
-            let unit = ((hasher.finish() >> 11) as f64 + 1.0) / (1_u64 << 53) as f64;
-            (-f64::from(member.weight) / unit.ln(), place)
-        });
+        let scored =
+            self.members.iter().enumerate().filter(|(place, _)| self.usable(*place, tried)).map(|(place, member)| {
+                // Fixed keys: every gateway of a fleet must send a key to the same target.
+                let hash = ahash::RandomState::with_seeds(1, 2, 3, 4).hash_one((key, member.target.address));
+                #[expect(clippy::cast_precision_loss, reason = "53 bits are a fine random number")]
+                let unit = ((hash >> 11) as f64 + 1.0) / (1_u64 << 53) as f64;
+                (-f64::from(member.weight) / unit.ln(), place)
+            });
         scored.max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, place)| place)
     }
 }
@@ -138,7 +137,8 @@ fn smooth(members: &[Arc<Member>]) -> Box<[u16]> {
         for (now, weight) in current.iter_mut().zip(&weights) {
             *now += weight;
         }
-        let (place, now) = current.iter_mut().enumerate().max_by_key(|(place, now)| (**now, std::cmp::Reverse(*place)))?;
+        let (place, now) =
+            current.iter_mut().enumerate().max_by_key(|(place, now)| (**now, std::cmp::Reverse(*place)))?;
         *now -= total;
         u16::try_from(place).ok()
     });

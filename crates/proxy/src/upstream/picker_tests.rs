@@ -70,10 +70,10 @@ proptest! {
     fn no_algorithm_picks_the_sick_or_the_tried_while_another_is_left(
         sick in prop::collection::vec(any::<bool>(), 1..12),
         tried in prop::collection::vec(0_usize..12, 0..4),
-        which in 0..4,
+        which in 0_usize..4,
         key in any::<u64>(),
     ) {
-        let balance = [Balance::RoundRobin, Balance::LeastConnections, Balance::RandomTwo, Balance::IpHash][which as usize].clone();
+        let balance = [Balance::RoundRobin, Balance::LeastConnections, Balance::RandomTwo, Balance::IpHash][which].clone();
         let picker = pool(&vec![2; sick.len()], &balance);
         for (member, sick) in picker.members().iter().zip(&sick) {
             member.target.set_healthy(!sick);

@@ -31,7 +31,7 @@ pub(super) struct Retries {
 
 impl Retries {
     pub(super) fn new(config: &RetryConfig) -> Self {
-        #[expect(clippy::cast_possible_truncation, reason = "a percentage times a thousand")]
+        #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "a share of a thousand")]
         let deposit = (config.budget.fraction() * COST as f64) as i64;
         Self { attempts: config.attempts, on: config.on.clone(), deposit, saved: AtomicI64::new(RESERVE) }
     }
@@ -57,9 +57,9 @@ impl Retries {
         if made >= self.attempts || !self.covers(cause) {
             return false;
         }
-        let taken = self.saved.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |saved| {
-            (saved >= COST).then_some(saved - COST)
-        });
+        let taken = self
+            .saved
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |saved| (saved >= COST).then_some(saved - COST));
         taken.is_ok()
     }
 }
