@@ -23,8 +23,9 @@ mod wire;
 
 pub use gateway::{Admin, Ask, Gateway, Setup};
 pub use http1::{Answer, Head};
-pub use origin::{Beat, Origin, Received};
+pub use origin::{Beat, Origin, Received, at};
+pub use process::{Exit, Process};
 
 pub use token::{RsaIssuer, SECRET, hs256, hs256_with};
-pub use wait::{within, until};
+pub use wait::{until, within};
 pub use wire::Wire;

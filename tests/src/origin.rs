@@ -82,6 +82,7 @@ type Script = Arc<dyn Fn(&Received) -> Vec<Beat> + Send + Sync>;
 
 /// A server on a port of its own, until it is dropped.
 pub struct Origin {
+    name: String,
     stage: Arc<Stage>,
     address: SocketAddr,
     /// Bound and never listening: the port stays ours while the origin is dead, and connecting to it is refused.
@@ -116,14 +117,14 @@ impl Origin {
     pub async fn dead(name: &str) -> Self {
         let reserved = socket(SocketAddr::from(([127, 0, 0, 1], 0)));
         let address = reserved.local_addr().unwrap().as_socket().unwrap();
-        let name = name.to_owned();
+        let (name, echoing) = (name.to_owned(), name.to_owned());
         let stage = Stage {
-            script: Mutex::new(Arc::new(move |received| vec![echo(&name, received)])),
+            script: Mutex::new(Arc::new(move |received| vec![echo(&echoing, received)])),
             seen: Mutex::default(),
             checks: Mutex::default(),
             cues: watch::channel(0).0,
         };
-        Self { stage: Arc::new(stage), address, _reserved: reserved, alive: None }
+        Self { name, stage: Arc::new(stage), address, _reserved: reserved, alive: None }
     }
 
     /// Plays what `script` makes of each request from now on.
@@ -131,6 +132,12 @@ impl Origin {
     pub fn playing(self, script: impl Fn(&Received) -> Vec<Beat> + Send + Sync + 'static) -> Self {
         self.play(script);
         self
+    }
+
+    /// Echoes again.
+    pub fn echo(&self) {
+        let name = self.name.clone();
+        self.play(move |received| vec![echo(&name, received)]);
     }
 
     /// Plays what `script` makes of each request from now on.
@@ -188,6 +195,14 @@ impl Origin {
         alive.spawn(accept(listener, self.stage.clone()));
         self.alive = Some(alive);
     }
+}
+
+/// A configuration in which `@name` stands for the address of the origin of that name.
+pub fn at(origins: &[&Origin], yaml: &str) -> String {
+    let mut origins = origins.to_vec();
+    // So that `@a` is not taken for the beginning of `@ab`.
+    origins.sort_by_key(|origin| std::cmp::Reverse(origin.name.len()));
+    origins.iter().fold(yaml.to_owned(), |yaml, origin| yaml.replace(&format!("@{}", origin.name), &origin.address.to_string()))
 }
 
 fn socket(address: SocketAddr) -> Socket {

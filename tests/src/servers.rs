@@ -1,1 +1,80 @@
-//! Soon.
+//! Servers that this project did not write: Debian's nginx and httpbin under gunicorn.
+//!
+//! They are a part of the test set-up. Where one is missing its tests fail and name the line to type.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+
+use crate::until;
+
+/// A running server, until it is dropped.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    folder: TempDir,
+    _reserved: Socket,
+    _child: Child,
+}
+
+impl Server {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The folder it serves from and writes to.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    async fn start(program: &Path, arguments: impl FnOnce(SocketAddr, &Path) -> Vec<String>) -> Self {
+        assert!(program.exists(), "{} is not installed; type: make setup", program.display());
+        let folder = tempfile::tempdir().unwrap();
+        // Bound and never listening: nobody else gets the port before the server has it.
+        let reserved = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).unwrap();
+        reserved.set_reuse_address(true).unwrap();
+        reserved.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        let address = reserved.local_addr().unwrap().as_socket().unwrap();
+        let mut command = Command::new(program);
+        command.args(arguments(address, folder.path())).current_dir(folder.path());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+        let child = command.spawn().unwrap();
+        let opens = format!("{} accepts connections", program.display());
+        until(&opens, async || TcpStream::connect(address).await.ok()).await;
+        Self { address, folder, _reserved: reserved, _child: child }
+    }
+}
+
+/// nginx with what a service behind a gateway does: files, compression, uploads, a redirect, a slow and a broken place.
+///
+/// # Panics
+/// When it is not installed or does not start.
+pub async fn nginx() -> Server {
+    Server::start(Path::new("/usr/sbin/nginx"), |address, folder| {
+        std::fs::create_dir(folder.join("www")).unwrap();
+        let text = include_str!("nginx.conf").replace("ADDRESS", &address.to_string());
+        std::fs::write(folder.join("nginx.conf"), text).unwrap();
+        let folder = folder.display();
+        vec!["-p".into(), format!("{folder}/"), "-e".into(), format!("{folder}/error.log"), "-c".into(), format!("{folder}/nginx.conf")]
+    })
+    .await
+}
+
+/// httpbin, which tells what it was sent in its own words.
+///
+/// # Panics
+/// When it is not installed or does not start.
+pub async fn httpbin() -> Server {
+    let gunicorn = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/venv/bin/gunicorn");
+    Server::start(&gunicorn, |address, _| {
+        let arguments = ["httpbin:app", "--worker-class", "gthread", "--threads", "8", "--bind"];
+        arguments.into_iter().map(str::to_owned).chain([address.to_string()]).collect()
+    })
+    .await
+}

@@ -22,6 +22,7 @@
 mod admin;
 mod builtin;
 mod commands;
+mod demo;
 mod gateway;
 mod load;
 mod logging;

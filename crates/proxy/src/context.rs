@@ -162,7 +162,12 @@ impl Request {
 
     /// Whether the attempt that failed so may be followed by another.
     pub(crate) fn may_retry(&self, cause: RetryCause) -> bool {
-        self.pool().is_some_and(|pool| pool.take_retry(self.attempt.number, cause))
+        self.pool().is_some_and(|pool| pool.take_retry(&self.tried, cause))
+    }
+
+    /// The target had closed a kept connection: it has not been tried, and may be picked again.
+    pub(crate) fn forget_try(&mut self) {
+        self.tried.pop();
     }
 
     /// Whether the time of this request is up. Streams have none.

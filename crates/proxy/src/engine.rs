@@ -41,7 +41,7 @@ impl Shared {
             upstreams: upstream::Registry::default(),
             values: SharedValues::default(),
             metrics: Metrics::new().map_err(|error| StartError::Setup(error.to_string()))?,
-            fetcher: Fetcher::new().map_err(|error| StartError::Setup(error.to_string()))?,
+            fetcher: Fetcher::default(),
             clock: Clock::system(),
             log: Mutex::new(None),
         })

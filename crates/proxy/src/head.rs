@@ -71,10 +71,18 @@ pub(crate) fn normalise_request(head: &mut RequestHeader) -> Result<Ambiguity, B
         let uri = Uri::from_parts(parts).map_err(|error| BadHead::Target(error.to_string()))?;
         head.set_uri(uri);
     }
-    for name in &FORGEABLE {
-        head.remove_header(name);
-    }
+    remove_forged(head);
     Ok(ambiguity)
+}
+
+/// Usually there is nothing to remove, and one look at each field's first letters finds that out.
+fn remove_forged(head: &mut RequestHeader) {
+    let suspicious = |name: &HeaderName| name.as_str().starts_with("x-") || *name == header::FORWARDED;
+    if head.headers.keys().any(suspicious) {
+        for name in &FORGEABLE {
+            head.remove_header(name);
+        }
+    }
 }
 
 /// The host that was asked for, without the port.

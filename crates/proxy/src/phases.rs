@@ -7,7 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, StatusCode, Version, header};
+use http::{HeaderValue, Method, StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
@@ -33,10 +33,6 @@ const BODY_WRITE: Duration = Duration::from_secs(30);
 const DRAIN: Duration = Duration::from_secs(2);
 /// The error by which an answer's status asks for another attempt.
 const RETRY_STATUS: &str = "status worth a retry";
-
-static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Serves requests with the generation that is live when they arrive. Cheap to clone: each worker has one.
 #[derive(Debug, Clone)]
@@ -101,17 +97,18 @@ impl ProxyHttp for Phases {
         cx: &mut Context,
     ) -> Result<()> {
         if let Some(client) = &cx.forwarded_for {
-            upstream.insert_header(&X_FORWARDED_FOR, client.clone())?;
-            upstream.insert_header(&X_FORWARDED_PROTO, HeaderValue::from_static("http"))?;
+            // As text: Pingora keeps a name's case, and copies any other kind of name to do so.
+            upstream.insert_header("X-Forwarded-For", client.clone())?;
+            upstream.insert_header("X-Forwarded-Proto", HeaderValue::from_static("http"))?;
             if let Some(host) = session.req_header().headers.get(header::HOST) {
-                upstream.insert_header(&X_FORWARDED_HOST, host.clone())?;
+                upstream.insert_header("X-Forwarded-Host", host.clone())?;
             }
         }
         if cx.touches_request_body() && !session.is_upgrade_req() {
             // The length is known only when the last plugin is done with the body.
             upstream.remove_header(&header::CONTENT_LENGTH);
         }
-        cx.upstream_request(upstream).map_err(|failure| fatal(cx, &failure))
+        cx.upstream_request(upstream).map_err(|failure| fatal(cx, &failure, StatusCode::INTERNAL_SERVER_ERROR))
     }
 
     /// Each chunk of the request body, and again from the start in each attempt.
@@ -145,7 +142,7 @@ impl ProxyHttp for Phases {
                 cx.pending = Some(answer);
                 Error::e_explain(ErrorType::HTTPStatus(400), "a plugin answered while the body was sent")
             }
-            Err(failure) => Err(fatal(cx, &failure)),
+            Err(failure) => Err(fatal(cx, &failure, StatusCode::PAYLOAD_TOO_LARGE)),
         }
     }
 
@@ -190,7 +187,9 @@ impl ProxyHttp for Phases {
             }
         }
         let asked = session.req_header();
-        cx.response(answer, asked, Origin::Upstream).await.map_err(|failure| fatal(cx, &failure))
+        cx.response(answer, asked, Origin::Upstream)
+            .await
+            .map_err(|failure| fatal(cx, &failure, StatusCode::BAD_GATEWAY))
     }
 
     /// Each chunk of the answer's body.
@@ -214,7 +213,7 @@ impl ProxyHttp for Phases {
             let mut chunk = body.take().unwrap_or_default();
             let outcome = cx.response_body(&mut chunk, last, session.req_header());
             *body = (!chunk.is_empty()).then_some(chunk);
-            outcome.map_err(|failure| fatal(cx, &failure))?;
+            outcome.map_err(|failure| fatal(cx, &failure, StatusCode::BAD_GATEWAY))?;
         }
         Ok(None)
     }
@@ -242,6 +241,9 @@ impl ProxyHttp for Phases {
             _ if replayable(session) => {
                 // A kept connection that the target had closed meanwhile: not the target's failure. Not counted as an attempt.
                 error.retry.decide_reuse(reused);
+                if error.retry() {
+                    cx.forget_try();
+                }
                 error.retry()
             }
             _ => false,
@@ -304,13 +306,16 @@ fn failed(cx: &mut Request, failure: &Failure) -> Reply {
     Reply::status(StatusCode::INTERNAL_SERVER_ERROR).because("a plugin failed")
 }
 
-/// A plugin failed later: the error that makes Pingora end the request.
+/// A plugin failed later: the error that makes Pingora end the request. A body that is longer than the plugin holds is the
+/// fault of whoever sends it: `too_large`.
 #[expect(clippy::unnecessary_box_returns, reason = "Pingora's hooks return boxed errors")]
-fn fatal(cx: &mut Request, failure: &Failure) -> Box<Error> {
+fn fatal(cx: &mut Request, failure: &Failure, too_large: StatusCode) -> Box<Error> {
     let status = match failure.cause {
-        Cause::TooLarge { .. } if cx.attempt.number > 0 && cx.pending.is_none() && !cx.answered => 413,
-        _ => failed(cx, failure).status_code().as_u16(),
+        Cause::TooLarge { .. } => {
+            cx.error = Some(failure.to_string());
+            too_large
+        }
+        _ => failed(cx, failure).status_code(),
     };
-    cx.error = Some(failure.to_string());
-    Error::explain(ErrorType::HTTPStatus(status), "a plugin failed")
+    Error::explain(ErrorType::HTTPStatus(status.as_u16()), "a plugin failed")
 }

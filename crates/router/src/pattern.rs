@@ -23,8 +23,8 @@ pub const MAX_SEGMENTS: usize = 64;
 /// | `/users/me` | that path; literal text is brought into the same spelling as request paths |
 /// | `{id}` | one whole, non-empty segment, kept as the parameter `id` |
 /// | `*` | one whole, non-empty segment |
-/// | `**` at the end | any number of further segments, also none: `/users/**` takes `/users`, `/users/` and `/users/7/x` |
-/// | `{rest**}` at the end | the same, kept as the parameter `rest` without the slash before it (empty if nothing is left) |
+/// | `**` at the end | any number of further segments, also none: `/users/**` takes `/users`, `/users/` and `/users/7/x`; kept as the parameter `rest` |
+/// | `{name**}` at the end | the same, kept as `name`. A tail has no slash before it, and is empty if nothing is left |
 /// | `regex:^/x/(?<id>\d+)$` | the whole path, always anchored at both ends; named groups are parameters |
 ///
 /// `/a` and `/a/` are different paths. A literal `*`, `{` or `}` is written `%2A`, `%7B`, `%7D`.

@@ -65,7 +65,7 @@ fn a_lookup_allocates_nothing() {
         (Method::HEAD, "api.example.com", "/v1/resource77/x/items/y", "id=x;item=y;"),
         (Method::POST, "a.b.example.com", "/v1/x/y/z", "a=x;rest=y/z;"),
         (Method::GET, "www.example.com", "/orders/17.json", "id=17;format=json;"),
-        (Method::GET, "www.example.com", "/else?x=y&q=a%20b", ""),
+        (Method::GET, "www.example.com", "/else?x=y&q=a%20b", "rest=else;"),
         (Method::DELETE, "api.example.com", "/orders/1", "GETHEAD"),
         (Method::GET, "nobody.org", "/v1/x", "404"),
     ] {

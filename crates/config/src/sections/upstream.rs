@@ -208,7 +208,8 @@ pub struct Retry {
     /// What is tried again. Anything but `connect` only for requests that are safe to repeat (RFC 9110 §9.2.2).
     #[serde(default = "default_retry_on")]
     pub on: Vec<RetryOn>,
-    /// Retries may be at most this share of the upstream's requests, so that a failing upstream is not drowned.
+    /// Retries may be at most this share of the upstream's requests, so that a failing upstream is not drowned. After
+    /// `connect` they do not count: nobody got the request yet.
     #[serde(default = "default_budget")]
     pub budget: Percent,
 }

@@ -15,9 +15,14 @@ pub(super) fn check(registry: &Registry, file: &File) -> ExitCode {
     };
     match Engine::check(&loaded, registry) {
         Ok(()) => {
-            let (routes, upstreams) = (loaded.config.routes.len(), loaded.config.upstreams.len());
-            print(&format!("{} is fine: {routes} routes, {upstreams} upstreams\n", file.config.display()))
+            let routes = count(loaded.config.routes.len(), "route");
+            let upstreams = count(loaded.config.upstreams.len(), "upstream");
+            print(&format!("{} is fine: {routes}, {upstreams}\n", file.config.display()))
         }
         Err(error) => complain(&error.to_string(), WRONG),
     }
+}
+
+fn count(number: usize, thing: &str) -> String {
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
 }

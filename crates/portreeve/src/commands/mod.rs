@@ -1,6 +1,7 @@
 //! The command line. Every command takes `-c gateway.yaml`; the exit status is 0, 1 (failed while running) or 2 (wrong file or words).
 
 mod check;
+mod demo;
 mod plugins;
 mod run;
 mod schema;
@@ -26,6 +27,8 @@ struct CommandLine {
 enum Command {
     /// Serves. SIGHUP or a changed file reloads; SIGTERM drains; SIGINT stops at once.
     Run(run::Arguments),
+    /// Starts sample services and the gateway in front of them, and prints lines to try.
+    Demo(File),
     /// Validates the configuration: exit status 0, or 2 with every error.
     Check(File),
     /// Prints the JSON Schema of this binary's configuration, its plugins included.
@@ -62,6 +65,7 @@ pub(crate) fn main<A: Into<OsString> + Clone>(registry: &Registry, arguments: im
     };
     match line.command {
         Command::Run(arguments) => run::run(registry, &arguments),
+        Command::Demo(file) => demo::demo(registry, &file),
         Command::Check(file) => check::check(registry, &file),
         Command::Schema(arguments) => schema::schema(registry, &arguments),
         Command::Plugins => plugins::plugins(registry),

@@ -4,10 +4,10 @@
 //! leaving its core. Outside URLs (key sets, discovery documents) are fetched with reqwest: redirects, proxies, public roots.
 
 use std::any::Any;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use futures::future::BoxFuture;
 use http::{HeaderValue, Method, header};
 use pingora::connectors::http::Connector;
@@ -54,7 +54,7 @@ impl Pool {
     async fn attempts(&self, call: &Call) -> Result<Answer, CallError> {
         self.earn_retry();
         let until = Instant::now() + call.timeout;
-        let (mut tried, mut made) = (Tried::new(), 0);
+        let mut tried = Tried::new();
         loop {
             let picked = self.pick(fastrand::u64(..), &tried);
             let Some((place, member, _in_flight)) = picked else {
@@ -62,7 +62,6 @@ impl Pool {
                 return Err(CallError::Unavailable(self.name.clone()));
             };
             tried.push(place);
-            made += 1;
             let mut peer = member.peer.clone();
             let left = until.saturating_duration_since(Instant::now());
             peer.options.read_timeout = peer.options.read_timeout.map(|timeout| timeout.min(left));
@@ -71,11 +70,11 @@ impl Pool {
             let retry = match &outcome {
                 Ok(answer) => {
                     let cause = Cause::Status(answer.status.as_u16());
-                    call.method.is_idempotent() && self.retries_on(cause) && self.take_retry(made, cause)
+                    call.method.is_idempotent() && self.retries_on(cause) && self.take_retry(&tried, cause)
                 }
                 Err((cause, _)) => {
                     let safe = *cause == Some(Cause::Connect) || call.method.is_idempotent();
-                    safe && cause.is_some_and(|cause| self.take_retry(made, cause))
+                    safe && cause.is_some_and(|cause| self.take_retry(&tried, cause))
                 }
             };
             if !retry {
@@ -160,33 +159,23 @@ fn request(peer: &HttpPeer, call: &Call) -> pingora::Result<RequestHeader> {
     Ok(head)
 }
 
-/// GETs outside URLs.
-#[derive(Debug, Clone)]
-pub(crate) struct Fetcher(reqwest::Client);
+/// GETs outside URLs. The client is made when first needed: most gateways never fetch, and a machine without trusted roots
+/// must not keep them from starting.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Fetcher(Arc<OnceLock<Result<reqwest::Client, String>>>);
 
 /// Redirects followed for one fetch.
 const MAX_REDIRECTS: usize = 5;
+/// Longest wait for a connection of a fetch.
+const CONNECT: Duration = Duration::from_secs(5);
 
 impl Fetcher {
-    /// # Errors
-    /// When the system's trusted roots cannot be loaded.
-    pub(crate) fn new() -> Result<Self, reqwest::Error> {
-        let client = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::limited(MAX_REDIRECTS))
-            .connect_timeout(Duration::from_secs(5))
-            .user_agent("portreeve");
-        client.build().map(Self)
-    }
-
     pub(crate) fn fetch(&self, fetch: Fetch) -> BoxFuture<'static, Result<Answer, CallError>> {
-        let client = self.0.clone();
+        let fetcher = self.clone();
         Box::pin(async move {
+            let client = fetcher.0.get_or_init(client).as_ref().map_err(|error| CallError::Failed(error.clone()))?;
             let failed = |error: reqwest::Error| {
-                if error.is_timeout() {
-                    CallError::TimedOut(fetch.timeout)
-                } else {
-                    CallError::Failed(error_chain(&error))
-                }
+                if error.is_timeout() { CallError::TimedOut(fetch.timeout) } else { CallError::Failed(chain(&error)) }
             };
             let mut answer = client.get(&fetch.url).timeout(fetch.timeout).send().await.map_err(failed)?;
             let mut body = BytesMut::new();
@@ -196,13 +185,19 @@ impl Fetcher {
                 }
                 body.extend_from_slice(&chunk);
             }
-            Ok(Answer { status: answer.status(), headers: answer.headers().clone(), body: Bytes::from(body) })
+            Ok(Answer { status: answer.status(), headers: answer.headers().clone(), body: body.freeze() })
         })
     }
 }
 
+fn client() -> Result<reqwest::Client, String> {
+    let redirects = reqwest::redirect::Policy::limited(MAX_REDIRECTS);
+    let client = reqwest::Client::builder().redirect(redirects).connect_timeout(CONNECT).user_agent("portreeve");
+    client.build().map_err(|error| chain(&error))
+}
+
 /// An error with all its causes: `error sending request: connection refused`.
-fn error_chain(error: &dyn std::error::Error) -> String {
+fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

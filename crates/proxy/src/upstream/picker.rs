@@ -71,6 +71,11 @@ impl Picker {
         Some((place, self.members.get(place)?.clone()))
     }
 
+    /// Whether there is a healthy member that was not tried.
+    pub(super) fn has_other(&self, tried: &[usize]) -> bool {
+        (0..self.members.len()).any(|place| self.usable(place, tried))
+    }
+
     fn usable(&self, place: usize, tried: &[usize]) -> bool {
         !tried.contains(&place) && self.members.get(place).is_some_and(|member| member.target.is_healthy())
     }

@@ -141,9 +141,11 @@ impl Pool {
         self.retries.earn();
     }
 
-    /// Whether attempt number `made`, which failed so, may be followed by another.
-    pub(crate) fn take_retry(&self, made: u32, cause: Cause) -> bool {
-        self.retries.take(made, cause)
+    /// Whether an attempt that failed so may be followed by another, after those at the targets `tried`. Without another
+    /// target there is none, and the client is told of this failure.
+    pub(crate) fn take_retry(&self, tried: &[usize], cause: Cause) -> bool {
+        let made = u32::try_from(tried.len()).unwrap_or(u32::MAX);
+        self.members.picker.load().has_other(tried) && self.retries.take(made, cause)
     }
 
     /// Whether such an answer is worth another attempt at all.

@@ -57,6 +57,11 @@ impl Retries {
         if made >= self.attempts || !self.covers(cause) {
             return false;
         }
+        // Nobody got the request yet, so sending it to another target adds no load. Were it to cost, the death of a target
+        // with more than the budget's share would be noticed by clients until the health checks take it out.
+        if cause == Cause::Connect {
+            return true;
+        }
         let taken = self
             .saved
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |saved| (saved >= COST).then_some(saved - COST));
@@ -84,12 +89,18 @@ mod tests {
 
     #[test]
     fn retries_stay_within_their_share_of_the_requests() {
-        let retries = policy(serde_json::json!({ "attempts": 10, "on": ["connect"], "budget": "20%" }));
+        let retries = policy(serde_json::json!({ "attempts": 10, "on": [503], "budget": "20%" }));
         let mut taken = 0;
         for _ in 0..1_000 {
             retries.earn();
-            taken += i32::from(retries.take(1, Cause::Connect));
+            taken += i32::from(retries.take(1, Cause::Status(503)));
         }
         assert!((200..=210).contains(&taken), "{taken}");
+    }
+
+    #[test]
+    fn a_request_that_nobody_got_costs_no_budget() {
+        let retries = policy(serde_json::json!({ "attempts": 2, "on": ["connect"], "budget": "0%" }));
+        assert!((0..1_000).all(|_| retries.take(1, Cause::Connect)));
     }
 }

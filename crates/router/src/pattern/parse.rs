@@ -1,6 +1,6 @@
 //! Reads the text of a pattern.
 
-use super::{Capture, MAX_SEGMENTS, PathRegex, Pattern, PatternError, Segment, Segments, Shape, add_name};
+use super::{Capture, MAX_PARAMS, MAX_SEGMENTS, PathRegex, Pattern, PatternError, Segment, Segments, Shape, add_name};
 use crate::path::{self, PathError};
 
 const REGEX: &str = "regex:";
@@ -34,7 +34,9 @@ fn parse_segments(relative: &str, names: &mut Vec<Box<str>>) -> Result<Segments,
                     return Err(PatternError::new(offset, "`**` stands only at the end"));
                 }
                 tail = true;
-                if let Some(name) = name {
+                // A bare `**` is called `rest` too, unless a segment has that name or there is no room for another.
+                let free = names.len() < MAX_PARAMS && !names.iter().any(|known| **known == *UNNAMED_TAIL);
+                if let Some(name) = name.or(free.then_some(UNNAMED_TAIL)) {
                     add_name(names, name, offset)?;
                     captures.push(Capture::Tail(segments.len()));
                 }
@@ -54,6 +56,9 @@ fn parse_segments(relative: &str, names: &mut Vec<Box<str>>) -> Result<Segments,
     }
     Ok(Segments { fixed: segments.into_boxed_slice(), tail, captures: captures.into_boxed_slice() })
 }
+
+/// What templates call the part that a bare `**` takes: `${params.rest}`.
+const UNNAMED_TAIL: &str = "rest";
 
 enum Read<'a> {
     Literal(&'a str),

@@ -1,0 +1,70 @@
+//! `portreeve demo`: the sample services, and the gateway in front of them on the same start as `portreeve run`.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use portreeve_plugin::Registry;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{FAILED, File, WRONG, complain, print};
+use crate::demo::{Places, Samples, guide};
+use crate::load::load;
+use crate::logging;
+use crate::run::{Options, RunError, Running};
+
+/// After Ctrl-C, requests in flight have this long.
+const HURRY: Duration = Duration::from_secs(1);
+
+pub(super) fn demo(registry: &Registry, file: &File) -> ExitCode {
+    logging::start();
+    let control =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("control").enable_all().build();
+    match control {
+        Ok(control) => control.block_on(serve(registry, file)),
+        Err(error) => complain(&format!("cannot start: {error}"), FAILED),
+    }
+}
+
+async fn serve(registry: &Registry, file: &File) -> ExitCode {
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
+        return complain("cannot watch for signals", FAILED);
+    };
+    let loaded = match load(&file.config, registry) {
+        Ok(loaded) => loaded,
+        Err(errors) => return complain(&errors.to_string(), WRONG),
+    };
+    // Before the gateway, which fetches the issuer's keys as it starts.
+    let samples = match Samples::start() {
+        Ok(samples) => samples,
+        Err(error) => return complain(&error, FAILED),
+    };
+    let running = match Running::start(registry.clone(), Options::new(&file.config)).await {
+        Ok(running) => running,
+        Err(RunError::Config(errors)) => return complain(&errors.to_string(), WRONG),
+        Err(RunError::Start(error)) => {
+            let hint = "Free the address, or name another in the configuration.";
+            return complain(&format!("{error}\n{hint}"), FAILED);
+        }
+    };
+    let Some((_, gateway)) = running.addresses().await.into_iter().next() else {
+        return complain("the configuration has no listener", WRONG);
+    };
+    let places = Places {
+        file: file.config.display().to_string(),
+        gateway,
+        admin: running.admin(),
+        access_log: loaded.config.access_log.to.to_string(),
+    };
+    let said = match guide(&samples, &places) {
+        Ok(text) => print(&text),
+        Err(error) => return complain(&error, FAILED),
+    };
+    tokio::select! {
+        Some(()) = terminate.recv() => {}
+        Some(()) = interrupt.recv() => {}
+    }
+    running.stop(Duration::ZERO, HURRY).await;
+    print("\nThe demo has ended.\n");
+    said
+}
