@@ -31,7 +31,7 @@ lint: ## Formatting and clippy, warnings denied
 bench: ## The gateway beside bare Pingora, nginx and HAProxy (docs/performance.md)
 	@scripts/setup bench
 	cargo build --locked --release -p portreeve
-	cargo build --locked --release -p portreeve-tests --example bare
+	cargo build --locked --release -p portreeve-proxy --example bare
 	tests/load/run
 
 docs: ## Makes docs/configuration.md and gateway.schema.json anew from the types

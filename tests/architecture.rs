@@ -1,1 +1,327 @@
-//! Soon.
+//! The house rules (design §1, docs/adr/0001): floors, sizes, opening sentences, and everything that is generated or shown.
+
+#[cfg(test)]
+mod architecture {
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::fs;
+    use std::path::{Path, PathBuf};
+    use std::process::ExitCode;
+
+    use cargo_metadata::{Metadata, MetadataCommand, Package};
+    use custom_plugin::Maintenance;
+    use portreeve::Gateway;
+    use portreeve_tests::Process;
+
+    const PROGRAM: &str = env!("CARGO_BIN_EXE_portreeve-under-test");
+    /// The longest source file, without its tests.
+    const MAX_LINES: usize = 600;
+    /// Files that may hold unsafe code, each with its ADR: none.
+    const UNSAFE: [&str; 0] = [];
+
+    fn root() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+    }
+
+    fn metadata() -> Metadata {
+        MetadataCommand::new()
+            .manifest_path(root().join("Cargo.toml"))
+            .no_deps()
+            .other_options(["--offline".into()])
+            .exec()
+            .unwrap()
+    }
+
+    /// The folder of a package below the root: `plugins/jwt`.
+    fn folder(package: &Package) -> String {
+        let folder = package.manifest_path.parent().unwrap().as_std_path();
+        folder.strip_prefix(root()).unwrap().to_str().unwrap().to_owned()
+    }
+
+    /// Every file below a folder of the repository with this ending, by its path from the root.
+    fn files(below: &str, ending: &str) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        let mut folders = vec![root().join(below)];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten() {
+                let path = entry.unwrap().path();
+                let name = path.file_name().unwrap().to_str().unwrap();
+                if path.is_dir() {
+                    // What cargo and fuzzers make is nobody's source.
+                    if !["target", "corpus", "artifacts", "coverage"].contains(&name) {
+                        folders.push(path);
+                    }
+                } else if name.ends_with(ending) {
+                    found.push(path.strip_prefix(root()).unwrap().to_owned());
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+
+    fn sources() -> Vec<PathBuf> {
+        ["crates", "plugins", "examples", "tests"].iter().flat_map(|below| files(below, ".rs")).collect()
+    }
+
+    fn read(path: impl AsRef<Path>) -> String {
+        let path = root().join(path);
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    /// Fails with every breach at once.
+    fn none(rule: &str, breaches: impl IntoIterator<Item = String>) {
+        let breaches: Vec<_> = breaches.into_iter().collect();
+        assert!(breaches.is_empty(), "{rule}:\n  {}", breaches.join("\n  "));
+    }
+
+    #[test]
+    fn each_floor_depends_on_lower_floors_only() {
+        let metadata = metadata();
+        let ours: BTreeMap<&str, String> =
+            metadata.packages.iter().map(|package| (package.name.as_str(), folder(package))).collect();
+        let may = |folder: &str| -> Option<&[&str]> {
+            Some(match folder {
+                "crates/units" => &[],
+                "crates/plugin" | "crates/config" | "crates/router" => &["crates/units"],
+                "crates/proxy" => &["crates/units", "crates/plugin", "crates/config", "crates/router"],
+                plugin if plugin.starts_with("plugins/") => &["crates/plugin"],
+                example if example.starts_with("examples/") => &["crates/plugin", "crates/portreeve"],
+                "crates/portreeve" | "tests" => return None,
+                unknown => panic!("{unknown} stands on no floor: add it here and to docs/adr/0001"),
+            })
+        };
+        let mut breaches = Vec::new();
+        for package in &metadata.packages {
+            let from = folder(package);
+            let Some(allowed) = may(&from) else { continue };
+            // Also for tests: a plugin that needs the engine to be tested is one that a stranger could not have written.
+            for to in package.dependencies.iter().filter_map(|dependency| ours.get(dependency.name.as_str())) {
+                if *to != from && !allowed.contains(&to.as_str()) {
+                    breaches.push(format!("{from} depends on {to}"));
+                }
+            }
+        }
+        none("a crate depends on lower floors only", breaches);
+        none(
+            "nothing below depends on the binary or the tests",
+            metadata
+                .packages
+                .iter()
+                .filter(|package| !["tests", "crates/portreeve"].contains(&folder(package).as_str()))
+                .flat_map(|package| {
+                    let bad = package.dependencies.iter().filter(|dependency| dependency.name == "portreeve-tests");
+                    bad.map(|dependency| format!("{} depends on {}", package.name, dependency.name)).collect::<Vec<_>>()
+                }),
+        );
+    }
+
+    #[test]
+    fn only_the_engine_knows_pingora() {
+        let metadata = metadata();
+        let breaches = metadata.packages.iter().flat_map(|package| {
+            let from = folder(package);
+            let pingoras = package.dependencies.iter().filter(|dependency| dependency.name.starts_with("pingora"));
+            let bad = pingoras.filter(|dependency| match from.as_str() {
+                "crates/proxy" => false,
+                "crates/plugin" => dependency.name != "pingora-http",
+                // The bare Pingora that the benches compare with.
+                "tests" => dependency.kind != cargo_metadata::DependencyKind::Development,
+                _ => true,
+            });
+            bad.map(|dependency| format!("{from} depends on {}", dependency.name)).collect::<Vec<_>>()
+        });
+        none("pingora* stands in crates/proxy, and pingora-http in crates/plugin", breaches);
+    }
+
+    #[test]
+    fn no_source_file_is_longer_than_600_lines_without_its_tests() {
+        let is_test = |path: &Path| {
+            let path = path.to_str().unwrap();
+            path.contains("/tests") || path.contains("/benches/") || path.ends_with("tests.rs")
+        };
+        let sources = ["crates", "plugins"].iter().flat_map(|below| files(below, ".rs")).filter(|path| !is_test(path));
+        let long = sources.filter_map(|path| {
+            let lines = read(&path).lines().take_while(|line| !line.starts_with("#[cfg(test)]")).count();
+            (lines > MAX_LINES).then(|| format!("{}: {lines} lines", path.display()))
+        });
+        none("a source file has at most 600 lines without its tests", long);
+    }
+
+    #[test]
+    fn every_source_file_opens_with_what_it_is_for() {
+        let silent = sources().into_iter().filter(|path| !read(path).starts_with("//!"));
+        none("a source file opens with //!", silent.map(|path| path.display().to_string()));
+    }
+
+    #[test]
+    fn no_source_file_holds_unsafe_code() {
+        let code =
+            |line: &str| line.split("//").next().unwrap_or_default().split_whitespace().any(|word| word == "unsafe");
+        let bad = sources()
+            .into_iter()
+            .filter(|path| !UNSAFE.contains(&path.to_str().unwrap()) && read(path).lines().any(code));
+        none("unsafe code stands in files of the list with an ADR", bad.map(|path| path.display().to_string()));
+    }
+
+    #[test]
+    fn nothing_is_left_open_in_the_code() {
+        let marks = [
+            ["todo", "!("].concat(),
+            ["unimplemented", "!("].concat(),
+            ["#[ig", "nore"].concat(),
+            ["FIX", "ME"].concat(),
+        ];
+        let open = sources().into_iter().filter(|path| {
+            let text = read(path);
+            marks.iter().any(|mark| text.contains(mark.as_str()))
+        });
+        none("nothing is left open", open.map(|path| path.display().to_string()));
+    }
+
+    /// The names that a configuration takes from the environment.
+    fn variables(yaml: &str) -> BTreeSet<String> {
+        let after = ["env:", "${env."].iter().flat_map(|mark| yaml.split(mark).skip(1));
+        let name = |rest: &str| {
+            rest.chars().take_while(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || *c == '_').collect::<String>()
+        };
+        after.map(name).filter(|name| !name.is_empty()).collect()
+    }
+
+    /// What `check` says against a file; `None` if it is fine. Variables without a default get a long value.
+    async fn check(path: &Path, yaml: &str) -> Option<String> {
+        let long = "a-value-that-is-long-enough-for-any-secret";
+        // One with a default keeps it.
+        let unset = variables(yaml).into_iter().filter(|name| !yaml.contains(&format!("{name}:-")));
+        let environment: Vec<_> = unset.map(|name| (name.clone(), format!("{long}-{name}"))).collect();
+        let exit = Process::start_with(PROGRAM, &["check", "-c", path.to_str().unwrap()], &environment).exit().await;
+        (exit.code != Some(0)).then_some(exit.log)
+    }
+
+    /// The same for a file with the plugin of `examples/custom-plugin`, which only a gateway of its own knows.
+    async fn check_with_own_plugin(path: PathBuf) -> Option<String> {
+        let gateway = Gateway::new().with_builtin_plugins().with_plugin::<Maintenance>();
+        let told = format!("{}: see standard error", path.display());
+        let checking = move || gateway.main_from(["gateway", "check", "-c", path.to_str().unwrap()]);
+        let code = tokio::task::spawn_blocking(checking).await.unwrap();
+        // An exit code can be shown, but not compared.
+        (format!("{code:?}") != format!("{:?}", ExitCode::SUCCESS)).then_some(told)
+    }
+
+    #[tokio::test]
+    async fn the_default_configuration_and_every_example_loads() {
+        let mut refused = Vec::new();
+        let examples = files("examples", "gateway.yaml");
+        assert!(examples.len() >= 3, "{examples:?}");
+        for path in examples.into_iter().chain([PathBuf::from("gateway.yaml")]) {
+            let whole = root().join(&path);
+            // An example with a crate of its own has plugins of its own, and a gateway that knows them.
+            if whole.with_file_name("Cargo.toml").exists() && path != Path::new("gateway.yaml") {
+                refused.extend(check_with_own_plugin(whole).await);
+            } else if let Some(why) = check(&whole, &read(&path)).await {
+                refused.push(why);
+            }
+        }
+        none("every configuration in the repository loads", refused);
+    }
+
+    /// The blocks of a Markdown file that are marked as YAML, with the line each begins at.
+    fn yaml_blocks(markdown: &str) -> Vec<(usize, String)> {
+        let mut blocks = Vec::new();
+        let mut lines = markdown.lines().enumerate();
+        while let Some((number, line)) = lines.next() {
+            if line.trim_start() == "```yaml" {
+                let block = lines.by_ref().map(|(_, line)| line).take_while(|line| line.trim_start() != "```");
+                blocks.push((number + 2, block.collect::<Vec<_>>().join("\n") + "\n"));
+            }
+        }
+        blocks
+    }
+
+    #[tokio::test]
+    async fn every_yaml_block_of_the_documentation_loads() {
+        let mut refused = Vec::new();
+        let mut count = 0;
+        for page in files("docs", ".md").into_iter().chain([PathBuf::from("README.md")]).chain(files("examples", ".md"))
+        {
+            for (line, block) in yaml_blocks(&read(&page)) {
+                count += 1;
+                let folder = tempfile::tempdir().unwrap();
+                let file = folder.path().join("gateway.yaml");
+                fs::write(&file, &block).unwrap();
+                let place = format!("{}:{line}", page.display());
+                if block.contains("maintenance:") {
+                    refused.extend(check_with_own_plugin(file).await.map(|_| place));
+                } else if let Some(why) = check(&file, &block).await {
+                    refused.push(format!("{place}: {why}"));
+                }
+            }
+        }
+        none("a block marked yaml is a whole configuration that loads", refused);
+        assert!(count > 0, "the documentation shows no configuration");
+    }
+
+    #[tokio::test]
+    async fn the_generated_reference_and_schema_are_fresh() {
+        for (arguments, path) in
+            [(&["schema"][..], "gateway.schema.json"), (&["schema", "--markdown"], "docs/configuration.md")]
+        {
+            let made = Process::start(PROGRAM, arguments).exit().await.out;
+            assert!(made.trim_end() == read(path).trim_end(), "{path} is not what the code says; type: make docs");
+        }
+    }
+
+    #[test]
+    fn every_plugin_of_the_repository_is_built_in() {
+        let gateway = Gateway::new().with_builtin_plugins();
+        let names: Vec<_> = metadata()
+            .packages
+            .iter()
+            .map(folder)
+            .filter_map(|folder| folder.strip_prefix("plugins/").map(str::to_owned))
+            .collect();
+        assert!(names.len() >= 10, "{names:?}");
+        none(
+            "a plugin of plugins/ is in the built-in list",
+            names.into_iter().filter(|name| gateway.registry().get(name).is_none()),
+        );
+    }
+
+    #[test]
+    fn every_metric_is_told_of_in_the_operations_guide() {
+        let (code, guide) = (read("crates/proxy/src/observe/metrics.rs"), read("docs/operations.md"));
+        let names: Vec<_> =
+            code.split('"').filter(|text| text.starts_with("portreeve_") && !text.contains(' ')).collect();
+        assert!(names.len() >= 9, "{names:?}");
+        none(
+            "a metric stands in docs/operations.md",
+            names.into_iter().filter(|name| !guide.contains(*name)).map(str::to_owned),
+        );
+    }
+
+    #[test]
+    fn all_that_the_dockerfile_copies_exists() {
+        let text = read("Dockerfile");
+        let copies =
+            text.lines().filter_map(|line| line.strip_prefix("COPY ")).filter(|line| !line.starts_with("--from"));
+        let sources = copies.flat_map(|line| {
+            let mut words: Vec<_> = line.split_whitespace().collect();
+            words.pop();
+            words
+        });
+        none(
+            "what the Dockerfile copies exists",
+            sources.filter(|source| !root().join(source).exists()).map(str::to_owned),
+        );
+    }
+
+    #[test]
+    fn decisions_are_numbered_without_gaps() {
+        let names: Vec<_> = files("docs/adr", ".md")
+            .iter()
+            .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
+            .collect();
+        let wrong = names.iter().enumerate().filter(|(index, name)| !name.starts_with(&format!("{:04}-", index + 1)));
+        none("docs/adr/NNNN-title.md counts from 0001 without gaps", wrong.map(|(_, name)| name.clone()));
+        assert!(!names.is_empty());
+    }
+}

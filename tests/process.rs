@@ -1,1 +1,312 @@
-//! Soon.
+//! What only a process shows: signals, exit statuses, its logs, its memory, and a thousand reloads under load.
+
+#[cfg(test)]
+mod process {
+    use std::net::SocketAddr;
+    use std::path::{Path, PathBuf};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+    use futures::{SinkExt, StreamExt};
+    use portreeve_tests::{Beat, Origin, Process, Wire, at, until, within};
+    use tempfile::TempDir;
+    use tokio::net::TcpListener;
+    use tokio_tungstenite::tungstenite::Message;
+
+    const PROGRAM: &str = env!("CARGO_BIN_EXE_portreeve-under-test");
+
+    /// A folder with a configuration.
+    struct File(TempDir);
+
+    impl File {
+        fn new(yaml: &str) -> Self {
+            let file = Self(tempfile::tempdir().unwrap());
+            file.write(yaml);
+            file
+        }
+
+        fn path(&self) -> PathBuf {
+            self.0.path().join("gateway.yaml")
+        }
+
+        /// Replaces the whole file at once, as editors and Kubernetes do.
+        fn write(&self, yaml: &str) {
+            let new = self.0.path().join("new");
+            std::fs::write(&new, yaml).unwrap();
+            std::fs::rename(&new, self.path()).unwrap();
+        }
+
+        fn command(&self, name: &str, more: &[&str]) -> Process {
+            let path = self.path();
+            let arguments: Vec<&str> = [name, "-c", path.to_str().unwrap()].iter().chain(more).copied().collect();
+            Process::start(PROGRAM, &arguments)
+        }
+
+        fn run(&self, more: &[&str]) -> Process {
+            self.command("run", &[&["--no-watch", "--workers", "2"], more].concat())
+        }
+    }
+
+    const HEAD: &str =
+        "version: 1\nlisteners: [{ name: public, bind: '127.0.0.1:0' }]\nadmin: { bind: '127.0.0.1:0' }\n";
+
+    fn saying(body: &str) -> String {
+        format!(
+            "{HEAD}routes: [{{ name: all, match: {{ path: '/**' }}, public: true, respond: {{ status: 200, body: {body} }} }}]\n"
+        )
+    }
+
+    fn waiting(origin: &Origin) -> String {
+        let routes = "upstreams: { a: { targets: ['@a'] } }\nroutes: [{ name: all, match: { path: '/**' }, public: true, upstream: a }]\n";
+        at(&[origin], &format!("{HEAD}{routes}"))
+    }
+
+    async fn ask(address: SocketAddr, method: &str, path: &str) -> (u16, String) {
+        let mut wire = Wire::connect(address).await;
+        wire.send(format!("{method} {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"))
+            .await;
+        let answer = wire.answer().await;
+        (answer.status, answer.text())
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn sigterm_turns_not_ready_goes_on_accepting_finishes_what_is_in_flight_and_exits_0() {
+        let a = Origin::start("a").await.playing(|received| match received.target() {
+            "/slow" => vec![Beat::Await(1), Beat::answer(200, &[], "whole")],
+            _ => vec![Beat::answer(200, &[], "ok")],
+        });
+        let file = File::new(&waiting(&a));
+        let gateway = file.run(&["--grace", "1500ms", "--drain", "20s"]);
+        let (public, admin) = (gateway.listener("public").await, gateway.admin().await);
+        let mut slow = Wire::connect(public).await;
+        slow.send("GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        until("the slow request is in flight", async || (a.count() == 1).then_some(())).await;
+        assert_eq!(ask(admin, "GET", "/readyz").await.0, 200);
+        gateway.signal("TERM").await;
+        until("it is not ready", async || (ask(admin, "GET", "/readyz").await.0 == 503).then_some(())).await;
+        assert_eq!(ask(public, "GET", "/").await, (200, "ok".to_owned()));
+        assert_eq!(ask(admin, "GET", "/livez").await.0, 200);
+        until("it accepts no more", async || tokio::net::TcpStream::connect(public).await.is_err().then_some(())).await;
+        a.cue();
+        assert_eq!(slow.answer().await.text(), "whole");
+        let exit = gateway.exit().await;
+        assert_eq!(exit.code, Some(0), "{}", exit.log);
+        assert!(exit.log.contains("every connection had ended"), "{}", exit.log);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_drain_ends_at_its_limit_even_if_a_request_does_not() {
+        let a = Origin::start("a").await.playing(|_| vec![Beat::Await(1)]);
+        let file = File::new(&waiting(&a));
+        let gateway = file.run(&["--grace", "1ms", "--drain", "100ms"]);
+        let mut stuck = Wire::connect(gateway.listener("public").await).await;
+        stuck.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        until("the request is in flight", async || (a.count() == 1).then_some(())).await;
+        gateway.signal("TERM").await;
+        let exit = gateway.exit().await;
+        assert_eq!(exit.code, Some(0), "{}", exit.log);
+        assert!(exit.log.contains("connections were cut"), "{}", exit.log);
+        stuck.rest().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn sigint_stops_at_once() {
+        let file = File::new(&saying("ok"));
+        let gateway = file.run(&["--grace", "1h"]);
+        gateway.listener("public").await;
+        gateway.signal("INT").await;
+        assert_eq!(gateway.exit().await.code, Some(0));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn sighup_reloads_and_a_bad_file_is_told_in_the_log() {
+        let file = File::new(&saying("old"));
+        let gateway = file.run(&[]);
+        let public = gateway.listener("public").await;
+        assert_eq!(ask(public, "GET", "/").await.1, "old");
+        file.write(&saying("new"));
+        gateway.signal("HUP").await;
+        until("the new file is in effect", async || (ask(public, "GET", "/").await.1 == "new").then_some(())).await;
+        file.write(&saying("worse").replace("respond", "respnod"));
+        gateway.signal("HUP").await;
+        let refused = gateway.event(|event| event["level"] == "ERROR").await;
+        let error = refused["error"].as_str().unwrap();
+        assert!(error.contains("gateway.yaml:4:") && error.contains("did you mean"), "{refused}");
+        assert_eq!(ask(public, "GET", "/").await.1, "new");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_changed_file_takes_effect_by_itself() {
+        let file = File::new(&saying("old"));
+        let gateway = file.command("run", &["--workers", "1"]);
+        let public = gateway.listener("public").await;
+        assert_eq!(ask(public, "GET", "/").await.1, "old");
+        file.write(&saying("changed"));
+        until("the changed file is in effect", async || (ask(public, "GET", "/").await.1 == "changed").then_some(()))
+            .await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_wrong_file_or_command_line_is_exit_status_2() {
+        let good = File::new(&saying("ok"));
+        let fine = good.command("check", &[]).exit().await;
+        assert_eq!(fine.code, Some(0), "{}", fine.log);
+        assert!(fine.out.contains("is fine"), "{}", fine.out);
+        let bad = File::new(&saying("ok").replace("public: true", "upstream: nobody, pubic: true"));
+        for command in ["check", "run", "routes"] {
+            let exit = bad.command(command, &[]).exit().await;
+            assert_eq!(exit.code, Some(2), "{command}: {}", exit.log);
+            // Each error with its place, its line and a caret.
+            for part in ["gateway.yaml:4:", "nobody", "pubic", "^"] {
+                assert!(exit.log.contains(part), "{command} says nothing of {part}: {}", exit.log);
+            }
+        }
+        let missing = Process::start(PROGRAM, &["check", "-c", "/nowhere/gateway.yaml"]).exit().await;
+        assert!(missing.code == Some(2) && missing.log.contains("/nowhere/gateway.yaml"), "{missing:?}");
+        for words in [&["dance"][..], &["run", "--workers", "none"], &[]] {
+            assert_eq!(Process::start(PROGRAM, words).exit().await.code, Some(2), "{words:?}");
+        }
+        assert_eq!(Process::start(PROGRAM, &["--help"]).exit().await.code, Some(0));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_port_that_another_gateway_has_is_exit_status_1_with_its_address() {
+        let first = File::new(&saying("ok"));
+        let running = first.run(&[]);
+        let (public, admin) = (running.listener("public").await, running.admin().await);
+        let same_public = saying("ok").replacen("127.0.0.1:0", &public.to_string(), 1);
+        let same_admin =
+            saying("ok").replacen("admin: { bind: '127.0.0.1:0' }", &format!("admin: {{ bind: '{admin}' }}"), 1);
+        for (yaml, address) in [(same_public, public), (same_admin, admin)] {
+            let exit = File::new(&yaml).run(&[]).exit().await;
+            assert_eq!(exit.code, Some(1), "{}", exit.log);
+            assert!(exit.log.contains(&format!("cannot listen on {address}")), "{}", exit.log);
+        }
+        assert_eq!(ask(public, "GET", "/").await.1, "ok");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn the_commands_print_what_they_are_for() {
+        let file = File::new(&saying("ok"));
+        let routes = file.command("routes", &[]).exit().await;
+        assert!(routes.code == Some(0) && routes.out.contains("all") && routes.out.contains("/**"), "{routes:?}");
+        let plugins = Process::start(PROGRAM, &["plugins"]).exit().await;
+        assert!(plugins.out.lines().any(|line| line.starts_with("rate-limit ")), "{plugins:?}");
+        let schema = Process::start(PROGRAM, &["schema"]).exit().await;
+        let schema: serde_json::Value = serde_json::from_str(&schema.out).unwrap();
+        assert!(schema["$schema"].is_string(), "{schema}");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn the_access_log_is_on_standard_output_and_the_operators_log_is_not() {
+        let file = File::new(&saying("ok"));
+        let gateway = file.run(&[]);
+        ask(gateway.listener("public").await, "GET", "/seen").await;
+        let line = until("the line", async || gateway.out().first().cloned()).await;
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!((&line["path"], &line["status"]), (&"/seen".into(), &200.into()));
+        gateway.signal("INT").await;
+        let exit = gateway.exit().await;
+        assert!(!exit.log.contains("/seen") && exit.out.lines().count() == 1, "{exit:?}");
+    }
+
+    /// A configuration whose every part says `who`.
+    fn generation(who: &str, origins: [&Origin; 2], ws: SocketAddr) -> String {
+        let yaml = r#"
+version: 1
+listeners:
+  - name: public
+    bind: "127.0.0.1:0"
+    plugins: [headers: { response: { set: { x-listener: WHO } } }]
+admin: { bind: "127.0.0.1:0" }
+access_log: { to: off }
+upstreams:
+  a: { targets: ["@a"] }
+  b: { targets: ["@b"] }
+  ws: { targets: ["WS"] }
+routes:
+  - name: all
+    match: { path: "/**" }
+    public: true
+    plugins: [request-id, headers: { request: { set: { x-route: WHO } }, response: { set: { x-route: WHO } } }]
+    upstream: WHO
+  - { name: ws, match: { path: /ws }, public: true, upstream: ws }
+"#;
+        at(&origins, yaml).replace("WHO", who).replace("WS", &ws.to_string())
+    }
+
+    /// Asks on one connection until told to stop; every answer must come whole, from one generation.
+    async fn load(address: SocketAddr, stop: Arc<AtomicBool>, served: Arc<AtomicUsize>) {
+        let mut wire = Wire::connect(address).await;
+        while !stop.load(Ordering::Relaxed) {
+            wire.send("GET /x HTTP/1.1\r\nhost: x\r\n\r\n").await;
+            let answer = wire.answer().await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+            let who = answer.origin();
+            let said =
+                [answer.header("x-listener"), answer.header("x-route"), answer.json()["headers"]["x-route"].as_str()]
+                    .map(|said| said.unwrap_or_default().to_owned());
+            assert_eq!(said, [who.clone(), who.clone(), who], "two generations in one answer");
+            served.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Resident memory of a process in bytes.
+    fn resident(id: u32) -> u64 {
+        let text = std::fs::read_to_string(Path::new("/proc").join(id.to_string()).join("status")).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_thousand_reloads_under_load_mix_nothing_lose_nothing_and_leak_nothing() {
+        const RELOADS: usize = 1_000;
+        let (a, b) = (Origin::start("a").await, Origin::start("b").await);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let ws = listener.local_addr().unwrap();
+        let echo = tokio::spawn(async move {
+            let mut socket = tokio_tungstenite::accept_async(listener.accept().await.unwrap().0).await.unwrap();
+            while let Some(Ok(message)) = socket.next().await {
+                socket.send(message).await.ok();
+            }
+        });
+        let sides = ["a", "b"].map(|who| generation(who, [&a, &b], ws));
+        let file = File::new(&sides[0]);
+        let gateway = file.run(&[]);
+        let (public, admin) = (gateway.listener("public").await, gateway.admin().await);
+        let (mut socket, _) = tokio_tungstenite::connect_async(format!("ws://{public}/ws")).await.unwrap();
+
+        let (stop, served) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
+        let clients = (0..4).map(|_| tokio::spawn(load(public, stop.clone(), served.clone())));
+        let clients: Vec<_> = clients.collect();
+        let mut before = 0;
+        let mut reloading = Wire::connect(admin).await;
+        for reload in 1..=RELOADS {
+            file.write(&sides[reload % 2]);
+            reloading.send("POST /api/v1/reload HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").await;
+            let answer = reloading.answer().await;
+            assert_eq!((answer.status, &answer.json()["generation"]), (200, &(reload + 1).into()), "{answer:?}");
+            if reload % 100 == 0 {
+                let message = Message::text(format!("still open after {reload}"));
+                socket.send(message.clone()).await.unwrap();
+                assert_eq!(within("the echo", socket.next()).await.unwrap().unwrap(), message);
+            }
+            // By then every buffer and cache has its size.
+            if reload == RELOADS / 4 {
+                before = resident(gateway.id());
+            }
+        }
+        let after = resident(gateway.id());
+        stop.store(true, Ordering::Relaxed);
+        for client in clients {
+            client.await.unwrap();
+        }
+        let served = served.load(Ordering::Relaxed);
+        assert!(served > RELOADS, "too little load to prove anything: {served}");
+        assert!(a.count() > 0 && b.count() > 0);
+        // A snapshot of this file takes over 20 KiB: keeping one in ten would be seen.
+        let grown = after.saturating_sub(before);
+        assert!(grown < 8 << 20, "{before} bytes after {} reloads, {after} after {RELOADS}", RELOADS / 4);
+        echo.abort();
+    }
+}

@@ -38,7 +38,10 @@ routes: [{ name: all, match: { path: "/**" }, plugins: [key-auth], upstream: a }
     assert_eq!((&status["generation"], &status["ready"]), (&1.into(), &true.into()));
     assert_eq!(status["listeners"][0], json!({ "name": "public", "address": gateway.address().to_string() }));
     let routes = admin.json("/api/v1/routes").await;
-    assert_eq!((&routes[0]["name"], &routes[0]["chain"], &routes[0]["end"]), (&"all".into(), &json!(["key-auth"]), &"a".into()));
+    assert_eq!(
+        (&routes[0]["name"], &routes[0]["chain"], &routes[0]["end"]),
+        (&"all".into(), &json!(["key-auth"]), &"a".into())
+    );
     assert!(routes[0]["place"].as_str().unwrap().contains("gateway.yaml:"), "{routes}");
     let target = admin.target("a", a.address()).await;
     assert_eq!((&target["healthy"], &target["weight"], &target["in_flight"]), (&true.into(), &1.into(), &0.into()));
@@ -100,7 +103,10 @@ routes: [{ name: all, match: { path: "/**" }, plugins: [use: api, key-auth], res
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn metric_labels_come_from_the_configuration_alone() {
-    let gateway = Gateway::spawn("routes: [{ name: all, match: { path: '/a/**' }, public: true, respond: { status: 200, body: ok } }]").await;
+    let gateway = Gateway::spawn(
+        "routes: [{ name: all, match: { path: '/a/**' }, public: true, respond: { status: 200, body: ok } }]",
+    )
+    .await;
     gateway.get("/a/from-a-request").header("host", "from-a-request").header("user-agent", "from-a-request").await;
     gateway.ask("FROM-A-REQUEST", "/from-a-request?from-a-request").await;
     let admin = gateway.admin();
@@ -113,7 +119,11 @@ async fn metric_labels_come_from_the_configuration_alone() {
 async fn lines(path: &std::path::Path, count: usize) -> Vec<Value> {
     until("the access log", async || {
         let text = std::fs::read_to_string(path).unwrap_or_default();
-        let lines: Vec<Value> = text.split_inclusive('\n').filter(|line| line.ends_with('\n')).map(|line| serde_json::from_str(line).unwrap()).collect();
+        let lines: Vec<Value> = text
+            .split_inclusive('\n')
+            .filter(|line| line.ends_with('\n'))
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
         (lines.len() >= count).then_some(lines)
     })
     .await
@@ -135,7 +145,12 @@ routes:
 "#;
     let gateway = Gateway::spawn(&at(&[&a], &yaml.replace("FOLDER", folder.path().to_str().unwrap()))).await;
     let token = hs256(json!({ "sub": "ada" }));
-    let answer = gateway.ask("POST", "/users/7?token=confidential").bearer(&token).header("host", "api.example.com").body("12345").await;
+    let answer = gateway
+        .ask("POST", "/users/7?token=confidential")
+        .bearer(&token)
+        .header("host", "api.example.com")
+        .body("12345")
+        .await;
     assert_eq!(answer.status, 200);
     assert_eq!(gateway.get("/users/7").await.status, 401);
     assert_eq!(gateway.get("/nowhere").await.status, 404);
@@ -160,11 +175,20 @@ routes:
     ] {
         assert_eq!(served[field], value, "{field}: {served}");
     }
-    assert!(served["duration_ms"].as_f64().unwrap() > 0.0 && served["time"].as_str().unwrap().ends_with('Z'), "{served}");
+    assert!(
+        served["duration_ms"].as_f64().unwrap() > 0.0 && served["time"].as_str().unwrap().ends_with('Z'),
+        "{served}"
+    );
     assert!(served["request_id"].as_str().unwrap().len() >= 16, "{served}");
-    assert_eq!((&refused["route"], &refused["upstream"], &refused["attempts"]), (&"users".into(), &Value::Null, &0.into()));
+    assert_eq!(
+        (&refused["route"], &refused["upstream"], &refused["attempts"]),
+        (&"users".into(), &Value::Null, &0.into())
+    );
     let decision = &refused["decisions"][0];
-    assert!(decision["place"].as_str().unwrap().contains("gateway.yaml:") && !decision["why"].as_str().unwrap().is_empty(), "{refused}");
+    assert!(
+        decision["place"].as_str().unwrap().contains("gateway.yaml:") && !decision["why"].as_str().unwrap().is_empty(),
+        "{refused}"
+    );
     assert_eq!(lost["route"], Value::Null);
     let text = std::fs::read_to_string(&path).unwrap();
     assert!(!text.contains("confidential") && !text.contains(&token) && !text.contains(SECRET), "{text}");
@@ -174,7 +198,10 @@ routes:
 async fn the_request_id_of_a_problem_is_the_one_in_the_log() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("access.log");
-    let yaml = format!("access_log: {{ to: \"file:{}\" }}\nroutes: [{{ name: one, match: {{ path: /one }}, public: true, respond: {{ status: 200, body: ok }} }}]", path.display());
+    let yaml = format!(
+        "access_log: {{ to: \"file:{}\" }}\nroutes: [{{ name: one, match: {{ path: /one }}, public: true, respond: {{ status: 200, body: ok }} }}]",
+        path.display()
+    );
     let gateway = Gateway::spawn(&yaml).await;
     let answer = gateway.get("/two").await;
     assert_eq!(lines(&path, 1).await[0]["request_id"], answer.json()["request_id"]);
@@ -188,5 +215,6 @@ async fn lines_that_cannot_be_written_are_counted_and_no_request_waits_for_them(
         assert_eq!(gateway.get("/").await.status, 200);
     }
     let dropped = "portreeve_access_log_dropped_total";
-    until("the lost lines are counted", async || gateway.admin().metric(dropped).await.filter(|count| *count > 0.0)).await;
+    until("the lost lines are counted", async || gateway.admin().metric(dropped).await.filter(|count| *count > 0.0))
+        .await;
 }

@@ -212,7 +212,9 @@ async fn a_streamed_request_body_is_changed_chunk_by_chunk_and_framed_anew() {
     assert_eq!(answer.json()["body"], "HELLO");
     let received = a.last();
     assert_eq!((received.header("content-length"), received.header("transfer-encoding")), (None, Some("chunked")));
-    let answer = gateway.raw("POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n").await;
+    let answer = gateway
+        .raw("POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
+        .await;
     assert_eq!(answer.json()["body"], "ABCDE");
 }
 
@@ -220,9 +222,12 @@ async fn a_streamed_request_body_is_changed_chunk_by_chunk_and_framed_anew() {
 async fn a_buffered_request_body_comes_whole_and_one_that_is_too_long_is_413() {
     let a = Origin::start("a").await;
     let gateway = shouting(&a, "{ request: true, whole: 10 }").await;
-    let answer = gateway.raw("POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n").await;
+    let answer = gateway
+        .raw("POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
+        .await;
     assert_eq!(answer.json()["body"], "[ABCDE]");
-    let long = "POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n8\r\nabcdefgh\r\n8\r\nabcdefgh\r\n0\r\n\r\n";
+    let long =
+        "POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n8\r\nabcdefgh\r\n8\r\nabcdefgh\r\n0\r\n\r\n";
     let answer = gateway.raw(long).await;
     assert_eq!(answer.status, 413);
     assert!(answer.is_problem(), "{answer:?}");

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use portreeve_tests::{Beat, Gateway, Origin, at, within};
 use futures::{SinkExt, StreamExt};
+use portreeve_tests::{Beat, Gateway, Origin, at, within};
 use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -60,7 +60,7 @@ async fn events_arrive_one_by_one_and_outlive_the_routes_timeout() {
     });
     let yaml = r#"
 upstreams: { a: { targets: ["@a"], timeouts: { first_byte: 100ms } } }
-routes: [{ name: all, match: { path: "/**" }, public: true, upstream: a, timeout: 200ms }]
+routes: [{ name: all, match: { path: "/**" }, public: true, upstream: a, timeout: 200ms, timeouts: { idle: 1m } }]
 "#;
     let gateway = Gateway::spawn(&at(&[&a], yaml)).await;
     let mut wire = gateway.wire().await;

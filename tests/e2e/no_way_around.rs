@@ -26,23 +26,100 @@ fn method() -> impl Strategy<Value = &'static str> {
 
 fn target() -> impl Strategy<Value = String> {
     let odd = vec![
-        "/", "", "*", "//", "///a", "/..;/admin", "/a/..;/b", "/a/../b", "/%2e%2e/a", "/a%2fb", "/a%5cb", "/a\\b", "/%", "/%zz", "/a%00",
-        "/?", "/?a=%0d%0ax:y", "/a?b?c#d", "#", "a", "http://x/abs", "http://other/abs", "HTTP://X", "https://x:1/a", "ws://x/a", "x:80", "example.com:443",
-        "//evil/a", "/\u{e4}", "/a b", "/\t", "/a;b=c", "/.%2e/..", "/public/../a", "/.", "/%c0%af", "@x", "/@", "http://u:p@x/",
+        "/",
+        "",
+        "*",
+        "//",
+        "///a",
+        "/..;/admin",
+        "/a/..;/b",
+        "/a/../b",
+        "/%2e%2e/a",
+        "/a%2fb",
+        "/a%5cb",
+        "/a\\b",
+        "/%",
+        "/%zz",
+        "/a%00",
+        "/?",
+        "/?a=%0d%0ax:y",
+        "/a?b?c#d",
+        "#",
+        "a",
+        "http://x/abs",
+        "http://other/abs",
+        "HTTP://X",
+        "https://x:1/a",
+        "ws://x/a",
+        "x:80",
+        "example.com:443",
+        "//evil/a",
+        "/\u{e4}",
+        "/a b",
+        "/\t",
+        "/a;b=c",
+        "/.%2e/..",
+        "/public/../a",
+        "/.",
+        "/%c0%af",
+        "@x",
+        "/@",
+        "http://u:p@x/",
     ];
     prop_oneof![3 => proptest::sample::select(odd).prop_map(str::to_owned), 1 => "/[!-~]{0,12}", 1 => "[ -~]{0,8}"]
 }
 
 fn header() -> impl Strategy<Value = String> {
     proptest::sample::select(vec![
-        "Host: x", "Host: y", "host:x", "Host : x", "Host:", " Host: x", "Host: x, y", "Host: u@x", "Connection: close", "Connection: keep-alive",
-        "Connection: Upgrade", "Upgrade: websocket", "Upgrade: h2c", "Upgrade: foo/1", "HTTP2-Settings: AAMAAABkAAQAAP__", "Sec-WebSocket-Version: 13",
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Transfer-Encoding: chunked", "transfer-encoding: Chunked", "Transfer-Encoding: gzip, chunked",
-        "Transfer-Encoding: chunked, identity", "Transfer-Encoding: xchunked", "Transfer-Encoding:\tchunked", "Transfer-Encoding : chunked",
-        "Content-Length: 5", "Content-Length: 0", "Content-Length: +5", "Content-Length: 5, 5", "Content-Length: -1", "Content-Length: 99999999999999999999",
-        "Content-Length: 6", "Expect: 100-continue", "TE: trailers", "Trailer: x-counted-door", "Connection: x-counted-door, x-counted-route",
-        "Connection: close, x-counted-route", "Connection: content-length", "Connection: host", "X-Counted-Other: 1", "X-HTTP-Method-Override: DELETE", "X-Original-URL: /admin",
-        "Range: bytes=0-1", "Accept: text/event-stream", "Proxy-Connection: keep-alive", "Keep-Alive: timeout=1", "x: a\r\n b", "novalue", ": empty", "x\0y: z",
+        "Host: x",
+        "Host: y",
+        "host:x",
+        "Host : x",
+        "Host:",
+        " Host: x",
+        "Host: x, y",
+        "Host: u@x",
+        "Connection: close",
+        "Connection: keep-alive",
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Upgrade: h2c",
+        "Upgrade: foo/1",
+        "HTTP2-Settings: AAMAAABkAAQAAP__",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        "Transfer-Encoding: chunked",
+        "transfer-encoding: Chunked",
+        "Transfer-Encoding: gzip, chunked",
+        "Transfer-Encoding: chunked, identity",
+        "Transfer-Encoding: xchunked",
+        "Transfer-Encoding:\tchunked",
+        "Transfer-Encoding : chunked",
+        "Content-Length: 5",
+        "Content-Length: 0",
+        "Content-Length: +5",
+        "Content-Length: 5, 5",
+        "Content-Length: -1",
+        "Content-Length: 99999999999999999999",
+        "Content-Length: 6",
+        "Expect: 100-continue",
+        "TE: trailers",
+        "Trailer: x-counted-door",
+        "Connection: x-counted-door, x-counted-route",
+        "Connection: close, x-counted-route",
+        "Connection: content-length",
+        "Connection: host",
+        "X-Counted-Other: 1",
+        "X-HTTP-Method-Override: DELETE",
+        "X-Original-URL: /admin",
+        "Range: bytes=0-1",
+        "Accept: text/event-stream",
+        "Proxy-Connection: keep-alive",
+        "Keep-Alive: timeout=1",
+        "x: a\r\n b",
+        "novalue",
+        ": empty",
+        "x\0y: z",
     ])
     .prop_map(str::to_owned)
 }
@@ -69,20 +146,25 @@ fn request() -> impl Strategy<Value = String> {
     // Most have the one field that every request needs, or none would ever come through.
     let host = proptest::bool::weighted(0.8);
     let end = prop_oneof![9 => Just("\r\n"), 1 => Just("\n")];
-    let shaped = (method(), target(), version, host, headers, body(), end).prop_map(|(method, target, version, host, mut headers, body, end)| {
-        if host {
-            headers.push("Host: x".to_owned());
-        }
-        let headers: String = headers.iter().map(|header| format!("{header}{end}")).collect();
-        format!("{method} {target}{version}{end}{headers}{end}{body}")
-    });
+    let shaped = (method(), target(), version, host, headers, body(), end).prop_map(
+        |(method, target, version, host, mut headers, body, end)| {
+            if host {
+                headers.push("Host: x".to_owned());
+            }
+            let headers: String = headers.iter().flat_map(|header| [header, end]).collect();
+            format!("{method} {target}{version}{end}{headers}{end}{body}")
+        },
+    );
     let preface = Just("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_owned());
     prop_oneof![30 => shaped, 1 => preface, 1 => "[ -~\r\n]{0,40}"]
 }
 
 fn connections() -> Vec<String> {
     // The same connections in every run: a failure is found again.
-    let mut runner = TestRunner::new_with_rng(Config::default(), proptest::test_runner::TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha));
+    let mut runner = TestRunner::new_with_rng(
+        Config::default(),
+        proptest::test_runner::TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha),
+    );
     // Pipelined: all that a connection asks is sent at once.
     let connection = proptest::collection::vec(request(), 1..4).prop_map(|requests| requests.concat());
     (0..CONNECTIONS).map(|_| connection.new_tree(&mut runner).unwrap().current()).collect()
@@ -109,8 +191,8 @@ routes: [{ name: all, match: { path: "/**" }, public: true, plugins: [count: { t
         })
         .await;
     let quiet = "portreeve_connections";
-    until("every connection has ended", async || (gateway.admin().metric(quiet).await == Some(0.0)).then_some(())).await;
-    assert_eq!(gateway.get("/alive").await.status, 200);
+    until("every connection has ended", async || (gateway.admin().metric(quiet).await == Some(0.0)).then_some(()))
+        .await;
 
     let seen = a.seen();
     let ledger = take_ledger("around");
@@ -122,16 +204,20 @@ routes: [{ name: all, match: { path: "/**" }, public: true, plugins: [count: { t
         assert!(ids.insert(door[0].clone()), "came twice: {received:?}");
         for tag in ["door", "route"] {
             let tally = &ledger[&(door[0].clone(), tag.to_owned())];
-            let counts = [tally.request, tally.upstream_request, tally.response];
-            assert_eq!(counts, [1, 1, 1], "{tag}: {received:?}");
+            // The client may have left before the answer came, so that its hooks had nothing to see.
+            assert!(tally.response <= 1, "{tag}: {tally:?} {received:?}");
+            assert_eq!([tally.request, tally.upstream_request, tally.log], [1, 1, 1], "{tag}: {received:?}");
         }
     }
     let mut passed = HashMap::<&str, usize>::new();
     for ((id, tag), tally) in &ledger {
         assert!(tally.request == 1 && tally.response <= 1 && tally.log <= 1, "{tag} of {id}: {tally:?}");
-        assert_eq!(tally.upstream_request == 1, ids.contains(id), "{tag} of {id}: {tally:?}");
+        // A body that never came whole is not a request to the origin, which has its head alone then.
+        assert!(tally.upstream_request <= 1, "{tag} of {id}: {tally:?}");
         *passed.entry(tag).or_default() += 1;
     }
+    // And the gateway lives.
+    assert_eq!(gateway.get("/alive").await.status, 200);
     // The shapes are not so odd that nothing is tested.
     assert!(seen.len() > CONNECTIONS / 10 && passed["door"] >= seen.len(), "{} of {passed:?}", seen.len());
 }

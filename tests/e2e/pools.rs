@@ -80,9 +80,12 @@ async fn a_kept_connection_that_the_target_had_closed_costs_no_get() {
     assert_eq!(gateway.get("/").await.status, 200);
     // Takes the next request on the kept connection and hangs up; then it answers again.
     let hang_up = std::sync::atomic::AtomicBool::new(true);
-    a.play(move |_| match hang_up.swap(false, std::sync::atomic::Ordering::SeqCst) {
-        true => vec![Beat::Close],
-        false => vec![Beat::answer(200, &[], "again")],
+    a.play(move |_| {
+        if hang_up.swap(false, std::sync::atomic::Ordering::SeqCst) {
+            vec![Beat::Close]
+        } else {
+            vec![Beat::answer(200, &[], "again")]
+        }
     });
     let mut answers = Vec::new();
     for _ in 0..4 {
@@ -159,7 +162,9 @@ routes:
         assert_eq!(answer.status, status, "{path}");
         assert!(answer.is_problem() && !answer.text().contains("127.0.0.1"), "{path}: {answer:?}");
     }
-    let none = until("no target is left", async || Some(gateway.get("/sick").await).filter(|answer| answer.status == 503)).await;
+    let none =
+        until("no target is left", async || Some(gateway.get("/sick").await).filter(|answer| answer.status == 503))
+            .await;
     assert!(none.is_problem() && none.header("retry-after").is_some(), "{none:?}");
     for (upstream, result) in [("dead", "connect_failed"), ("silent", "timed_out"), ("sick", "no_target")] {
         let metric = format!("portreeve_upstream_attempts_total{{result=\"{result}\",upstream=\"{upstream}\"}}");
@@ -204,7 +209,8 @@ async fn a_silent_target_is_given_up_for_another_if_the_policy_says_so() {
 async fn a_name_is_resolved_and_served() {
     let a = Origin::start("a").await;
     let port = a.address().port();
-    let gateway = Gateway::spawn(&format!("upstreams: {{ pool: {{ targets: [\"localhost:{port}\"] }} }}{ONE_ROUTE}")).await;
+    let gateway =
+        Gateway::spawn(&format!("upstreams: {{ pool: {{ targets: [\"localhost:{port}\"] }} }}{ONE_ROUTE}")).await;
     // `localhost` may be two addresses, of which one refuses.
     assert_eq!(answered(&gateway, 10).await, BTreeMap::from([("a".into(), 10)]));
 }

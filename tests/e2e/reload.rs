@@ -4,7 +4,9 @@ use portreeve_tests::{Gateway, Origin, at, until};
 use tokio::net::TcpStream;
 
 fn saying(body: &str) -> String {
-    format!("routes: [{{ name: all, match: {{ path: '/**' }}, public: true, respond: {{ status: 200, body: {body} }} }}]")
+    format!(
+        "routes: [{{ name: all, match: {{ path: '/**' }}, public: true, respond: {{ status: 200, body: {body} }} }}]"
+    )
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -23,7 +25,12 @@ async fn a_bad_file_changes_nothing_and_is_told_by_metric_and_status_page() {
     let bad_name = "routes: [{ name: all, match: { path: '/**' }, public: true, upstream: nobody }]";
     let bad_plugin = "routes: [{ name: all, match: { path: '/**' }, public: true, plugins: [ip-filter: { allow: [nonsense] }], respond: { status: 200 } }]";
     let bad_chain = "upstreams: { a: { targets: ['127.0.0.1:1'] } }\nroutes: [{ name: all, match: { path: '/**' }, plugins: [jwt: { algorithms: [HS256], keys: [{ secret: 'env:PORTREEVE_TESTS_NOT_SET' }] }], upstream: a }]";
-    for (bad, says) in [(bad_yaml.as_str(), "gateway.yaml:"), (bad_name, "nobody"), (bad_plugin, "nonsense"), (bad_chain, "PORTREEVE_TESTS_NOT_SET")] {
+    for (bad, says) in [
+        (bad_yaml.as_str(), "gateway.yaml:"),
+        (bad_name, "nobody"),
+        (bad_plugin, "nonsense"),
+        (bad_chain, "PORTREEVE_TESTS_NOT_SET"),
+    ] {
         let error = gateway.reload(bad).await.unwrap_err();
         assert!(error.contains(says), "{error}");
         assert_eq!(gateway.get("/").await.text(), "old");
@@ -51,11 +58,12 @@ async fn the_admin_port_reloads_as_well_and_says_why_not() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reload_adds_and_removes_listeners() {
     let one = "listeners: [{ name: one, bind: '127.0.0.1:0' }]\n".to_owned() + &saying("ok");
-    let two = "listeners: [{ name: one, bind: '127.0.0.1:0' }, { name: two, bind: '127.0.0.1:0' }]\n".to_owned() + &saying("ok");
+    let two = "listeners: [{ name: one, bind: '127.0.0.1:0' }, { name: two, bind: '127.0.0.1:0' }]\n".to_owned()
+        + &saying("ok");
     let gateway = Gateway::spawn(&one).await;
     gateway.reload(&two).await.unwrap();
-    assert_eq!(gateway.listener("one").await, gateway.address());
-    let added = gateway.listener("two").await;
+    assert_eq!(gateway.listener("one"), gateway.address());
+    let added = gateway.listener("two");
     assert_eq!(gateway.ask_at(added, "GET", "/").await.text(), "ok");
     let mut kept = portreeve_tests::Wire::connect(added).await;
     kept.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
@@ -63,16 +71,18 @@ async fn a_reload_adds_and_removes_listeners() {
     gateway.reload(&one).await.unwrap();
     until("the removed listener is closed", async || TcpStream::connect(added).await.is_err().then_some(())).await;
     assert_eq!(gateway.get("/").await.text(), "ok");
-    // Whoever was connected is still served.
+    // Whoever was connected is told: the chain of that listener is not there any more to be passed.
     kept.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
-    assert_eq!(kept.answer().await.status, 200);
+    assert_eq!(kept.answer().await.status, 421);
+    assert!(kept.rest().await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_listener_whose_port_is_taken_refuses_the_whole_reload() {
     let gateway = Gateway::spawn(&saying("old")).await;
     let taken = Origin::start("taken").await;
-    let yaml = at(&[&taken], "listeners: [{ name: public, bind: '127.0.0.1:0' }, { name: two, bind: '@taken' }]\n") + &saying("new");
+    let yaml = at(&[&taken], "listeners: [{ name: public, bind: '127.0.0.1:0' }, { name: two, bind: '@taken' }]\n")
+        + &saying("new");
     let error = gateway.reload(&yaml).await.unwrap_err();
     assert!(error.contains(&taken.address().to_string()), "{error}");
     assert_eq!(gateway.get("/").await.text(), "old");
@@ -98,7 +108,12 @@ async fn target_health_survives_a_reload() {
     let dead = Origin::dead("dead").await;
     let yaml = |body: &str| {
         let upstream = "upstreams: { a: { targets: [\"@dead\"], health: { tcp: true, interval: 50ms, unhealthy_after: 1, healthy_after: 100 } } }";
-        at(&[&dead], &format!("{upstream}\nroutes:\n  - {{ name: all, match: {{ path: / }}, public: true, upstream: a }}\n  - {{ name: own, match: {{ path: /own }}, public: true, respond: {{ status: 200, body: {body} }} }}"))
+        at(
+            &[&dead],
+            &format!(
+                "{upstream}\nroutes:\n  - {{ name: all, match: {{ path: / }}, public: true, upstream: a }}\n  - {{ name: own, match: {{ path: /own }}, public: true, respond: {{ status: 200, body: {body} }} }}"
+            ),
+        )
     };
     let gateway = Gateway::spawn(&yaml("old")).await;
     let before = until("the target is out", async || {

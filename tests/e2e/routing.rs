@@ -85,7 +85,11 @@ routes:
         ("//files//a%c3%a4", "a", "/files/a%C3%A4"),
     ] {
         let answer = gateway.raw(format!("GET {asked} HTTP/1.1\r\nhost: x\r\n\r\n")).await;
-        assert_eq!((answer.origin().as_str(), answer.json()["target"].as_str()), (answered, Some(forwarded)), "{asked}");
+        assert_eq!(
+            (answer.origin().as_str(), answer.json()["target"].as_str()),
+            (answered, Some(forwarded)),
+            "{asked}"
+        );
     }
 }
 
@@ -132,7 +136,10 @@ routes:
     let head = gateway.ask("HEAD", "/healthz").await;
     assert_eq!((head.status, head.header("content-length"), head.body.len()), (200, Some("2"), 0));
     let tea = gateway.get("/tea/ada").await;
-    assert_eq!((tea.status, tea.header("content-type"), tea.header("x-who")), (418, Some("application/json"), Some("ada")));
+    assert_eq!(
+        (tea.status, tea.header("content-type"), tea.header("x-who")),
+        (418, Some("application/json"), Some("ada"))
+    );
     assert_eq!(tea.json(), json!({ "for": "ada" }));
     let moved = gateway.get("/old/a").await;
     assert_eq!(moved.status, 308);

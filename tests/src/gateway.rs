@@ -62,7 +62,7 @@ impl Setup {
         std::fs::write(&path, complete(yaml)).unwrap();
         let options = Options { workers: self.workers, watch: false, ..Options::new(&path) };
         let running = Running::start(self.registry, options).await?;
-        let address = running.addresses().await[0].1;
+        let address = running.addresses()[0].1;
         Ok(Gateway { running, folder, address, http: client() })
     }
 }
@@ -104,8 +104,8 @@ impl Gateway {
     ///
     /// # Panics
     /// When there is none of this name.
-    pub async fn listener(&self, name: &str) -> SocketAddr {
-        let addresses = self.running.addresses().await;
+    pub fn listener(&self, name: &str) -> SocketAddr {
+        let addresses = self.running.addresses();
         addresses.iter().find(|(known, _)| &**known == name).expect("such a listener").1
     }
 
@@ -254,7 +254,8 @@ impl IntoFuture for Ask {
 
 /// Adds the sections that are missing.
 fn complete(yaml: &str) -> String {
-    let has = |section: &str| yaml.lines().any(|line| line.strip_prefix(section).is_some_and(|rest| rest.starts_with(':')));
+    let has =
+        |section: &str| yaml.lines().any(|line| line.strip_prefix(section).is_some_and(|rest| rest.starts_with(':')));
     let mut whole = String::new();
     for (section, text) in USUAL {
         if !has(section) {

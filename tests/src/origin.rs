@@ -61,7 +61,7 @@ impl Beat {
     /// A whole answer with `Content-Length`.
     pub fn answer(status: u16, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Self {
         let body = body.as_ref();
-        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let headers = headers.iter().map(|(name, value)| [name, ": ", value, "\r\n"].concat()).collect::<String>();
         let head = format!("HTTP/1.1 {status} Scripted\r\n{headers}content-length: {}\r\n\r\n", body.len());
         Self::Write([head.as_bytes(), body].concat())
     }
@@ -202,7 +202,9 @@ pub fn at(origins: &[&Origin], yaml: &str) -> String {
     let mut origins = origins.to_vec();
     // So that `@a` is not taken for the beginning of `@ab`.
     origins.sort_by_key(|origin| std::cmp::Reverse(origin.name.len()));
-    origins.iter().fold(yaml.to_owned(), |yaml, origin| yaml.replace(&format!("@{}", origin.name), &origin.address.to_string()))
+    origins
+        .iter()
+        .fold(yaml.to_owned(), |yaml, origin| yaml.replace(&format!("@{}", origin.name), &origin.address.to_string()))
 }
 
 fn socket(address: SocketAddr) -> Socket {

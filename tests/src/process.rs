@@ -63,12 +63,32 @@ impl Process {
     /// # Panics
     /// When it cannot be started.
     pub fn start(program: &str, arguments: &[&str]) -> Self {
+        Self::start_with(program, arguments, &[])
+    }
+
+    /// The same, with these variables.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start_with(program: &str, arguments: &[&str], environment: &[(String, String)]) -> Self {
         let mut command = Command::new(program);
-        command.args(arguments).env_remove("PORTREEVE_LOG").env_remove("PORTREEVE_CONFIG");
+        command
+            .args(arguments)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
+            .env_remove("PORTREEVE_LOG")
+            .env_remove("PORTREEVE_CONFIG");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().unwrap();
         let (out, log) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
         Self { child, out: Lines::of(out), log: Lines::of(log) }
+    }
+
+    /// Its number.
+    ///
+    /// # Panics
+    /// When it has ended already.
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("a running process")
     }
 
     /// Sends a signal, by its name without `SIG`.
@@ -76,7 +96,7 @@ impl Process {
     /// # Panics
     /// When the process has ended already.
     pub async fn signal(&self, name: &str) {
-        let id = self.child.id().expect("a running process").to_string();
+        let id = self.id();
         let sent = Command::new("sh").args(["-c", &format!("kill -{name} {id}")]).status().await.unwrap();
         assert!(sent.success());
     }

@@ -61,7 +61,14 @@ pub async fn nginx() -> Server {
         let text = include_str!("nginx.conf").replace("ADDRESS", &address.to_string());
         std::fs::write(folder.join("nginx.conf"), text).unwrap();
         let folder = folder.display();
-        vec!["-p".into(), format!("{folder}/"), "-e".into(), format!("{folder}/error.log"), "-c".into(), format!("{folder}/nginx.conf")]
+        vec![
+            "-p".into(),
+            format!("{folder}/"),
+            "-e".into(),
+            format!("{folder}/error.log"),
+            "-c".into(),
+            format!("{folder}/nginx.conf"),
+        ]
     })
     .await
 }

@@ -22,6 +22,7 @@ const fn word(path: &'static [&'static str], word: &'static str, what: &'static 
 }
 
 static TABLE: &[Unbuilt] = &[
+    key(&["tests"], "tests in the file"),
     key(&["listeners", "[]", "tls"], "TLS listeners"),
     key(&["listeners", "[]", "proxy_protocol"], "PROXY protocol listeners"),
     key(&["listeners", "[]", "tcp"], "TCP listeners"),

@@ -1,7 +1,7 @@
 //! The one loop that runs plugins, in production and in tests: per hook a list of the steps that take part in it, and nothing else.
 
 mod body;
-mod fence;
+pub(crate) mod fence;
 mod step;
 
 use std::sync::Arc;
@@ -205,19 +205,19 @@ impl Chain {
         }
     }
 
-    /// Whether any step may see, and so change, the request body.
-    pub fn touches_request_body(&self) -> bool {
-        !self.request_body.is_empty()
-    }
-
-    /// Whether any step may see, and so change, the response body.
-    pub fn touches_response_body(&self) -> bool {
-        !self.response_body.is_empty()
+    /// Whether any step that the request entered may see, and so change, the request body.
+    pub fn touches_request_body(&self, run: &Run) -> bool {
+        self.request_body.iter().any(|(index, _)| run.entered(*index))
     }
 
     /// Whether there is any response hook at all.
     pub fn touches_response(&self) -> bool {
         !self.response.is_empty()
+    }
+
+    /// Whether any step that the request entered may see, and so change, the response body.
+    pub fn touches_response_body(&self, run: &Run) -> bool {
+        self.response_body.iter().any(|(index, _)| run.entered(*index))
     }
 }
 

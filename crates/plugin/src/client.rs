@@ -33,7 +33,7 @@ pub struct Call {
     pub method: Method,
     /// Path and query.
     pub target: PathAndQuery,
-    /// Headers; `Host`, framing and hop-by-hop fields are the engine's.
+    /// Headers. Framing and hop-by-hop fields are the engine's; `Host` is the target's address unless given here.
     pub headers: HeaderMap,
     /// Body.
     pub body: Bytes,

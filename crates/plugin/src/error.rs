@@ -82,6 +82,14 @@ pub enum Cause {
     },
 }
 
+impl Failure {
+    /// Hooks together took longer than `bound`; which one waited is not known.
+    pub fn late(bound: std::time::Duration) -> Self {
+        let cause = Cause::Error(Error::new(format!("the hooks took longer than {bound:?}")));
+        Self { plugin: "(chain)", place: "".into(), cause }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({}): ", self.plugin, self.place)?;

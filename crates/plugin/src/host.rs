@@ -39,7 +39,7 @@ pub trait Engine: Send + Sync + 'static {
     fn consumers(&self) -> &[DeclaredConsumer];
     /// GETs an outside URL.
     fn fetch(&self, fetch: Fetch) -> BoxFuture<'static, Result<Answer, CallError>>;
-    /// Runs a background task; dropping the handle ends it.
+    /// Runs a background task, not before the configuration being built is accepted; dropping the handle ends it.
     fn spawn(&self, task: BoxFuture<'static, ()>) -> Task;
     /// Values that survive reloads.
     fn shared(&self) -> &Shared;
@@ -138,7 +138,7 @@ impl Host {
     }
 
     /// Runs a background task for as long as the returned handle lives, that is, usually as long as the instance.
-    /// While a file is only checked, nothing is run.
+    /// It begins when the whole file has been accepted: of a file that is refused, or only checked, nothing is run.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> Task {
         self.engine.spawn(Box::pin(task))
     }
@@ -199,22 +199,34 @@ pub(crate) fn unknown<'n>(what: &str, name: &str, known: impl Iterator<Item = &'
 
 /// Values that outlive a reload as long as some generation uses them.
 #[derive(Default)]
-pub struct Shared(Mutex<HashMap<(TypeId, String), Weak<dyn Any + Send + Sync>>>);
+pub struct Shared(Mutex<Values>);
 
 impl Shared {
-    /// The living value of this type under `key`, or a new one.
+    /// The living value of this type under `key`, or a new one. `make` may ask for shared values itself. If two make one at
+    /// the same time, both get the first, and the other is dropped unused.
     pub fn get_or_make<T: Any + Send + Sync>(&self, key: String, make: impl FnOnce() -> T) -> Arc<T> {
-        let mut values = self.0.lock();
         let key = (TypeId::of::<T>(), key);
-        let living = values.get(&key).and_then(Weak::upgrade).and_then(|value| value.downcast().ok());
-        living.unwrap_or_else(|| {
-            let value = Arc::new(make());
-            values.retain(|_, value| value.strong_count() > 0);
-            let erased: Arc<dyn Any + Send + Sync> = value.clone();
-            values.insert(key, Arc::downgrade(&erased));
-            value
-        })
+        if let Some(living) = living(&self.0.lock(), &key) {
+            return living;
+        }
+        // Not under the lock: what a plugin does here may take long, panic, or come back here.
+        let made = Arc::new(make());
+        let mut values = self.0.lock();
+        if let Some(living) = living(&values, &key) {
+            return living;
+        }
+        values.retain(|_, value| value.strong_count() > 0);
+        let erased: Arc<dyn Any + Send + Sync> = made.clone();
+        values.insert(key, Arc::downgrade(&erased));
+        drop(values);
+        made
     }
+}
+
+type Values = HashMap<(TypeId, String), Weak<dyn Any + Send + Sync>>;
+
+fn living<T: Any + Send + Sync>(values: &Values, key: &(TypeId, String)) -> Option<Arc<T>> {
+    values.get(key)?.upgrade()?.downcast().ok()
 }
 
 impl fmt::Debug for Shared {
@@ -246,6 +258,28 @@ mod tests {
         assert_eq!(*shared.get_or_make("k".into(), || 2_u32), 1);
         drop(first);
         assert_eq!(*shared.get_or_make("k".into(), || 3_u32), 3);
+    }
+
+    #[test]
+    fn a_shared_value_may_be_made_of_shared_values() {
+        let shared = Shared::default();
+        let outer = shared.get_or_make("outer".into(), || {
+            let inner = shared.get_or_make("inner".into(), || 1_u32);
+            (inner.clone(), shared.get_or_make("inner".into(), || 2_u32))
+        });
+        assert!(Arc::ptr_eq(&outer.0, &outer.1));
+    }
+
+    #[test]
+    fn the_first_of_two_values_made_at_the_same_time_is_everybodys() {
+        let shared = Shared::default();
+        let mut first = None;
+        let second = shared.get_or_make("k".into(), || {
+            first = Some(shared.get_or_make("k".into(), || 1_u32));
+            2_u32
+        });
+        assert!(Arc::ptr_eq(&second, &first.unwrap()));
+        assert_eq!(*second, 1);
     }
 
     #[test]

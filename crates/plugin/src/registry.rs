@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::chain::fence;
 use crate::error::BuildError;
 use crate::host::Host;
 use crate::plugin::{Build, Hooks, Plugin};
@@ -76,9 +78,11 @@ impl Registration {
     /// Makes an instance from its settings.
     ///
     /// # Errors
-    /// With the path of the setting at fault.
+    /// With the path of the setting at fault. A constructor that panics has failed like any other.
     pub fn build(&self, config: Value, host: &Host) -> Result<Arc<dyn Plugin>, BuildError> {
-        (self.build)(config, host)
+        // What the constructor had made is dropped while unwinding, and nothing of it is used again.
+        let built = catch_unwind(AssertUnwindSafe(|| (self.build)(config, host)));
+        built.unwrap_or_else(|panic| Err(BuildError::new(format!("the plugin panicked: {}", fence::message(&*panic)))))
     }
 }
 

@@ -26,6 +26,7 @@ mod demo;
 mod gateway;
 mod load;
 mod logging;
+mod read;
 mod reload;
 mod run;
 

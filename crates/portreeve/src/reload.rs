@@ -1,6 +1,6 @@
 //! One path for every reload: a changed file, SIGHUP and `POST /api/v1/reload` all come here. A bad file changes nothing.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -11,11 +11,11 @@ use portreeve_plugin::Registry;
 use portreeve_proxy::Engine;
 use serde::Serialize;
 
-use crate::load::load;
+use crate::read::{Fingerprint, Reading, read};
 
 /// How often the files are looked at. Looking is a `stat` of each; it works on every file system and through the
 /// symbolic links that Kubernetes swaps, which notifications do not.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Loads the file again and puts it into effect.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub(crate) struct Reloader {
     engine: Arc<Engine>,
     loaded: ArcSwap<Loaded>,
     last: Mutex<LastReload>,
+    /// The files that are watched, in the state that was dealt with last, whatever came of it.
+    dealt_with: Mutex<Fingerprint>,
     /// One reload at a time.
     turn: tokio::sync::Mutex<()>,
 }
@@ -43,10 +45,24 @@ pub(crate) struct LastReload {
 }
 
 impl Reloader {
-    pub(crate) fn new(path: PathBuf, registry: Registry, engine: Arc<Engine>, loaded: Loaded) -> Self {
+    /// `loaded` is in effect, and `fingerprint` is that of its reading.
+    pub(crate) fn new(
+        path: PathBuf,
+        registry: Registry,
+        engine: Arc<Engine>,
+        loaded: Arc<Loaded>,
+        fingerprint: Fingerprint,
+    ) -> Self {
         let last = LastReload { success: true, reason: "start", at: unix_seconds(), error: None };
-        let loaded = ArcSwap::from_pointee(loaded);
-        Self { path, registry, engine, loaded, last: Mutex::new(last), turn: tokio::sync::Mutex::default() }
+        Self {
+            path,
+            registry,
+            engine,
+            loaded: ArcSwap::from(loaded),
+            last: Mutex::new(last),
+            dealt_with: Mutex::new(fingerprint),
+            turn: tokio::sync::Mutex::default(),
+        }
     }
 
     /// The configuration in effect.
@@ -83,13 +99,24 @@ impl Reloader {
     }
 
     async fn replace(&self) -> Result<u64, String> {
-        let (path, registry) = (self.path.clone(), self.registry.clone());
-        let loading = tokio::task::spawn_blocking(move || load(&path, &registry));
-        let loaded = loading.await.map_err(|error| error.to_string())?.map_err(|errors| errors.to_string())?;
+        let (path, registry, watched) = (self.path.clone(), self.registry.clone(), self.dealt_with.lock().clone());
+        let reading = tokio::task::spawn_blocking(move || read(&path, &registry, &watched));
+        let Reading { outcome, fingerprint } = reading.await.map_err(|error| error.to_string())?;
+        // The files of the configuration in effect stay watched until another takes its place.
+        *self.dealt_with.lock() = fingerprint;
+        let loaded = Arc::new(outcome.map_err(|errors| errors.to_string())?);
         self.same_admin(&loaded.config)?;
-        let generation = self.engine.apply(&loaded).await.map_err(|error| error.to_string())?;
-        self.loaded.store(Arc::new(loaded));
+        let generation = self.engine.apply(loaded.clone()).await.map_err(|error| error.to_string())?;
+        self.watch_only(&loaded);
+        self.loaded.store(loaded);
         Ok(generation)
+    }
+
+    /// Forgets the files that the configuration in effect has no part of.
+    fn watch_only(&self, loaded: &Loaded) {
+        let mut watched = self.dealt_with.lock();
+        let files = std::iter::once(self.path.as_path()).chain(loaded.sources.paths().collect::<Vec<_>>());
+        *watched = std::mem::take(&mut *watched).only(files);
     }
 
     /// The admin port is opened once: a file that moves it is refused rather than half obeyed.
@@ -101,38 +128,28 @@ impl Reloader {
         Err("admin.bind: the admin port moves only with a restart".to_owned())
     }
 
-    /// Reloads whenever a file of the configuration has changed and then stayed as it is for one look.
-    pub(crate) async fn watch(self: Arc<Self>) {
-        let mut in_effect = self.fingerprint();
-        let mut seen = in_effect.clone();
+    /// Reloads whenever a file of the configuration has changed and then stayed as it is from one look to the next, `every`
+    /// so often.
+    pub(crate) async fn watch(self: Arc<Self>, every: Duration) {
+        let mut seen = None;
         loop {
-            tokio::time::sleep(LOOK_EVERY).await;
-            let now = self.fingerprint();
-            let settled = now == seen;
-            if settled && now != in_effect {
-                // Refused or not, this state of the files has been dealt with.
+            tokio::time::sleep(every).await;
+            let before = self.dealt_with.lock().clone();
+            let looking = tokio::task::spawn_blocking(move || (before.again(), before));
+            let Ok((now, before)) = looking.await else { continue };
+            let settled = seen.as_ref() == Some(&now);
+            if settled && now != before {
+                // Refused or not, this state of the files is dealt with then.
                 self.reload("file").await.ok();
-                in_effect = self.fingerprint();
-                seen.clone_from(&in_effect);
-            } else {
-                seen = now;
             }
+            seen = Some(now);
         }
     }
-
-    /// What tells a changed file: size and time of change of each, through symbolic links.
-    fn fingerprint(&self) -> Vec<Option<(u64, SystemTime)>> {
-        let loaded = self.loaded.load();
-        let main = std::iter::once(self.path.as_path());
-        main.chain(loaded.sources.paths()).map(state).collect()
-    }
-}
-
-fn state(path: &Path) -> Option<(u64, SystemTime)> {
-    let file = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
-    Some((file.len(), file.modified().ok()?))
 }
 
 fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,8 +12,8 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use crate::admin;
-use crate::load::load;
-use crate::reload::Reloader;
+use crate::read::{Fingerprint, Reading, read};
+use crate::reload::{LOOK_EVERY, Reloader};
 
 /// Why a gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -52,14 +52,15 @@ impl Running {
     /// # Errors
     /// See [`RunError`].
     pub async fn start(registry: Registry, options: Options) -> Result<Self, RunError> {
-        let loaded = load(&options.path, &registry).map_err(RunError::Config)?;
-        let engine = Engine::start(&loaded, registry.clone(), options.workers, Handle::current()).await;
+        let Reading { outcome, fingerprint } = read(&options.path, &registry, &Fingerprint::default());
+        let loaded = Arc::new(outcome.map_err(RunError::Config)?);
+        let engine = Engine::start(loaded.clone(), registry.clone(), options.workers, Handle::current()).await;
         let engine = Arc::new(engine.map_err(|error| match error {
             StartError::Config(errors) => RunError::Config(errors),
             other => RunError::Start(other.to_string()),
         })?);
         let admin = loaded.config.admin.as_ref().map(|admin| admin.bind.get());
-        let reloader = Arc::new(Reloader::new(options.path, registry, engine.clone(), loaded));
+        let reloader = Arc::new(Reloader::new(options.path, registry, engine.clone(), loaded, fingerprint));
         let mut tasks = JoinSet::new();
         let admin = match admin {
             None => None,
@@ -68,14 +69,14 @@ impl Running {
             }
         };
         if options.watch {
-            tasks.spawn(reloader.clone().watch());
+            tasks.spawn(reloader.clone().watch(LOOK_EVERY));
         }
         Ok(Self { engine, reloader, admin, _tasks: tasks })
     }
 
     /// Names and addresses of the listeners.
-    pub async fn addresses(&self) -> Vec<(Arc<str>, SocketAddr)> {
-        self.engine.addresses().await
+    pub fn addresses(&self) -> Vec<(Arc<str>, SocketAddr)> {
+        self.engine.addresses().to_vec()
     }
 
     /// Address of the admin port, if there is one.

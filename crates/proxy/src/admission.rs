@@ -4,7 +4,7 @@ use std::any::Any;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use pingora::http::RequestHeader;
 use pingora_proxy::Session;
 use portreeve_plugin::Reply;
@@ -19,23 +19,32 @@ use crate::snapshot::Snapshot;
 
 /// Decides about a request whose head has been read. `Some` is an answer to send; `None` goes to an upstream.
 pub(crate) async fn admit(session: &mut Session, cx: &mut Request) -> Result<Option<Reply>, Failure> {
-    arrive(session, cx);
-    let upgrade = session.is_upgrade_req();
-    let ambiguity = match head::normalise_request(session.req_header_mut()) {
-        Ok(ambiguity) => ambiguity,
-        Err(bad) => return Ok(Some(refuse(cx, StatusCode::BAD_REQUEST, bad.to_string()))),
-    };
-    if let Some(entrance) = cx.entrance.clone() {
-        let head = session.req_header_mut();
-        let answer = entrance.chain.request(head, &mut cx.exchange, &mut cx.at_entrance).await?;
-        if answer.is_some() {
-            return Ok(answer);
-        }
-    }
-    let route = match find(session.req_header(), cx) {
-        Ok(route) => route,
+    let client = match arrive(session, cx) {
+        Ok(client) => client,
         Err(refusal) => return Ok(Some(refusal)),
     };
+    // Fixes the framing of the body before any plugin sees the head.
+    session.as_mut().is_body_empty();
+    let ambiguity = match head::normalise_request(session.req_header_mut()) {
+        Ok(ambiguity) => ambiguity,
+        Err(bad) => {
+            // Where this request ends is as doubtful as the rest of it.
+            session.set_keepalive(None);
+            return Ok(Some(refuse(cx, StatusCode::BAD_REQUEST, bad.to_string())));
+        }
+    };
+    head::set_forwarded_for(session.req_header_mut(), client);
+    let answer = cx.through_entrance(session.req_header_mut()).await?;
+    if answer.is_some() {
+        return Ok(answer);
+    }
+    let (route, preflight) = match find(session.req_header(), cx) {
+        Ok(found) => found,
+        Err(refusal) => return Ok(Some(refusal)),
+    };
+    cx.preflight = preflight.is_some();
+    cx.streams = may_stream(session, &route);
+    cx.enter(route.clone());
     if let Err(error) = ambiguity.admitted_by(route.policy) {
         return Ok(Some(refuse(cx, StatusCode::BAD_REQUEST, error.to_string())));
     }
@@ -46,30 +55,36 @@ pub(crate) async fn admit(session: &mut Session, cx: &mut Request) -> Result<Opt
             "the request body is longer than this route allows",
         )));
     }
-    cx.streams = upgrade || wants_events(session.req_header());
-    cx.enter(route);
     let answer = cx.through_route(session.req_header_mut()).await?;
-    // A preflight comes only as far as the chain: the route itself does not take OPTIONS.
-    if answer.is_none() && cx.preflight {
-        return Ok(Some(Reply::status(StatusCode::METHOD_NOT_ALLOWED).because("no plugin answers preflights here")));
-    }
-    Ok(answer)
+    // Without `cors`, or another plugin that answers preflights, OPTIONS is what it was: a method the route does not take.
+    Ok(answer.or(preflight))
 }
 
-/// Takes over what the connection knows: the client and the listener.
-fn arrive(session: &Session, cx: &mut Request) {
-    let Some(facts) = facts(session.digest()) else { return };
+/// Takes over what the connection knows: the client and the listener. A connection of a listener that is no longer in the
+/// configuration is not served: its chain is not there any more to be passed.
+///
+/// Returns the client's address for `X-Forwarded-For`.
+fn arrive(session: &mut Session, cx: &mut Request) -> Result<HeaderValue, Reply> {
+    let Some(facts) = facts(session.digest()) else {
+        return Err(Reply::status(StatusCode::INTERNAL_SERVER_ERROR).because("the connection is not one of ours"));
+    };
     cx.exchange.client = facts.peer;
-    cx.forwarded_for = Some(facts.forwarded_for.clone());
-    let entrance = cx.snapshot.listeners.get(facts.listener).and_then(Option::as_ref);
-    if let Some(entrance) = entrance.cloned() {
-        cx.exchange.listener = entrance.name.clone();
-        cx.entrance = Some(entrance);
+    let client = facts.forwarded_for.clone();
+    let entrance = cx.snapshot.listeners.get(facts.listener).and_then(Option::as_ref).cloned();
+    let Some(entrance) = entrance else {
+        session.set_keepalive(None);
+        return Err(refuse(cx, StatusCode::MISDIRECTED_REQUEST, "this listener is no longer served"));
+    };
+    cx.exchange.listener = entrance.name.clone();
+    cx.entrance = Some(entrance);
+    if cx.snapshot.access_log.is_on() {
+        cx.asked = session.req_header().uri.path_and_query().cloned();
     }
+    Ok(client)
 }
 
-/// Asks the router, and keeps the path parameters of what it found.
-fn find(head: &RequestHeader, cx: &mut Request) -> Result<Arc<Route>, Reply> {
+/// Asks the router, and keeps the path parameters of what it found. For a preflight, with the answer it gets if no plugin has one.
+fn find(head: &RequestHeader, cx: &mut Request) -> Result<(Arc<Route>, Option<Reply>), Reply> {
     let client: IpAddr = cx.exchange.client_ip();
     let facts: &(dyn Any + Send + Sync) = &client;
     let lookup = Lookup {
@@ -85,12 +100,14 @@ fn find(head: &RequestHeader, cx: &mut Request) -> Result<Arc<Route>, Reply> {
             let route = cx.snapshot.routes.get(found.rule.0).cloned();
             let route = route.ok_or_else(|| Reply::status(StatusCode::INTERNAL_SERVER_ERROR))?;
             cx.exchange.params = params(head, &route, &found);
-            Ok(route)
+            Ok((route, None))
         }
         Outcome::MethodNotAllowed(allow) => {
-            let asked_about = preflight(&lookup, &cx.snapshot);
-            cx.preflight = asked_about.is_some();
-            asked_about.ok_or_else(|| method_not_allowed(&allow))
+            let refusal = method_not_allowed(&allow);
+            match preflight(&lookup, &cx.snapshot) {
+                Some(route) => Ok((route, Some(refusal))),
+                None => Err(refusal),
+            }
         }
         Outcome::NotFound => Err(Reply::status(StatusCode::NOT_FOUND).because("no route has this host and path")),
     }
@@ -136,10 +153,16 @@ fn announced_body(head: &RequestHeader) -> Option<u64> {
     head.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Server-sent events have no end by design: the client says so in `Accept`.
-fn wants_events(head: &RequestHeader) -> bool {
-    let accept = head.headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-    accept.is_some_and(|accept| accept.contains("text/event-stream"))
+/// Whether this request may become a stream, which silence bounds instead of a deadline: a WebSocket, or server-sent events
+/// on a route that says it has streams. The answer decides whether it does.
+fn may_stream(session: &Session, route: &Route) -> bool {
+    let headers = &session.req_header().headers;
+    let says = |name: HeaderName, word: &str| {
+        let text = headers.get(name).and_then(|value| value.to_str().ok());
+        text.is_some_and(|text| text.to_ascii_lowercase().contains(word))
+    };
+    let socket = session.is_upgrade_req() && says(header::UPGRADE, "websocket");
+    socket || (route.idle.is_some() && says(header::ACCEPT, "text/event-stream"))
 }
 
 /// An answer of the engine itself, with what it is about kept for the log.

@@ -1,6 +1,7 @@
 //! How a request ends: the error page if there must be one, then log hooks, metrics and the access-log line, once.
 
 use http::StatusCode;
+use http::uri::PathAndQuery;
 use pingora::{Error, ErrorSource, ErrorType};
 use pingora_proxy::{FailToProxy, Session};
 use portreeve_plugin::Reply;
@@ -8,6 +9,7 @@ use portreeve_plugin::engine::Summary;
 
 use crate::context::Request;
 use crate::observe::Line;
+use crate::phases::answered;
 use crate::{head, reply, status};
 
 /// Sends the error page, if the client can still be sent one. Never names a target or a cause.
@@ -17,9 +19,9 @@ pub(crate) async fn fail(session: &mut Session, error: &Error, cx: &mut Request)
         cx.error = Some(error.to_string());
     }
     // Once the head is out, cutting the connection is all that is left.
-    let Some(status) = status::of(error).filter(|_| session.response_written().is_none()) else { return none };
+    let Some(status) = status::of(error).filter(|_| answered(session).is_none()) else { return none };
     let page = cx.pending.take().unwrap_or_else(|| match error.etype() {
-        ErrorType::HTTPStatus(413) => Reply::problem(status, "the request body is longer than this route allows"),
+        ErrorType::HTTPStatus(413) => Reply::problem(status, "the request body is longer than is allowed here"),
         ErrorType::HTTPStatus(503) => {
             Reply::status(status).header(http::header::RETRY_AFTER, http::HeaderValue::from_static("1"))
         }
@@ -37,7 +39,7 @@ pub(crate) async fn fail(session: &mut Session, error: &Error, cx: &mut Request)
 /// The last thing that happens to every request.
 pub(crate) fn conclude(session: &Session, error: Option<&Error>, cx: &mut Request) {
     cx.leave_target();
-    let status = session.response_written().map(|head| head.status);
+    let status = answered(session).map(|head| head.status);
     count_attempt(error, status, cx);
     let duration = cx.exchange.started.elapsed();
     if let Some(route) = &cx.route {
@@ -78,6 +80,7 @@ fn count_attempt(error: Option<&Error>, status: Option<StatusCode>, cx: &Request
 fn write_line(session: &Session, summary: &Summary, cx: &mut Request) {
     let request_id = cx.exchange.request_id().clone();
     let request = session.req_header();
+    let asked = cx.asked.take();
     cx.snapshot.access_log.write(&Line {
         time: jiff::Timestamp::now().to_string(),
         request_id: &request_id,
@@ -86,7 +89,7 @@ fn write_line(session: &Session, summary: &Summary, cx: &mut Request) {
         listener: &cx.exchange.listener,
         method: request.method.as_str(),
         host: head::host(request),
-        path: request.uri.path(),
+        path: asked.as_ref().map_or_else(|| request.uri.path(), PathAndQuery::path),
         status: summary.status.map(|status| status.as_u16()),
         route: cx.exchange.route.as_deref(),
         consumer: cx.exchange.consumer.as_ref().map(|consumer| &*consumer.id),

@@ -4,12 +4,15 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::HeaderValue;
+use http::uri::PathAndQuery;
+use http::{HeaderValue, StatusCode, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
-use portreeve_plugin::engine::{Attempt, Exchange, Failure, Origin, Run, Summary, View};
+use portreeve_plugin::engine::{Attempt, Chain, Exchange, Failure, Origin, Run, Summary, View};
 use portreeve_plugin::{Reply, Upstream};
+
+use tokio::time::{timeout, timeout_at};
 
 use crate::route::{End, Route};
 use crate::snapshot::{Entrance, Snapshot};
@@ -31,10 +34,12 @@ pub(crate) struct Request {
     chosen: Option<Chosen>,
     key: u64,
     tried: Tried,
+    /// Attempts that met a stale connection and do not count.
+    stale: u32,
     in_flight: Option<InFlight>,
     pub(crate) attempt: Attempt,
-    /// `X-Forwarded-For` of this connection, prepared when it was accepted.
-    pub(crate) forwarded_for: Option<HeaderValue>,
+    /// Path and query as they came, for the log.
+    pub(crate) asked: Option<PathAndQuery>,
     pub(crate) body_in: u64,
     /// A CORS preflight for another method of the route: it comes as far as the chain.
     pub(crate) preflight: bool,
@@ -49,12 +54,26 @@ pub(crate) struct Request {
     pub(crate) error: Option<String>,
 }
 
+/// Where a chain stands.
+#[derive(Clone, Copy)]
+enum Place {
+    Entrance,
+    Route,
+}
+
 /// The upstream of a request.
 #[derive(Debug)]
 enum Chosen {
     ByRoute(Arc<Pool>),
     ByPlugin(Upstream),
 }
+
+/// Longest silence of an upgraded connection on a route that does not say.
+const UPGRADED_IDLE: Duration = Duration::from_mins(5);
+/// Longest that the response hooks of a request may wait, all together.
+const RESPONSE_HOOKS: Duration = Duration::from_secs(30);
+/// Kept connections that may turn out dead for one request: as many as a target is likely to have closed at once.
+const MAX_STALE: u32 = 3;
 
 /// Bounds the time before the route and with it the real deadline is known.
 const UNTIL_ROUTED: Duration = Duration::from_mins(1);
@@ -73,9 +92,10 @@ impl Request {
             chosen: None,
             key: 0,
             tried: Tried::new(),
+            stale: 0,
             in_flight: None,
             attempt: Attempt { number: 0, upstream: nowhere, target: None },
-            forwarded_for: None,
+            asked: None,
             body_in: 0,
             preflight: false,
             streams: false,
@@ -96,8 +116,13 @@ impl Request {
     /// Runs the route's request hooks, then its end. `Some` is an answer to send; `None` goes to the chosen upstream.
     pub(crate) async fn through_route(&mut self, head: &mut RequestHeader) -> Result<Option<Reply>, Failure> {
         let Some(route) = self.route.clone() else { return Ok(None) };
-        if let Some(reply) = route.chain.request(head, &mut self.exchange, &mut self.at_route).await? {
-            return Ok(Some(reply));
+        let answer = self.pass(&route.chain, head, Place::Route).await?;
+        if answer.is_some() {
+            return Ok(answer);
+        }
+        if self.preflight {
+            // It comes as far as the chain: the route itself does not take OPTIONS.
+            return Ok(None);
         }
         let view = View { request: head, response: None, exchange: &self.exchange };
         // What a plugin chose goes before what the route names.
@@ -116,6 +141,28 @@ impl Request {
             self.attempt.upstream = name;
         }
         Ok(None)
+    }
+
+    /// Runs the listener's request hooks.
+    pub(crate) async fn through_entrance(&mut self, head: &mut RequestHeader) -> Result<Option<Reply>, Failure> {
+        match self.entrance.clone() {
+            Some(entrance) => self.pass(&entrance.chain, head, Place::Entrance).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Runs the request hooks of one chain, for at most what is left of the request's time.
+    async fn pass(&mut self, chain: &Chain, head: &mut RequestHeader, place: Place) -> Result<Option<Reply>, Failure> {
+        let run = match place {
+            Place::Entrance => &mut self.at_entrance,
+            Place::Route => &mut self.at_route,
+        };
+        let passing = chain.request(head, &mut self.exchange, run);
+        if let Ok(passed) = timeout_at(self.deadline.into(), passing).await {
+            return passed;
+        }
+        self.error = Some("the time of the request passed in a plugin".to_owned());
+        Ok(Some(Reply::status(StatusCode::GATEWAY_TIMEOUT).because("the time of the request passed in a plugin")))
     }
 
     pub(crate) fn pool(&self) -> Option<&Pool> {
@@ -138,36 +185,50 @@ impl Request {
                 "no plugin of the chain answered or chose an upstream",
             );
         };
-        let Some((place, member, in_flight)) = pool.pick(self.key, &self.tried) else {
+        let Some((member, in_flight)) = pool.pick(self.key, &self.tried) else {
             pool.metrics.unavailable();
             return Error::e_explain(ErrorType::HTTPStatus(503), "no target is available");
         };
         let mut peer = Box::new(member.peer.clone());
-        let idle = self.route.as_ref().map(|route| route.idle);
-        peer.options.read_timeout = match (self.streams, peer.options.read_timeout) {
-            (true, _) => idle,
-            (false, first_byte) => first_byte.map(|first_byte| first_byte.min(left)),
-        };
+        let first_byte = peer.options.read_timeout.map(|first_byte| first_byte.min(left));
+        peer.options.read_timeout = if self.streams { Some(self.idle()) } else { first_byte };
         self.in_flight = Some(in_flight);
-        self.tried.push(place);
+        self.tried.push(member.target.address);
         self.attempt.number += 1;
         self.attempt.target = Some(member.target.address);
-        if self.attempt.number > 1 {
+        if self.attempt.number + self.stale > 1 {
             self.body_in = 0;
-            self.at_entrance.restart_bodies();
-            self.at_route.restart_bodies();
+            self.restart_bodies();
         }
         Ok(peer)
     }
 
-    /// Whether the attempt that failed so may be followed by another.
-    pub(crate) fn may_retry(&self, cause: RetryCause) -> bool {
-        self.pool().is_some_and(|pool| pool.take_retry(&self.tried, cause))
+    /// An attempt met a kept connection that was dead: it does not count, a few times.
+    pub(crate) fn forget_stale_attempt(&mut self) -> bool {
+        if self.stale >= MAX_STALE {
+            return false;
+        }
+        self.stale += 1;
+        self.tried.pop();
+        self.attempt.number = self.attempt.number.saturating_sub(1);
+        true
     }
 
-    /// The target had closed a kept connection: it has not been tried, and may be picked again.
-    pub(crate) fn forget_try(&mut self) {
-        self.tried.pop();
+    /// Longest silence of a stream.
+    pub(crate) fn idle(&self) -> Duration {
+        self.route.as_ref().and_then(|route| route.idle).unwrap_or(UPGRADED_IDLE)
+    }
+
+    /// Only what the target answers makes a stream of a request that might become one.
+    pub(crate) fn answer_begins(&mut self, answer: &ResponseHeader) {
+        let kind = answer.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+        let events = kind.is_some_and(|kind| kind.starts_with(b"text/event-stream"));
+        self.streams = answer.status == StatusCode::SWITCHING_PROTOCOLS || events;
+    }
+
+    /// Whether the attempt that failed so may be followed by another.
+    pub(crate) fn may_retry(&self, cause: RetryCause) -> bool {
+        self.pool().is_some_and(|pool| pool.take_retry(self.attempt.number, &self.tried, cause))
     }
 
     /// Whether the time of this request is up. Streams have none.
@@ -188,13 +249,26 @@ impl Request {
         origin: Origin,
     ) -> Result<(), Failure> {
         let Self { exchange, route, entrance, at_route, at_entrance, .. } = self;
-        if let Some(route) = route {
-            route.chain.response(head, request, origin, exchange, at_route).await?;
+        let of_route = route.as_ref().is_some_and(|route| route.chain.touches_response());
+        if !of_route && !entrance.as_ref().is_some_and(|entrance| entrance.chain.touches_response()) {
+            return Ok(());
         }
-        if let Some(entrance) = entrance {
-            entrance.chain.response(head, request, origin, exchange, at_entrance).await?;
-        }
-        Ok(())
+        let hooks = async {
+            if let Some(route) = route {
+                route.chain.response(head, request, origin, exchange, at_route).await?;
+            }
+            if let Some(entrance) = entrance {
+                entrance.chain.response(head, request, origin, exchange, at_entrance).await?;
+            }
+            Ok(())
+        };
+        timeout(RESPONSE_HOOKS, hooks).await.unwrap_or_else(|_| Err(Failure::late(RESPONSE_HOOKS)))
+    }
+
+    /// Another body takes the place of the one in hand: what plugins hold of that is forgotten.
+    pub(crate) fn restart_bodies(&mut self) {
+        self.at_entrance.restart_bodies();
+        self.at_route.restart_bodies();
     }
 
     /// Runs the response-body hooks on one chunk, in the same order.
@@ -247,14 +321,14 @@ impl Request {
 
     /// Whether any plugin may change the body of the request.
     pub(crate) fn touches_request_body(&self) -> bool {
-        self.route.as_ref().is_some_and(|route| route.chain.touches_request_body())
-            || self.entrance.as_ref().is_some_and(|entrance| entrance.chain.touches_request_body())
+        self.route.as_ref().is_some_and(|route| route.chain.touches_request_body(&self.at_route))
+            || self.entrance.as_ref().is_some_and(|entrance| entrance.chain.touches_request_body(&self.at_entrance))
     }
 
     /// Whether any plugin may change the body of the answer.
     pub(crate) fn touches_response_body(&self) -> bool {
-        self.route.as_ref().is_some_and(|route| route.chain.touches_response_body())
-            || self.entrance.as_ref().is_some_and(|entrance| entrance.chain.touches_response_body())
+        self.route.as_ref().is_some_and(|route| route.chain.touches_response_body(&self.at_route))
+            || self.entrance.as_ref().is_some_and(|entrance| entrance.chain.touches_response_body(&self.at_entrance))
     }
 
     /// The smallest bound of the plugins that want the answer's body whole.

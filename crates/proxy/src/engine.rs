@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -15,18 +15,18 @@ use portreeve_plugin::{Clock, Registry};
 use tokio::runtime::Handle;
 
 use crate::compile::{Purpose, compile};
-use crate::listener::{BindError, Drained, Sockets, Workers};
+use crate::listener::{BindError, Drained, Listening, Workers};
 use crate::observe::{AccessLog, Metrics};
 use crate::phases::Phases;
 use crate::snapshot::Snapshot;
-use crate::upstream::{self, Fetcher, PoolStatus};
+use crate::upstream::{Fetcher, PoolStatus, TargetRegistry};
 
 /// What outlives a generation.
 #[derive(Debug)]
 pub(crate) struct Shared {
     /// The runtime of everything that is not a request: health checks, resolving, plugins' tasks.
     pub(crate) control: Handle,
-    pub(crate) upstreams: upstream::Registry,
+    pub(crate) upstreams: TargetRegistry,
     pub(crate) values: SharedValues,
     pub(crate) metrics: Metrics,
     pub(crate) fetcher: Fetcher,
@@ -38,7 +38,7 @@ impl Shared {
     fn new(control: Handle) -> Result<Self, StartError> {
         Ok(Self {
             control,
-            upstreams: upstream::Registry::default(),
+            upstreams: TargetRegistry::default(),
             values: SharedValues::default(),
             metrics: Metrics::new().map_err(|error| StartError::Setup(error.to_string()))?,
             fetcher: Fetcher::default(),
@@ -92,28 +92,14 @@ pub struct Engine {
     shared: Arc<Shared>,
     live: Arc<ArcSwap<Snapshot>>,
     registry: Registry,
+    /// Held by a reload from beginning to end: one at a time. Nothing else waits for it.
+    listening: tokio::sync::Mutex<Listening>,
     /// `None` once draining.
-    serving: tokio::sync::Mutex<Serving>,
+    workers: Mutex<Option<Workers>>,
+    /// What `listening` came to last, for those who only look.
+    addresses: ArcSwap<Vec<(Arc<str>, SocketAddr)>>,
+    connections: Arc<AtomicUsize>,
     ready: AtomicBool,
-}
-
-/// What only one reload at a time may touch.
-#[derive(Debug)]
-struct Serving {
-    workers: Option<Workers>,
-    open: Vec<Open>,
-    next_number: usize,
-}
-
-/// A listener that is being accepted on.
-#[derive(Debug, Clone)]
-struct Open {
-    number: usize,
-    name: Arc<str>,
-    /// As the file has it; port 0 stays 0.
-    wanted: SocketAddr,
-    /// As the system has it.
-    address: SocketAddr,
 }
 
 impl Engine {
@@ -122,23 +108,31 @@ impl Engine {
     /// # Errors
     /// See [`StartError`].
     pub async fn start(
-        loaded: &Loaded,
+        loaded: Arc<Loaded>,
         registry: Registry,
         workers: usize,
         control: Handle,
     ) -> Result<Self, StartError> {
         let shared = Arc::new(Shared::new(control)?);
-        let mut serving = Serving { workers: None, open: Vec::new(), next_number: 0 };
-        let change = serving.plan(loaded, workers.max(1))?;
-        let snapshot =
-            compile(loaded, &registry, &shared, 1, &change.numbers(), Purpose::Serve).map_err(StartError::Config)?;
+        let mut listening = Listening::default();
+        let change = listening.plan(&loaded, workers.max(1))?;
+        let snapshot = compiled(loaded, &registry, &shared, None, change.numbers()).await?;
         start_pools(&snapshot, &shared).await;
         let live = Arc::new(ArcSwap::from_pointee(snapshot));
-        let started = Workers::start(workers, &Phases::new(live.clone()))?;
-        serving.carry_out(change, &started);
-        serving.workers = Some(started);
+        let workers = Workers::start(workers, &Phases::new(live.clone()))?;
+        // Nothing is closed by the first configuration.
+        drop(listening.carry_out(change, &workers));
         shared.metrics.took_effect(1);
-        Ok(Self { shared, live, registry, serving: tokio::sync::Mutex::new(serving), ready: AtomicBool::new(true) })
+        Ok(Self {
+            shared,
+            live,
+            registry,
+            addresses: ArcSwap::from_pointee(listening.addresses()),
+            listening: tokio::sync::Mutex::new(listening),
+            connections: workers.counter(),
+            workers: Mutex::new(Some(workers)),
+            ready: AtomicBool::new(true),
+        })
     }
 
     /// Compiles a configuration as if it were to serve, without running or opening anything.
@@ -150,42 +144,40 @@ impl Engine {
         let idle = tokio::runtime::Builder::new_current_thread().build()?;
         let shared = Arc::new(Shared::new(idle.handle().clone())?);
         let numbers: Vec<usize> = (0..loaded.config.listeners.len()).collect();
-        compile(loaded, registry, &shared, 1, &numbers, Purpose::Check).map(drop).map_err(StartError::Config)
+        compile(loaded, registry, &shared, None, &numbers, Purpose::Check).map(drop).map_err(StartError::Config)
     }
 
     /// Puts another configuration into effect: compiles everything, listens where it must, swaps once. Returns the number
-    /// of the new generation.
+    /// of the new generation. The metric of refused reloads is the caller's to set: see [`Engine::reload_refused`].
     ///
     /// # Errors
     /// See [`StartError`]; nothing has changed then.
-    pub async fn apply(&self, loaded: &Loaded) -> Result<u64, StartError> {
-        let mut serving = self.serving.lock().await;
-        let outcome = self.replace(&mut serving, loaded).await;
-        if outcome.is_err() {
-            self.shared.metrics.reload_refused();
-        }
-        outcome
-    }
-
-    async fn replace(&self, serving: &mut Serving, loaded: &Loaded) -> Result<u64, StartError> {
-        let Some(count) = serving.workers.as_ref().map(Workers::count) else {
+    pub async fn apply(&self, loaded: Arc<Loaded>) -> Result<u64, StartError> {
+        let mut listening = self.listening.lock().await;
+        let Some(count) = self.workers.lock().as_ref().map(Workers::count) else {
             return Err(StartError::Setup("the gateway is stopping".to_owned()));
         };
-        let change = serving.plan(loaded, count)?;
-        let generation = self.live.load().generation + 1;
-        let snapshot = compile(loaded, &self.registry, &self.shared, generation, &change.numbers(), Purpose::Serve)
-            .map_err(StartError::Config)?;
+        let change = listening.plan(&loaded, count)?;
+        let before = self.live.load_full();
+        let snapshot = compiled(loaded, &self.registry, &self.shared, Some(before), change.numbers()).await?;
         start_pools(&snapshot, &self.shared).await;
-        self.live.store(Arc::new(snapshot));
-        if let Some(workers) = serving.workers.take() {
-            serving.carry_out(change, &workers);
-            serving.workers = Some(workers);
-        }
+        let generation = snapshot.generation;
+        let before = self.live.swap(Arc::new(snapshot));
+        // A generation may be large, and plugins may do anything when they are dropped.
+        self.shared.control.spawn_blocking(move || drop(before));
+        let closed = self.workers.lock().as_ref().map(|workers| listening.carry_out(change, workers));
+        self.addresses.store(Arc::new(listening.addresses()));
         self.shared.metrics.took_effect(generation);
+        // Whoever asks for the same address next must find it free.
+        if let Some(closed) = closed
+            && tokio::time::timeout(CLOSE, closed).await.is_err()
+        {
+            tracing::warn!("A worker is busy; a listener that was removed is closed when it can.");
+        }
         Ok(generation)
     }
 
-    /// Notes that a new file could not even be read as a configuration, so that the metric tells.
+    /// Notes that a new file was refused, here or before it came here, so that the metric tells.
     pub fn reload_refused(&self) {
         self.shared.metrics.reload_refused();
     }
@@ -195,14 +187,14 @@ impl Engine {
         self.live.load_full()
     }
 
-    /// Names and addresses of the listeners, as the system has them.
-    pub async fn addresses(&self) -> Vec<(Arc<str>, SocketAddr)> {
-        self.serving.lock().await.open.iter().map(|open| (open.name.clone(), open.address)).collect()
+    /// Names and addresses of the listeners, as the system has them. Never waits.
+    pub fn addresses(&self) -> Arc<Vec<(Arc<str>, SocketAddr)>> {
+        self.addresses.load_full()
     }
 
-    /// Client connections open now.
-    pub async fn connections(&self) -> usize {
-        self.serving.lock().await.workers.as_ref().map_or(0, Workers::connections)
+    /// Client connections open now. Never waits.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 
     /// The state of the upstreams now.
@@ -214,12 +206,9 @@ impl Engine {
     ///
     /// # Errors
     /// When a metric cannot be written, which does not happen with the metrics there are.
-    pub async fn metrics(&self) -> Result<Vec<u8>, StartError> {
-        let connections = self.connections().await;
-        self.shared
-            .metrics
-            .exposition(&self.upstreams(), connections)
-            .map_err(|error| StartError::Setup(error.to_string()))
+    pub fn metrics(&self) -> Result<Vec<u8>, StartError> {
+        let text = self.shared.metrics.exposition(&self.upstreams(), self.connections());
+        text.map_err(|error| StartError::Setup(error.to_string()))
     }
 
     /// Whether a load balancer in front should send requests here.
@@ -228,61 +217,46 @@ impl Engine {
     }
 
     /// Stops in an orderly way: not ready at once, but accepting for `grace` more, so that whoever watches can turn away
-    /// first; then requests in flight end within `limit`, and what is left is cut.
+    /// first; then requests in flight end within `limit`, and what is left is cut. A worker that a plugin holds up is left
+    /// behind shortly after `limit`; its thread ends with the process.
     pub async fn stop(&self, grace: Duration, limit: Duration) -> Drained {
         self.ready.store(false, Ordering::Relaxed);
         tokio::time::sleep(grace).await;
-        let workers = self.serving.lock().await.workers.take();
-        match workers {
-            Some(workers) => workers.drain(limit).await,
-            None => Drained::Clean,
-        }
+        let workers = self.workers.lock().take();
+        let Some(workers) = workers else { return Drained::Clean };
+        let drained = workers.drain(limit).await;
+        let log = self.live.load().access_log.clone();
+        self.shared.control.spawn_blocking(move || log.flush(FLUSH)).await.ok();
+        drained
     }
+}
+
+/// Longest wait for the workers to close a listener.
+const CLOSE: Duration = Duration::from_secs(1);
+/// Longest wait for the last lines of the access log.
+const FLUSH: Duration = Duration::from_secs(1);
+
+/// Compiles away from the threads that others wait for: ten thousand routes take their time, and so may a plugin.
+async fn compiled(
+    loaded: Arc<Loaded>,
+    registry: &Registry,
+    shared: &Arc<Shared>,
+    before: Option<Arc<Snapshot>>,
+    listeners: Vec<usize>,
+) -> Result<Snapshot, StartError> {
+    let (registry, shared) = (registry.clone(), shared.clone());
+    let control = shared.control.clone();
+    let compiling = control.spawn_blocking(move || {
+        compile(&loaded, &registry, &shared, before.as_deref(), &listeners, Purpose::Serve).map_err(StartError::Config)
+    });
+    let stopped = |error| StartError::Setup(format!("the configuration could not be compiled: {error}"));
+    compiling.await.map_err(stopped)?
 }
 
 async fn start_pools(snapshot: &Snapshot, shared: &Shared) {
     futures::future::join_all(snapshot.pools.iter().map(|pool| pool.start(&shared.control))).await;
 }
 
-/// What a configuration changes about the listeners. Sockets are bound already: after this nothing can fail.
-struct Change {
-    after: Vec<Open>,
-    bound: Vec<(usize, Sockets)>,
-}
-
-impl Change {
-    fn numbers(&self) -> Vec<usize> {
-        self.after.iter().map(|open| open.number).collect()
-    }
-}
-
-impl Serving {
-    /// Binds what is new. A listener that keeps its address keeps its sockets and its number.
-    fn plan(&mut self, loaded: &Loaded, workers: usize) -> Result<Change, BindError> {
-        let mut change = Change { after: Vec::new(), bound: Vec::new() };
-        for listener in &loaded.config.listeners {
-            let (name, wanted) = (listener.name.shared(), listener.bind.get());
-            let same = self.open.iter().find(|open| open.wanted == wanted && (wanted.port() != 0 || open.name == name));
-            if let Some(open) = same {
-                change.after.push(Open { name, ..open.clone() });
-                continue;
-            }
-            let sockets = Sockets::bind(wanted, workers)?;
-            let open = Open { number: self.next_number, name, wanted, address: sockets.address() };
-            self.next_number += 1;
-            change.bound.push((open.number, sockets));
-            change.after.push(open);
-        }
-        Ok(change)
-    }
-
-    fn carry_out(&mut self, change: Change, workers: &Workers) {
-        for (number, sockets) in change.bound {
-            workers.open(number, sockets);
-        }
-        for gone in self.open.iter().filter(|open| !change.after.iter().any(|after| after.number == open.number)) {
-            workers.close(gone.number);
-        }
-        self.open = change.after;
-    }
-}
+#[cfg(test)]
+#[path = "engine_tests.rs"]
+mod tests;

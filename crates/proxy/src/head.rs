@@ -1,7 +1,7 @@
 //! Heads at the edge: what is checked before anything else looks, what a stranger may not say, and which fields stay on one hop.
 
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, Uri, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use portreeve_router::path::{Ambiguity, normalise};
 
@@ -34,6 +34,16 @@ static HOP_BY_HOP: [HeaderName; 9] = [
     PROXY_CONNECTION,
 ];
 
+static BODY_FACTS: [HeaderName; 7] = [
+    header::CONTENT_LENGTH,
+    header::ETAG,
+    header::ACCEPT_RANGES,
+    HeaderName::from_static("content-md5"),
+    HeaderName::from_static("digest"),
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("repr-digest"),
+];
+
 /// Why a request is refused before any plugin sees it. The text is for the client: it names only what the client sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadHead {
@@ -43,6 +53,12 @@ pub(crate) enum BadHead {
     /// The target is not a path that can be routed.
     #[error("{0}")]
     Target(String),
+    /// `Connection` would take away a field that every request needs.
+    #[error("Connection names a field that is not of one connection")]
+    Connection,
+    /// Two servers could read the length of the body differently.
+    #[error("the length of the body is not given in one clear way")]
+    Framing,
 }
 
 /// Brings the target into the one form that is matched and forwarded, and removes what only a gateway may say.
@@ -54,6 +70,8 @@ pub(crate) fn normalise_request(head: &mut RequestHeader) -> Result<Ambiguity, B
     if hosts > 1 || (hosts == 0 && head.uri.authority().is_none() && head.version == Version::HTTP_11) {
         return Err(BadHead::Host);
     }
+    check_framing(head)?;
+    remove_nominated(head)?;
     if !head.raw_path_is_utf8() {
         return Err(BadHead::Target("the path is not valid UTF-8".to_owned()));
     }
@@ -75,14 +93,76 @@ pub(crate) fn normalise_request(head: &mut RequestHeader) -> Result<Ambiguity, B
     Ok(ambiguity)
 }
 
+/// Refuses what two servers could read differently (RFC 9112 §6.3): one `Content-Length` in digits or one `chunked`, not
+/// both, not twice, not as a list. Pingora understands more, and would pass it on as it came.
+fn check_framing(head: &RequestHeader) -> Result<(), BadHead> {
+    let mut lengths = head.headers.get_all(header::CONTENT_LENGTH).iter();
+    let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (lengths.next(), lengths.next(), codings.next(), codings.next()) {
+        (None, None, None, None) => Ok(()),
+        (Some(length), None, None, None) if !length.is_empty() && length.as_bytes().iter().all(u8::is_ascii_digit) => {
+            Ok(())
+        }
+        (None, None, Some(coding), None)
+            if coding.as_bytes().eq_ignore_ascii_case(b"chunked") && head.version == Version::HTTP_11 =>
+        {
+            Ok(())
+        }
+        _ => Err(BadHead::Framing),
+    }
+}
+
+/// Removes the fields that the client's `Connection` nominates, before any plugin runs. Pingora would remove them after the
+/// chain, and so let a stranger take away what a plugin has set.
+fn remove_nominated(head: &mut RequestHeader) -> Result<(), BadHead> {
+    let stays =
+        |option: &str| ["close", "keep-alive", "upgrade"].iter().any(|stays| option.eq_ignore_ascii_case(stays));
+    let options = || {
+        let fields = head.headers.get_all(header::CONNECTION).iter();
+        fields.flat_map(|field| field.to_str().unwrap_or("?").split(',')).map(|option| option.trim_matches([' ', '\t']))
+    };
+    if options().all(stays) {
+        return Ok(());
+    }
+    let left = options().filter(|option| stays(option)).collect::<Vec<_>>().join(", ");
+    let nominated = nominated(&head.headers);
+    if nominated.contains(&header::HOST) {
+        return Err(BadHead::Connection);
+    }
+    for name in &nominated {
+        head.remove_header(name);
+    }
+    head.remove_header(&header::CONNECTION);
+    if !left.is_empty() {
+        head.insert_header(header::CONNECTION, left).map_err(|_| BadHead::Connection)?;
+    }
+    Ok(())
+}
+
 /// Usually there is nothing to remove, and one look at each field's first letters finds that out.
 fn remove_forged(head: &mut RequestHeader) {
-    let suspicious = |name: &HeaderName| name.as_str().starts_with("x-") || *name == header::FORWARDED;
+    let suspicious = |name: &HeaderName| {
+        let text = name.as_str();
+        text.starts_with("x-") || *name == header::FORWARDED || text.contains('_')
+    };
     if head.headers.keys().any(suspicious) {
         for name in &FORGEABLE {
             head.remove_header(name);
         }
+        // CGI and its heirs read `X_User_Id` as `X-User-Id`.
+        let folded =
+            |name: &HeaderName| FORGEABLE.iter().any(|forgeable| name.as_str().replace('_', "-") == forgeable.as_str());
+        let alike: Vec<_> = head.headers.keys().filter(|name| folded(name)).cloned().collect();
+        for name in &alike {
+            head.remove_header(name);
+        }
     }
+}
+
+/// Tells targets who asks. Set on the request itself, so that it is there in every attempt.
+pub(crate) fn set_forwarded_for(head: &mut RequestHeader, client: HeaderValue) {
+    // As text: Pingora keeps a name's case, and copies any other kind of name to do so. It cannot fail for this name.
+    head.insert_header("X-Forwarded-For", client).ok();
 }
 
 /// The host that was asked for, without the port.
@@ -106,9 +186,19 @@ pub(crate) fn strip_hop_by_hop(head: &mut ResponseHeader) {
     }
 }
 
+/// Removes what a target said of a body that plugins may change: its length, its validators, its digests.
+pub(crate) fn strip_body_facts(head: &mut ResponseHeader) {
+    for name in &BODY_FACTS {
+        head.remove_header(name);
+    }
+}
+
 /// Names that `Connection` nominates, except those that framing and upgrades need.
 fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
     let fields = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    // By far the most common ones nominate nothing, and an empty list allocates nothing.
+    let fields = fields
+        .filter(|field| !["keep-alive", "close", "upgrade"].iter().any(|usual| field.eq_ignore_ascii_case(usual)));
     let names = fields.flat_map(|field| field.split(',')).filter_map(|name| name.trim().parse().ok());
     let framing = [header::UPGRADE, header::TRANSFER_ENCODING, header::CONTENT_LENGTH, header::CONNECTION];
     names.filter(|name| !framing.contains(name)).collect()
@@ -154,9 +244,48 @@ mod tests {
 
     #[test]
     fn a_stranger_cannot_say_who_it_is() {
-        let mut head = request("/", &[("host", "x"), ("x-user-id", "root"), ("x-forwarded-for", "127.0.0.1")]);
+        let mut head = request(
+            "/",
+            &[("host", "x"), ("x-user-id", "root"), ("X_User_Id", "root"), ("x-forwarded-for", "127.0.0.1")],
+        );
         normalise_request(&mut head).unwrap();
         assert_eq!(head.headers.len(), 1);
+    }
+
+    #[test]
+    fn a_body_whose_length_is_not_clear_is_refused() {
+        for fields in [
+            &[("content-length", "5, 5")][..],
+            &[("content-length", "+5")],
+            &[("content-length", "")],
+            &[("content-length", "5"), ("content-length", "5")],
+            &[("content-length", "5"), ("transfer-encoding", "chunked")],
+            &[("transfer-encoding", "gzip, chunked")],
+            &[("transfer-encoding", "xchunked")],
+            &[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")],
+        ] {
+            let mut head = request("/", &[&[("host", "x")], fields].concat());
+            assert_eq!(normalise_request(&mut head), Err(BadHead::Framing), "{fields:?}");
+        }
+        for fields in [("content-length", "5"), ("transfer-encoding", "Chunked")] {
+            assert!(normalise_request(&mut request("/", &[("host", "x"), fields])).is_ok(), "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn what_connection_nominates_is_gone_before_any_plugin_runs() {
+        let fields = [
+            ("host", "x"),
+            ("connection", "Upgrade, x-tier,content-length"),
+            ("x-tier", "free"),
+            ("content-length", "1"),
+        ];
+        let mut head = request("/", &fields);
+        normalise_request(&mut head).unwrap();
+        let left: Vec<_> = head.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        assert_eq!(left, [("host", "x"), ("content-length", "1"), ("connection", "Upgrade")]);
+        let mut hostless = request("/", &[("host", "x"), ("connection", "close, Host")]);
+        assert_eq!(normalise_request(&mut hostless), Err(BadHead::Connection));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorType, Result};
+use pingora::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 use portreeve_plugin::Reply;
 use portreeve_plugin::engine::{Cause, Failure, Origin};
@@ -27,10 +27,6 @@ use crate::{admission, conclusion, head, reply, status};
 const KEEP_ALIVE_SECONDS: u64 = 75;
 /// Longest wait for one read of a request body.
 const BODY_READ: Duration = Duration::from_secs(30);
-/// Longest wait for a client to take one write of the answer.
-const BODY_WRITE: Duration = Duration::from_secs(30);
-/// What is left of a refused request's body is read for so long, to keep the connection.
-const DRAIN: Duration = Duration::from_secs(2);
 /// The error by which an answer's status asks for another attempt.
 const RETRY_STATUS: &str = "status worth a retry";
 
@@ -96,15 +92,7 @@ impl ProxyHttp for Phases {
         upstream: &mut RequestHeader,
         cx: &mut Context,
     ) -> Result<()> {
-        if let Some(client) = &cx.forwarded_for {
-            // As text: Pingora keeps a name's case, and copies any other kind of name to do so.
-            upstream.insert_header("X-Forwarded-For", client.clone())?;
-            upstream.insert_header("X-Forwarded-Proto", HeaderValue::from_static("http"))?;
-            if let Some(host) = session.req_header().headers.get(header::HOST) {
-                upstream.insert_header("X-Forwarded-Host", host.clone())?;
-            }
-        }
-        if cx.touches_request_body() && !session.is_upgrade_req() {
+        if cx.touches_request_body() && !session.is_upgrade_req() && !session.as_mut().is_body_empty() {
             // The length is known only when the last plugin is done with the body.
             upstream.remove_header(&header::CONTENT_LENGTH);
         }
@@ -134,8 +122,9 @@ impl ProxyHttp for Phases {
         }
         let mut chunk = body.take().unwrap_or_default();
         let outcome = cx.request_body(&mut chunk, last, session.req_header());
-        // Always `Some`, even while plugins hold bytes back: `None` would end the upload (reference: Pingora's body rules).
-        *body = Some(chunk);
+        // `Some` even while plugins hold bytes back, since `None` would end the upload there and then. At the end it is the
+        // other way round: an empty chunk would be written as a second terminator, the start of a request nobody sent.
+        *body = if last && chunk.is_empty() { None } else { Some(chunk) };
         match outcome {
             Ok(None) => Ok(()),
             Ok(Some(answer)) => {
@@ -172,7 +161,21 @@ impl ProxyHttp for Phases {
         if answer.status.is_informational() && answer.status != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(());
         }
+        // RFC 9110 §2.5: the version of a message is that of whoever sends it.
+        answer.set_version(Version::HTTP_11);
         head::strip_hop_by_hop(answer);
+        cx.answer_begins(answer);
+        if answer.status == StatusCode::SWITCHING_PROTOCOLS {
+            session.set_read_timeout(Some(cx.idle()));
+        }
+        if session.is_process_shutting_down() {
+            session.set_keepalive(None);
+        }
+        if session.req_header().version < Version::HTTP_11 && answer.headers.contains_key(header::TRANSFER_ENCODING) {
+            // RFC 9112 §6.1: never chunks for a 1.0 client; the end of the connection is the end of the body.
+            session.set_keepalive(None);
+            answer.remove_header(&header::TRANSFER_ENCODING);
+        }
         if cx.touches_response_body() && has_body(session.req_header(), answer) {
             let announced = answer.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
             let announced: Option<usize> = announced.and_then(|length| length.parse().ok());
@@ -181,7 +184,7 @@ impl ProxyHttp for Phases {
             {
                 return Error::e_explain(ErrorType::HTTPStatus(502), "the answer is longer than a plugin holds");
             }
-            answer.remove_header(&header::CONTENT_LENGTH);
+            head::strip_body_facts(answer);
             if session.req_header().version == Version::HTTP_11 {
                 answer.insert_header(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"))?;
             }
@@ -228,29 +231,26 @@ impl ProxyHttp for Phases {
         reused: bool,
     ) -> Box<Error> {
         cx.leave_target();
-        if *error.etype() == ErrorType::ReadTimedout
-            && let Some(pool) = cx.pool()
-        {
-            pool.metrics.timed_out();
-        }
         let asked_for = matches!(error.etype(), ErrorType::CustomCode(RETRY_STATUS, _));
+        if *error.esource() != ErrorSource::Upstream && !asked_for {
+            // The client's fault or ours: nothing of the target's, and not better elsewhere.
+            error.set_retry(false);
+            return error;
+        }
+        if let Some(pool) = cx.pool() {
+            let late = *error.etype() == ErrorType::ReadTimedout;
+            if late { pool.metrics.timed_out() } else { pool.metrics.attempted(false) }
+        }
         let retry = match error.etype() {
             _ if asked_for => true,
             ErrorType::HTTPStatus(_) => false,
             ErrorType::ReadTimedout => replayable(session) && cx.may_retry(RetryCause::Timeout),
-            _ if replayable(session) => {
-                // A kept connection that the target had closed meanwhile: not the target's failure. Not counted as an attempt.
+            // A kept connection that the target had closed meanwhile says nothing of the target: again, and there if need be.
+            _ => {
                 error.retry.decide_reuse(reused);
-                if error.retry() {
-                    cx.forget_try();
-                }
-                error.retry()
+                error.retry() && replayable(session) && cx.forget_stale_attempt()
             }
-            _ => false,
         };
-        if let Some(pool) = cx.pool() {
-            pool.metrics.attempted(false);
-        }
         error.set_retry(retry);
         error
     }
@@ -277,9 +277,11 @@ fn bound(session: &mut Session) {
     if session.get_keepalive().is_some() {
         session.set_keepalive(Some(KEEP_ALIVE_SECONDS));
     }
-    session.set_read_timeout(Some(BODY_READ));
-    session.set_write_timeout(Some(BODY_WRITE));
-    session.set_total_drain_timeout(Some(DRAIN));
+    // Of the client, only a body is waited for. What it is sent is bounded where it is sent (`listener/connection.rs`).
+    let body_read = (!session.as_mut().is_body_empty()).then_some(BODY_READ);
+    session.set_read_timeout(body_read);
+    // What a client sends ahead is kept for the next request instead of spoiling this one (RFC 9112 §9.3.2).
+    session.set_pipelining_enabled(true);
 }
 
 /// What our connection type told of itself.
@@ -291,7 +293,14 @@ pub(crate) fn facts(digest: Option<&Digest>) -> Option<&Facts> {
 fn replayable(session: &Session) -> bool {
     session.req_header().method.is_idempotent()
         && !session.as_ref().retry_buffer_truncated()
-        && session.response_written().is_none()
+        && answered(session).is_none()
+}
+
+/// The answer whose head has been sent, if one has. An interim one (1xx) is not yet an answer.
+pub(crate) fn answered(session: &Session) -> Option<&ResponseHeader> {
+    let final_one =
+        |head: &&ResponseHeader| !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS;
+    session.response_written().filter(final_one)
 }
 
 /// Whether a body follows this head (RFC 9112 §6.3).

@@ -1,12 +1,15 @@
 //! The one way to answer from here: response hooks run over the answer, then it is written.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
 use pingora::http::ResponseHeader;
 use pingora_proxy::Session;
-use portreeve_plugin::engine::Origin;
+use portreeve_plugin::engine::{Cause, Failure, Origin};
 use portreeve_plugin::{Reply, ReplyBody};
 use serde::Serialize;
+use tokio::time::timeout;
 
 use crate::context::Request;
 use crate::head::is_hop_by_hop;
@@ -26,6 +29,8 @@ struct Problem<'p> {
 /// Sends an answer of the gateway. If a response hook fails, a bare 500 goes out instead: never what a hook meant to change.
 pub(crate) async fn send(session: &mut Session, request: &mut Request, reply: Reply) -> pingora::Result<()> {
     request.answered = true;
+    // Whatever plugins hold of a target's answer is not part of this one.
+    request.restart_bodies();
     let (mut head, mut body) = compose(&reply, request)?;
     if let Err(failure) = decorate(session, request, &mut head, &mut body).await {
         tracing::error!(error = %failure, "A plugin failed on the response.");
@@ -37,11 +42,33 @@ pub(crate) async fn send(session: &mut Session, request: &mut Request, reply: Re
         head.insert_header(header::CONTENT_LENGTH, body.len())?;
     }
     let unsent = bodyless || body.is_empty() || session.req_header().method == Method::HEAD;
+    let unread = !session.as_mut().is_body_done();
+    if unread && small_body(session) {
+        // Read below, so that the connection can be kept.
+        session.set_close_on_response_before_downstream_finish(false);
+    }
     session.write_response_header(Box::new(head), unsent).await?;
     if !unsent {
         session.write_response_body(Some(body), true).await?;
     }
+    if unread && timeout(DRAIN, session.drain_request_body()).await.is_ok_and(|drained| drained.is_ok()) {
+        return Ok(());
+    }
+    if unread {
+        session.set_keepalive(None);
+    }
     Ok(())
+}
+
+/// Closing with bytes unread resets the connection, and the client may lose the answer with it: what it is still sending is
+/// read for so long.
+const DRAIN: Duration = Duration::from_secs(2);
+/// Up to this many announced bytes, reading them is worth keeping the connection.
+const SMALL_BODY: u64 = 64 * 1024;
+
+fn small_body(session: &Session) -> bool {
+    let announced = session.req_header().headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    announced.and_then(|length| length.parse::<u64>().ok()).is_some_and(|length| length <= SMALL_BODY)
 }
 
 /// Runs the response hooks over an answer of our own.
@@ -50,11 +77,16 @@ async fn decorate(
     request: &mut Request,
     head: &mut ResponseHeader,
     body: &mut Bytes,
-) -> Result<(), portreeve_plugin::engine::Failure> {
+) -> Result<(), Failure> {
     let asked = session.req_header();
     request.response(head, asked, Origin::Gateway).await?;
     if request.touches_response_body() {
-        request.response_body(body, true, asked)?;
+        let whole = body.clone();
+        match request.response_body(body, true, asked) {
+            // A plugin's bound is for what targets send; a page of ours goes out without that plugin's hand on it.
+            Err(Failure { cause: Cause::TooLarge { .. }, .. }) => *body = whole,
+            outcome => outcome?,
+        }
     }
     Ok(())
 }

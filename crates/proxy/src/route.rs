@@ -25,8 +25,8 @@ pub(crate) struct Route {
     pub(crate) max_body: u64,
     /// For the whole request; streams and upgraded connections are bounded by `idle` instead.
     pub(crate) timeout: Duration,
-    /// Longest silence of a stream.
-    pub(crate) idle: Duration,
+    /// Longest silence of a stream, if the route says that it has streams.
+    pub(crate) idle: Option<Duration>,
     pub(crate) metrics: RouteMetrics,
 }
 

@@ -18,6 +18,8 @@ pub(crate) fn of(error: &Error) -> Option<StatusCode> {
         (ErrorSource::Downstream, E::ReadTimedout) => Some(StatusCode::REQUEST_TIMEOUT),
         (ErrorSource::Downstream, E::WriteError | E::WriteTimedout | E::ReadError | E::ConnectionClosed) => None,
         (ErrorSource::Downstream, _) => Some(StatusCode::BAD_REQUEST),
+        // Writing our own answer failed: nobody is there to read another.
+        (_, E::WriteError | E::WriteTimedout | E::ConnectionClosed) => None,
         _ => Some(StatusCode::INTERNAL_SERVER_ERROR),
     }
 }

@@ -21,7 +21,7 @@ pub use rate::Rate;
 pub use secret::{Secret, SecretSource};
 pub use size::Size;
 pub use status::StatusCode;
-pub use words::{HeaderName, LogTarget, Method, RequestLine};
+pub use words::{HeaderName, LogTarget, Method};
 
 use std::fmt;
 
@@ -63,7 +63,6 @@ pub static UNITS: &[Unit] = &[
     secret::UNIT,
     words::METHOD_UNIT,
     words::HEADER_NAME_UNIT,
-    words::REQUEST_LINE_UNIT,
     words::LOG_TARGET_UNIT,
 ];
 

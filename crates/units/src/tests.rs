@@ -1,3 +1,5 @@
+//! The words and numbers of a configuration: what is read, and how what is not is told.
+
 use super::*;
 
 fn error<T: std::str::FromStr<Err = UnitError>>(text: &str) -> String {

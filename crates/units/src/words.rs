@@ -74,33 +74,6 @@ impl fmt::Display for HeaderName {
     }
 }
 
-/// The request of a test: `GET /dashboard/7`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RequestLine {
-    /// The method, in capitals.
-    pub method: Method,
-    /// The path, with its query if it has one; begins with `/`.
-    pub target: String,
-}
-
-impl FromStr for RequestLine {
-    type Err = UnitError;
-
-    fn from_str(text: &str) -> Result<Self, UnitError> {
-        let (method, target) = text
-            .split_once(' ')
-            .filter(|(_, target)| target.starts_with('/') && !target.contains(char::is_whitespace))
-            .ok_or_else(|| UnitError(format!("{text:?} is not a request; write a method and a path: GET /users/7")))?;
-        Ok(Self { method: method.parse()?, target: target.to_owned() })
-    }
-}
-
-impl fmt::Display for RequestLine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.method, self.target)
-    }
-}
-
 /// Where the access log goes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum LogTarget {
@@ -146,13 +119,6 @@ pub(crate) const HEADER_NAME_UNIT: Unit = Unit {
     bare_number: None,
 };
 
-pub(crate) const REQUEST_LINE_UNIT: Unit = Unit {
-    kind: "request-line",
-    expected: "a request such as GET /users/7",
-    check: parses::<RequestLine>,
-    bare_number: None,
-};
-
 pub(crate) const LOG_TARGET_UNIT: Unit =
     Unit { kind: "log-target", expected: "stdout, off or file:/path", check: parses::<LogTarget>, bare_number: None };
 
@@ -163,12 +129,5 @@ text_form!(
     HEADER_NAME_UNIT,
     "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$",
     "The name of a header; letter case does not matter."
-);
-text_form!(
-    RequestLine,
-    "RequestLine",
-    REQUEST_LINE_UNIT,
-    "^[A-Z]+ /\\S*$",
-    "A method and a path: `GET /users/7?full=1`."
 );
 text_form!(LogTarget, "LogTarget", LOG_TARGET_UNIT, "^(stdout|off|file:.+)$", "`stdout`, `off` or `file:/path`.");

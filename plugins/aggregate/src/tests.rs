@@ -1,3 +1,5 @@
+//! What `aggregate` does to requests and answers, through the test kit.
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! What `cors` does to requests and answers, through the test kit.
+
 use http::Method;
 use portreeve_plugin::testing::{Answered, Probe, conformance};
 use serde_json::{Value, json};

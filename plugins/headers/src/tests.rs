@@ -1,3 +1,5 @@
+//! What `headers` does to requests and answers, through the test kit.
+
 use std::sync::Arc;
 
 use portreeve_plugin::testing::{Probe, conformance};

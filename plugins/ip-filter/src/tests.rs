@@ -1,3 +1,5 @@
+//! What `ip-filter` does to requests and answers, through the test kit.
+
 use std::net::IpAddr;
 
 use ipnet::IpNet;

@@ -1,3 +1,5 @@
+//! What `key-auth` does to requests and answers, through the test kit.
+
 use portreeve_plugin::testing::{Probe, Setup, conformance_in};
 use serde_json::{Value, json};
 

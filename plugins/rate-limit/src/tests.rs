@@ -1,3 +1,5 @@
+//! What `rate-limit` does to requests and answers, through the test kit.
+
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

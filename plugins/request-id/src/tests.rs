@@ -1,3 +1,5 @@
+//! What `request-id` does to requests and answers, through the test kit.
+
 use portreeve_plugin::testing::{Mode, Probe, conformance};
 use serde_json::{Value, json};
 

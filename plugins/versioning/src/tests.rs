@@ -1,3 +1,5 @@
+//! What `versioning` does to requests and answers, through the test kit.
+
 use std::collections::HashMap;
 
 use portreeve_plugin::testing::{Forwarded, Mode, Probe, Request, Setup, answer, conformance_in};

@@ -18,7 +18,7 @@ const MAX_FILES: usize = 1000;
 /// Sections that are maps by name.
 const MAPS: [&str; 3] = ["upstreams", "tiers", "chains"];
 /// Sections that are lists.
-const LISTS: [&str; 3] = ["routes", "consumers", "tests"];
+const LISTS: [&str; 2] = ["routes", "consumers"];
 
 /// All files of a configuration as one tree.
 pub(super) struct United {

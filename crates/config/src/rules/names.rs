@@ -51,8 +51,7 @@ fn names_of<'a>(root: &'a Node, kind: &str) -> IndexSet<&'a str> {
 
 /// Reports names given twice in lists. Maps cannot hold one twice.
 pub(super) fn check_unique(root: &Node, report: &mut Report) {
-    for (section, one) in [("listeners", "listener"), ("routes", "route"), ("consumers", "consumer"), ("tests", "test")]
-    {
+    for (section, one) in [("listeners", "listener"), ("routes", "route"), ("consumers", "consumer")] {
         let mut first: HashMap<&str, Span> = HashMap::new();
         let items = root.get(section).map(Node::items).unwrap_or_default();
         for (index, item) in items.iter().enumerate() {

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AccessLog, Action, Admin, Consumer, FlatStep, Listener, Named, Route, Step, TestCase, Tier, Upstream};
+use super::{AccessLog, Action, Admin, Consumer, FlatStep, Listener, Named, Route, Step, Tier, Upstream};
 use crate::units::Secret;
 
 /// Chains nested deeper are a maze; recursion over them relies on a bound.
@@ -16,7 +16,7 @@ pub struct Config {
     /// The version of this format. Always 1.
     pub version: Version,
     /// Further files, relative to this one; `*` stands for any part of a file name.
-    /// They may hold `upstreams`, `tiers`, `chains`, `routes`, `consumers`, `tests` and `include`.
+    /// They may hold `upstreams`, `tiers`, `chains`, `routes`, `consumers` and `include`.
     /// Lists are joined in order, maps united; a name defined twice is an error.
     #[serde(default)]
     pub include: Vec<String>,
@@ -44,9 +44,6 @@ pub struct Config {
     /// Known callers, for plugins such as `key-auth`.
     #[serde(default)]
     pub consumers: Vec<Consumer>,
-    /// Requests with their expected answers: what `portreeve test` runs.
-    #[serde(default)]
-    pub tests: Vec<TestCase>,
 }
 
 impl Config {

@@ -9,7 +9,6 @@ mod listener;
 mod matching;
 mod route;
 mod step;
-mod test_case;
 mod tier;
 mod upstream;
 
@@ -26,6 +25,5 @@ pub use route::{
 };
 pub(crate) use step::BESIDE;
 pub use step::{Action, FlatStep, Mode, OnError, Step};
-pub use test_case::{Expect, TestCase};
 pub use tier::Tier;
 pub use upstream::{Balance, Health, HealthExpect, Probe, Protocol, Retry, RetryOn, Target, Timeouts, Upstream};

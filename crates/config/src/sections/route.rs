@@ -76,22 +76,12 @@ impl Default for RouteLimits {
 }
 
 /// Timeouts of streams.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RouteTimeouts {
     /// The longest silence on an upgraded connection, in both directions, before it is closed.
-    #[serde(default = "default_idle")]
-    pub idle: Duration,
-}
-
-const fn default_idle() -> Duration {
-    Duration::from_secs(5 * 60)
-}
-
-impl Default for RouteTimeouts {
-    fn default() -> Self {
-        Self { idle: default_idle() }
-    }
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle: Option<Duration>,
 }
 
 /// The upstreams of a route with their weights; never empty. Written as a name or as a list.

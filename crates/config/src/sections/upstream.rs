@@ -292,7 +292,7 @@ impl JsonSchema for RetryOn {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Timeouts {
-    /// To open a connection; after it 502, or the next attempt.
+    /// To open a connection; after it 504, or the next attempt.
     #[serde(default = "default_connect")]
     pub connect: Duration,
     /// The longest silence of a target: until the answer's head (after it 504), and between two reads of its body.

@@ -137,6 +137,13 @@ impl Chain {
 }
 
 impl Step {
+    /// Hands on what it made of a chunk, if what it does has an effect.
+    fn pass_on(&self, chunk: &mut Bytes, made: Bytes) {
+        if self.acts() {
+            *chunk = made;
+        }
+    }
+
     /// Whether its failures are passed over.
     fn lenient(&self) -> bool {
         !self.acts() || self.on_error == super::OnError::Skip
@@ -165,23 +172,28 @@ impl Side<'_> {
             if !run.entered(index) {
                 continue;
             }
-            match (self.buffers)(run).portion(index, (self.access)(step), std::mem::take(chunk), last) {
-                Portion::Bytes(bytes) => *chunk = bytes,
-                Portion::Held => return Ok(None),
+            // An observer is shown a copy: what streams past it is neither held back nor changed.
+            let mut shown = if step.acts() { std::mem::take(chunk) } else { chunk.clone() };
+            match (self.buffers)(run).portion(index, (self.access)(step), shown, last) {
+                Portion::Bytes(bytes) => shown = bytes,
+                Portion::Held if step.acts() => return Ok(None),
+                Portion::Held => continue,
                 Portion::Past(bytes) => {
-                    *chunk = bytes;
+                    step.pass_on(chunk, bytes);
                     continue;
                 }
                 Portion::TooLarge(limit, bytes) => {
-                    *chunk = bytes;
+                    step.pass_on(chunk, bytes);
                     step.failed(exchange, Cause::TooLarge { limit })?;
                     continue;
                 }
             }
-            if chunk.is_empty() && !last {
+            if shown.is_empty() && !last {
                 continue;
             }
-            match hook(Turn { step, index, chunk, exchange, states: &mut run.states }) {
+            let outcome = hook(Turn { step, index, chunk: &mut shown, exchange, states: &mut run.states });
+            step.pass_on(chunk, shown);
+            match outcome {
                 Ok(Flow::Continue) => {}
                 Ok(Flow::Respond(reply)) if step.acts() => {
                     step.tell(exchange, Verdict::Respond(reply.status_code()), reply.reason().clone());

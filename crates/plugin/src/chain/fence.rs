@@ -25,7 +25,8 @@ pub(super) async fn wait<'h, T>(hook: impl FnOnce() -> BoxFuture<'h, Result<T>>)
     }
 }
 
-fn message(panic: &(dyn Any + Send)) -> String {
+/// What a panic said, if it said a text.
+pub(crate) fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(ToString::to_string);
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
 }

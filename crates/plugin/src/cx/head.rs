@@ -2,8 +2,23 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, Uri, header};
+use http::{HeaderMap, HeaderName, Uri, header};
 use percent_encoding::percent_decode_str;
+
+/// Fields that frame a message or concern its connection (RFC 9110 §7.6.1, RFC 9112 §6): a plugin that changed one would
+/// make two readers of the same bytes disagree.
+static FRAMING: [HeaderName; 6] = [
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::CONNECTION,
+    header::UPGRADE,
+    header::TE,
+    header::TRAILER,
+];
+
+pub(crate) fn is_framing(name: &HeaderName) -> bool {
+    FRAMING.contains(name)
+}
 
 /// The host the client asked for, without the port: the authority of an absolute target, else the `Host` field.
 pub fn host<'h>(uri: &'h Uri, headers: &'h HeaderMap) -> &'h str {

@@ -17,6 +17,7 @@ pub use scope::View;
 
 pub use upstream::{Attempt, UpstreamCx};
 
+pub(crate) use head::is_framing;
 #[doc(hidden)]
 pub use head::{cookie, host, query_value};
 

@@ -7,7 +7,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use pingora_http::RequestHeader;
 
-use super::{cookie, host, query_value, shared_accessors, state_accessors};
+use super::{cookie, host, is_framing, query_value, shared_accessors, state_accessors};
 use crate::chain::Step;
 use crate::client::Upstream;
 use crate::consumer::Consumer;
@@ -76,9 +76,9 @@ impl RequestCx<'_> {
         cookie(&self.head.headers, name)
     }
 
-    /// Replaces every value of a header.
+    /// Replaces every value of a header. Fields of framing and connection are the engine's: they are left as they are.
     pub fn set_header(&mut self, name: HeaderName, value: HeaderValue) {
-        if self.acts() {
+        if self.acts() && !is_framing(&name) {
             // Infallible for prepared names and values; Pingora's signature says otherwise.
             self.head.insert_header(name, value).ok();
         }
@@ -86,14 +86,14 @@ impl RequestCx<'_> {
 
     /// Adds one value of a header to those there are.
     pub fn append_header(&mut self, name: HeaderName, value: HeaderValue) {
-        if self.acts() {
+        if self.acts() && !is_framing(&name) {
             self.head.append_header(name, value).ok();
         }
     }
 
     /// Removes every value of a header.
     pub fn remove_header(&mut self, name: &HeaderName) {
-        if self.acts() {
+        if self.acts() && !is_framing(name) {
             self.head.remove_header(name);
         }
     }

@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use pingora_http::{RequestHeader, ResponseHeader};
 
-use super::{shared_accessors, state_accessors};
+use super::{is_framing, shared_accessors, state_accessors};
 use crate::chain::Step;
 use crate::exchange::Exchange;
 use crate::facts::States;
@@ -40,7 +40,8 @@ impl ResponseCx<'_> {
 
     /// Replaces the status.
     pub fn set_status(&mut self, status: StatusCode) {
-        if self.step.acts() {
+        // What follows a 101 is not HTTP any more, and it cannot be unsaid.
+        if self.step.acts() && self.head.status != StatusCode::SWITCHING_PROTOCOLS {
             self.head.set_status(status).ok();
         }
     }
@@ -60,23 +61,23 @@ impl ResponseCx<'_> {
         self.head.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// Replaces every value of a header.
+    /// Replaces every value of a header. Fields of framing and connection are the engine's: they are left as they are.
     pub fn set_header(&mut self, name: HeaderName, value: HeaderValue) {
-        if self.step.acts() {
+        if self.step.acts() && !is_framing(&name) {
             self.head.insert_header(name, value).ok();
         }
     }
 
     /// Adds one value of a header to those there are.
     pub fn append_header(&mut self, name: HeaderName, value: HeaderValue) {
-        if self.step.acts() {
+        if self.step.acts() && !is_framing(&name) {
             self.head.append_header(name, value).ok();
         }
     }
 
     /// Removes every value of a header.
     pub fn remove_header(&mut self, name: &HeaderName) {
-        if self.step.acts() {
+        if self.step.acts() && !is_framing(name) {
             self.head.remove_header(name);
         }
     }

@@ -6,7 +6,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use pingora_http::RequestHeader;
 
-use super::{shared_accessors, state_accessors};
+use super::{is_framing, shared_accessors, state_accessors};
 use crate::chain::Step;
 use crate::exchange::Exchange;
 use crate::facts::States;
@@ -62,23 +62,23 @@ impl UpstreamCx<'_> {
         &self.head.headers
     }
 
-    /// Replaces every value of a header.
+    /// Replaces every value of a header. Fields of framing and connection are the engine's: they are left as they are.
     pub fn set_header(&mut self, name: HeaderName, value: HeaderValue) {
-        if self.step.acts() {
+        if self.step.acts() && !is_framing(&name) {
             self.head.insert_header(name, value).ok();
         }
     }
 
     /// Adds one value of a header to those there are.
     pub fn append_header(&mut self, name: HeaderName, value: HeaderValue) {
-        if self.step.acts() {
+        if self.step.acts() && !is_framing(&name) {
             self.head.append_header(name, value).ok();
         }
     }
 
     /// Removes every value of a header.
     pub fn remove_header(&mut self, name: &HeaderName) {
-        if self.step.acts() {
+        if self.step.acts() && !is_framing(name) {
             self.head.remove_header(name);
         }
     }

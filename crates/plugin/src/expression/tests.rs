@@ -1,3 +1,5 @@
+//! What expressions mean, and what is said of those that mean nothing.
+
 use std::cell::Cell;
 
 use serde_json::{Value, json};

@@ -120,6 +120,25 @@ fn a_mistake_in_nested_settings_is_located_exactly() {
     assert_eq!(error(two).to_string(), "keys[1].pem: one key is enough");
 }
 
+struct Panicking;
+
+impl Plugin for Panicking {}
+
+impl Build for Panicking {
+    const NAME: &'static str = "panicking";
+    type Config = Nothing;
+
+    fn build(_: Nothing, _: &Host) -> Result<Self, BuildError> {
+        panic!("no such table")
+    }
+}
+
+#[test]
+fn a_constructor_that_panics_is_a_mistake_in_the_file_like_any_other() {
+    let error = Probe::<Panicking>::try_new(Value::Null).unwrap_err();
+    assert_eq!(error, BuildError::new("the plugin panicked: no such table"));
+}
+
 #[test]
 fn an_instance_tells_which_hooks_it_takes_part_in() {
     let plugin: Arc<dyn Plugin> = Arc::new(Custom);

@@ -1,3 +1,5 @@
+//! What templates render to, and what is said of those that cannot.
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 

@@ -24,7 +24,7 @@ pub(super) async fn readyz(State(shown): State<Shown>) -> (StatusCode, &'static 
 /// Prometheus text format.
 pub(super) async fn metrics(State(shown): State<Shown>) -> Response {
     let kind = (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
-    match shown.engine.metrics().await {
+    match shown.engine.metrics() {
         Ok(text) => ([kind], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
@@ -43,13 +43,13 @@ struct Status {
 
 /// How the gateway is.
 pub(super) async fn status(State(shown): State<Shown>) -> impl IntoResponse {
-    let listeners = shown.engine.addresses().await;
+    let listeners = shown.engine.addresses();
     Json(Status {
         version: env!("CARGO_PKG_VERSION"),
         generation: shown.engine.snapshot().generation(),
         ready: shown.engine.is_ready(),
         uptime_seconds: shown.since.elapsed().as_secs(),
-        connections: shown.engine.connections().await,
+        connections: shown.engine.connections(),
         listeners: listeners.iter().map(|(name, address)| json!({ "name": name, "address": address })).collect(),
         last_reload: shown.reloader.last(),
     })

@@ -47,7 +47,7 @@ async fn serve(registry: &Registry, file: &File) -> ExitCode {
             return complain(&format!("{error}\n{hint}"), FAILED);
         }
     };
-    let Some((_, gateway)) = running.addresses().await.into_iter().next() else {
+    let Some((_, gateway)) = running.addresses().into_iter().next() else {
         return complain("the configuration has no listener", WRONG);
     };
     let places = Places {

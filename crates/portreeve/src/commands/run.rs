@@ -22,14 +22,24 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     workers: Option<u16>,
     /// After SIGTERM, not ready but still accepting for so long, so that load balancers can turn away first.
-    #[arg(long, value_name = "DURATION", default_value = "5s")]
-    grace: units::Duration,
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    grace: Duration,
     /// The longest that requests in flight may take to end after that.
-    #[arg(long, value_name = "DURATION", default_value = "30s")]
-    drain: units::Duration,
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    drain: Duration,
     /// Does not reload when the file changes; SIGHUP and the admin port still do.
     #[arg(long)]
     no_watch: bool,
+}
+
+/// When all is over, background work has this long to notice.
+const END: Duration = Duration::from_secs(1);
+/// A duration of the command line: here, unlike in the file, none at all has a meaning.
+fn duration(text: &str) -> Result<Duration, String> {
+    if text == "0s" {
+        return Ok(Duration::ZERO);
+    }
+    text.parse().map(units::Duration::get).map_err(|error: units::UnitError| error.to_string())
 }
 
 /// After SIGINT, requests in flight have this long.
@@ -41,7 +51,12 @@ pub(super) fn run(registry: &Registry, arguments: &Arguments) -> ExitCode {
     let control =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("control").enable_all().build();
     match control {
-        Ok(control) => control.block_on(serve(registry, arguments)),
+        Ok(control) => {
+            let status = control.block_on(serve(registry, arguments));
+            // What a plugin blocks for longer ends with the process.
+            control.shutdown_timeout(END);
+            status
+        }
         Err(error) => complain(&format!("cannot start: {error}"), FAILED),
     }
 }
@@ -60,7 +75,7 @@ async fn serve(registry: &Registry, arguments: &Arguments) -> ExitCode {
         Err(RunError::Config(errors)) => return complain(&errors.to_string(), WRONG),
         Err(RunError::Start(error)) => return complain(&error, FAILED),
     };
-    for (name, address) in running.addresses().await {
+    for (name, address) in running.addresses() {
         tracing::info!(listener = &*name, %address, "Listening.");
     }
     if let Some(address) = running.admin() {
@@ -72,7 +87,7 @@ async fn serve(registry: &Registry, arguments: &Arguments) -> ExitCode {
                 // What became of it is in the log, the metric and the status page.
                 running.reload("signal").await.ok();
             }
-            Some(()) = terminate.recv() => break (arguments.grace.get(), arguments.drain.get()),
+            Some(()) = terminate.recv() => break (arguments.grace, arguments.drain),
             Some(()) = interrupt.recv() => break (Duration::ZERO, HURRY),
         }
     };

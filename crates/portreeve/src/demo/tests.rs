@@ -1,3 +1,5 @@
+//! The demo answers as its guide says.
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;

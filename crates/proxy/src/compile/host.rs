@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use portreeve_plugin::engine::{Engine, Metrics, Shared as SharedValues};
 use portreeve_plugin::{Answer, CallError, Clock, DeclaredConsumer, Fetch, Task, Tier, Upstream};
+use tokio::sync::watch;
 
 use super::{Pools, Purpose};
 use crate::engine::Shared;
@@ -16,6 +17,8 @@ pub(super) struct LoadHost {
     consumers: Vec<DeclaredConsumer>,
     shared: Arc<Shared>,
     purpose: Purpose,
+    /// Whether the file has been accepted. Tasks wait for it; with a file that is refused they end unrun.
+    accepted: watch::Sender<bool>,
 }
 
 impl LoadHost {
@@ -27,7 +30,12 @@ impl LoadHost {
         purpose: Purpose,
     ) -> Self {
         let upstreams = pools.values().map(|pool| Upstream::new(pool.clone())).collect();
-        Self { upstreams, tiers, consumers, shared, purpose }
+        Self { upstreams, tiers, consumers, shared, purpose, accepted: watch::Sender::new(false) }
+    }
+
+    /// The whole file is good: what was spawned begins.
+    pub(super) fn accept(&self) {
+        self.accepted.send_replace(true);
     }
 }
 
@@ -54,7 +62,16 @@ impl Engine for LoadHost {
 
     fn spawn(&self, task: BoxFuture<'static, ()>) -> Task {
         match self.purpose {
-            Purpose::Serve => Task::new(AbortOnDrop(self.shared.control.spawn(task).abort_handle())),
+            Purpose::Serve => {
+                let mut accepted = self.accepted.subscribe();
+                let task = async move {
+                    let accepted = accepted.wait_for(|accepted| *accepted).await.is_ok();
+                    if accepted {
+                        task.await;
+                    }
+                };
+                Task::new(AbortOnDrop(self.shared.control.spawn(task).abort_handle()))
+            }
             Purpose::Check => Task::new(()),
         }
     }

@@ -30,20 +30,21 @@ pub(crate) enum Purpose {
 
 /// Compiles everything the file asks for, or nothing.
 ///
-/// `listeners` are the numbers that the engine gave to the listeners of the file, in their order.
+/// `before` is the generation in effect, whose pools live on where the file leaves them as they are. `listeners` are the
+/// numbers that the engine gave to the listeners of the file, in their order. A file that is refused has had no effect.
 pub(crate) fn compile(
     loaded: &Loaded,
     registry: &Registry,
     shared: &Arc<Shared>,
-    generation: u64,
+    before: Option<&Snapshot>,
     listeners: &[usize],
     purpose: Purpose,
 ) -> Result<Snapshot, Diagnostics> {
     let Loaded { config, sources } = loaded;
     let mut errors = Errors { sources, all: Vec::new() };
-    let pools = pools(config, shared, &mut errors);
+    let pools = pools(config, shared, before, &mut errors);
     let host = Arc::new(LoadHost::new(&pools, tiers(config), consumers(config), shared.clone(), purpose));
-    let mut chains = Chains::new(config, sources, registry, host);
+    let mut chains = Chains::new(config, sources, registry, host.clone());
 
     let entrances = config.listeners.iter().enumerate().map(|(index, listener)| {
         let path = ConfigPath::from("listeners").index(index);
@@ -52,11 +53,13 @@ pub(crate) fn compile(
     });
     let entrances: Vec<_> = entrances.collect();
     let (routes, router) = routes::compile(config, &pools, &mut chains, shared, &mut errors);
-    let access_log = access_log(config, shared, purpose, &mut errors);
+    // Last, and only when all else is good: a file that is refused makes no log file.
+    let access_log = if errors.all.is_empty() { access_log(config, shared, purpose, &mut errors) } else { None };
 
     let (Some(router), Some(access_log), true) = (router, access_log, errors.all.is_empty()) else {
         return Err(Diagnostics::new(errors.all));
     };
+    host.accept();
     let mut numbered: Vec<Option<Arc<Entrance>>> = Vec::new();
     for (number, entrance) in listeners.iter().zip(entrances) {
         if numbered.len() <= *number {
@@ -67,7 +70,7 @@ pub(crate) fn compile(
         }
     }
     Ok(Snapshot {
-        generation,
+        generation: before.map_or(1, |before| before.generation + 1),
         router,
         routes: routes.into(),
         listeners: numbered.into(),
@@ -105,15 +108,22 @@ impl Errors<'_> {
 
 type Pools = HashMap<Arc<str>, Arc<Pool>>;
 
-fn pools(config: &Config, shared: &Arc<Shared>, errors: &mut Errors<'_>) -> Pools {
+/// The pools of the file: those in effect where nothing about them changed, with all that they have learnt.
+fn pools(config: &Config, shared: &Arc<Shared>, before: Option<&Snapshot>, errors: &mut Errors<'_>) -> Pools {
+    let before: HashMap<&str, &Arc<Pool>> =
+        before.into_iter().flat_map(|before| &before.pools).map(|pool| (&*pool.name, pool)).collect();
     let pool = |(name, upstream): (&Name, &portreeve_config::Upstream)| {
+        let before = before.get(name.as_str()).copied();
+        if let Some(same) = before.filter(|before| before.is_of(upstream)) {
+            return (name.shared(), same.clone());
+        }
         let path = ConfigPath::from("upstreams").key(name.as_str()).key("balance").key("hash");
         let key = match &upstream.balance {
             Balance::Hash(template) => Some(errors.template(&path, template)),
             _ => None,
         };
         let metrics = shared.metrics.upstream(name.as_str());
-        let pool = Pool::new(name.shared(), upstream, key, &shared.upstreams, metrics, &shared.control);
+        let pool = Pool::new(name.shared(), upstream, key, &shared.upstreams, metrics, before.map(|before| &**before));
         (name.shared(), Arc::new(pool))
     };
     config.upstreams.into_iter().map(pool).collect()

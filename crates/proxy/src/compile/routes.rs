@@ -45,7 +45,7 @@ pub(super) fn compile(
             policy: PathPolicy { allow_encoded_slash: route.allow_encoded_slash, ..PathPolicy::default() },
             max_body: route.limits.body.bytes(),
             timeout: route.timeout.get(),
-            idle: route.timeouts.idle.get(),
+            idle: route.timeouts.idle.map(portreeve_config::units::Duration::get),
             metrics: shared.metrics.route(route.name.as_str()),
         }));
         rules.push(rule);

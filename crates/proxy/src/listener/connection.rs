@@ -9,6 +9,7 @@ use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use http::HeaderValue;
@@ -20,11 +21,15 @@ use pingora::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep};
 
 /// Bytes gathered before they are sent unasked. A head and a small body fit; large bodies pass by.
 const GATHER: usize = 16 * 1024;
 /// A buffer that grew beyond this is given back when it is empty, so that an idle connection stays small.
 const KEEP: usize = 2 * 1024;
+
+/// Longest that a client may take nothing of what it is sent.
+const STALL: Duration = Duration::from_secs(30);
 
 /// What every hook may know of the connection a request came on.
 #[derive(Debug, Clone)]
@@ -52,6 +57,7 @@ pub(super) struct Connection {
     io: TcpStream,
     out: Vec<u8>,
     sent: usize,
+    stalled: Option<Pin<Box<Sleep>>>,
     socket: Arc<SocketDigest>,
     facts: Arc<ProxyDigest>,
 }
@@ -64,13 +70,17 @@ impl Connection {
         // The one slot of Pingora's connection digest that takes a value of ours.
         let carrier = Box::new(ResponseHeader::build_no_case(200, Some(0))?);
         let facts = Arc::new(ProxyDigest::new(carrier, Some(Box::new(facts))));
-        Ok(Self { io, out: Vec::new(), sent: 0, socket: Arc::new(socket), facts })
+        Ok(Self { io, out: Vec::new(), sent: 0, stalled: None, socket: Arc::new(socket), facts })
     }
 
     /// Sends what was gathered.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(rest) = self.out.get(self.sent..).filter(|rest| !rest.is_empty()) {
-            let n = ready!(Pin::new(&mut self.io).poll_write(cx, rest))?;
+            let Poll::Ready(written) = Pin::new(&mut self.io).poll_write(cx, rest) else {
+                return self.poll_stalled(cx);
+            };
+            self.stalled = None;
+            let n = written?;
             if n == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -83,9 +93,27 @@ impl Connection {
     }
 }
 
+impl Connection {
+    /// The client takes nothing: it may do so only for so long. Costs nothing while it takes what it is sent.
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(STALL)));
+        ready!(stalled.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")))
+    }
+}
+
 impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buf)
+        if Pin::new(&mut self.io).poll_read(cx, buf)?.is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        // Somebody waits for the client, so nothing more is coming for it at the moment: what was gathered goes out.
+        if !self.out.is_empty()
+            && let Poll::Ready(Err(error)) = self.poll_send(cx)
+        {
+            return Poll::Ready(Err(error));
+        }
+        Poll::Pending
     }
 }
 

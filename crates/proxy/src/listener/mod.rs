@@ -5,11 +5,12 @@
 //! connections it reuses never leave their core. Health, counts, limits and the snapshot are shared. docs/adr/0003.
 
 mod connection;
+mod listening;
 mod socket;
 mod workers;
 
 pub(crate) use connection::Facts;
+pub(crate) use listening::Listening;
 pub use socket::BindError;
-pub(crate) use socket::Sockets;
 pub use workers::Drained;
 pub(crate) use workers::Workers;

@@ -1,7 +1,7 @@
 //! Listening sockets: one for each worker on each listener, sharing the address through `SO_REUSEPORT`.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -10,7 +10,7 @@ const BACKLOG: i32 = 65_535;
 
 /// The sockets of one listener, one for each worker.
 #[derive(Debug)]
-pub(crate) struct Sockets {
+pub(super) struct Sockets {
     pub(super) each: Vec<TcpListener>,
     address: SocketAddr,
 }
@@ -31,7 +31,7 @@ impl Sockets {
     ///
     /// # Errors
     /// When the address is taken, not ours, or needs a privilege.
-    pub(crate) fn bind(address: SocketAddr, workers: usize) -> Result<Self, BindError> {
+    pub(super) fn bind(address: SocketAddr, workers: usize) -> Result<Self, BindError> {
         let failed = |source| BindError { address, source };
         // Without SO_REUSEPORT this probe fails if any other process listens here, even one of our own kind: two gateways that
         // unknowingly share a port would each get some of the traffic.
@@ -46,9 +46,23 @@ impl Sockets {
     }
 
     /// The address in use.
-    pub(crate) fn address(&self) -> SocketAddr {
+    pub(super) fn address(&self) -> SocketAddr {
         self.address
     }
+}
+
+/// The connections that had been established on `listener` but not accepted when it is to close: closing it would reset them.
+///
+/// What comes between the last of them and the close is still reset; there is no way to close only the way in.
+pub(super) fn waiting(listener: &TcpListener) -> impl Iterator<Item = (TcpStream, SocketAddr)> {
+    // Bounded, since clients might come as fast as they are accepted.
+    let accepted = (0..BACKLOG).map(|_| listener.accept());
+    let accepted = accepted.take_while(|accepted| match accepted {
+        Ok(_) => true,
+        // The client gave up meanwhile; the next may not have.
+        Err(error) => matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted),
+    });
+    accepted.flatten()
 }
 
 fn open(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
@@ -76,6 +90,18 @@ mod tests {
         let sockets = Sockets::bind("127.0.0.1:0".parse().unwrap(), 3).unwrap();
         assert_eq!(sockets.each.len(), 3);
         assert!(sockets.each.iter().all(|each| each.local_addr().unwrap() == sockets.address()));
+    }
+
+    #[test]
+    fn whoever_was_connected_but_not_accepted_is_found_before_the_close() {
+        let sockets = Sockets::bind("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+        let clients: Vec<_> = (0..3).map(|_| TcpStream::connect(sockets.address()).unwrap()).collect();
+        let mut found: Vec<_> = waiting(&sockets.each[0]).map(|(_, peer)| peer).collect();
+        let mut wanted: Vec<_> = clients.iter().map(|client| client.local_addr().unwrap()).collect();
+        found.sort();
+        wanted.sort();
+        assert_eq!(found, wanted);
+        assert_eq!(waiting(&sockets.each[0]).count(), 0);
     }
 
     #[test]

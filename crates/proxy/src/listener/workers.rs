@@ -10,15 +10,21 @@ use std::time::{Duration, Instant};
 use pingora::apps::{HttpServerApp, ServerApp};
 use pingora::server::configuration::ServerConf;
 use pingora_proxy::{HttpProxy, http_proxy};
+use pingora_timeout::fast_timeout::set_fast_timeout_to_tokio_threshold;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::connection::{Connection, Facts};
-use super::socket::Sockets;
+use super::socket::{Sockets, waiting};
 use crate::phases::Phases;
 
 /// After the system refused a socket (descriptors or memory are short), accepting rests this long.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
+/// When a stop has closed the listeners, a connection without a request has this long to send one before it is let go: whoever
+/// had just connected has a request on the way.
+const LAST_REQUEST: Duration = Duration::from_millis(100);
+/// After the limit of a stop, a worker has this long to end. One that does not is held up by a plugin and left behind.
+const STUCK: Duration = Duration::from_secs(1);
 /// How often a stop looks whether the last connection has gone.
 const DRAIN_POLL: Duration = Duration::from_millis(10);
 /// Idle upstream connections each worker keeps.
@@ -46,11 +52,15 @@ enum Command {
         listener: usize,
         socket: StdListener,
     },
+    /// Accept no more here. `done` is dropped when the socket is closed.
     Close {
         listener: usize,
+        done: oneshot::Sender<()>,
     },
-    /// Accept no more and let idle connections go.
-    Drain,
+    /// Accept no more anywhere and let idle connections go. `done` is dropped when every socket is closed.
+    Drain {
+        done: oneshot::Sender<()>,
+    },
 }
 
 /// How a stop ended.
@@ -68,6 +78,9 @@ impl Workers {
     /// # Errors
     /// When the system gives no thread or no runtime.
     pub(crate) fn start(count: usize, phases: &Phases) -> io::Result<Self> {
+        // Pingora's own timers live until they expire, even when nobody waits for them any more: at 30,000 requests a second
+        // and 15 s each that is half a million of them. tokio's go when they are dropped, and cost a third to register.
+        set_fast_timeout_to_tokio_threshold(Some(Duration::ZERO));
         let (stopping, stop) = watch::channel(false);
         let open = Arc::new(AtomicUsize::new(0));
         let conf = Arc::new(ServerConf {
@@ -93,44 +106,59 @@ impl Workers {
         self.each.len()
     }
 
-    /// Client connections open now.
-    pub(crate) fn connections(&self) -> usize {
-        self.open.load(Ordering::Relaxed)
+    /// Counts the client connections that are open, for as long as anybody looks.
+    pub(crate) fn counter(&self) -> Arc<AtomicUsize> {
+        self.open.clone()
     }
 
     /// Begins to accept on `sockets` for the listener of this number.
-    pub(crate) fn open(&self, listener: usize, sockets: Sockets) {
+    pub(super) fn open(&self, listener: usize, sockets: Sockets) {
         for (worker, socket) in self.each.iter().zip(sockets.each) {
             // A worker's inbox closes only when its thread ends, at the very end.
             worker.commands.send(Command::Open { listener, socket }).ok();
         }
     }
 
-    /// Accepts no more on this listener. Its connections live on.
-    pub(crate) fn close(&self, listener: usize) {
-        for worker in &self.each {
-            worker.commands.send(Command::Close { listener }).ok();
+    /// Accepts no more on this listener. Its connections live on, and so do those that were established before. The future
+    /// is done when every worker has closed its socket; it need not be waited for.
+    pub(super) fn close(&self, listener: usize) -> impl Future<Output = ()> + Send + use<> {
+        self.tell(&|done| Command::Close { listener, done })
+    }
+
+    /// Sends every worker a command; the future is done when all have carried it out.
+    fn tell(&self, command: &dyn Fn(oneshot::Sender<()>) -> Command) -> impl Future<Output = ()> + Send + use<> {
+        let each = self.each.iter().map(|worker| {
+            let (done, heard) = oneshot::channel();
+            worker.commands.send(command(done)).ok();
+            heard
+        });
+        let all: Vec<_> = each.collect();
+        async move {
+            futures::future::join_all(all).await;
         }
     }
 
     /// Accepts no more at all, lets requests in flight end for at most `limit`, then cuts what is left.
     pub(crate) async fn drain(self, limit: Duration) -> Drained {
-        self.stopping.send_replace(true);
-        for worker in &self.each {
-            worker.commands.send(Command::Drain).ok();
-        }
         let until = Instant::now() + limit;
-        while self.connections() > 0 && Instant::now() < until {
+        self.stopping.send_replace(true);
+        // Until then there may be more to come than are counted.
+        tokio::time::timeout(limit, self.tell(&|done| Command::Drain { done })).await.ok();
+        let open = || self.open.load(Ordering::Relaxed);
+        while open() > 0 && Instant::now() < until {
             tokio::time::sleep(DRAIN_POLL).await;
         }
-        let left = self.connections();
+        let left = open();
         let threads = self.each.into_iter().map(|Worker { commands, thread }| {
             drop(commands);
             thread
         });
         let threads: Vec<_> = threads.collect();
         // Joining waits for threads that are about to end; not on this runtime.
-        tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join()))).await.ok();
+        let joined = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
+        if tokio::time::timeout(STUCK, joined).await.is_err() {
+            tracing::error!("A worker does not end: a plugin holds it up. It is left behind.");
+        }
         if left == 0 { Drained::Clean } else { Drained::Cut(left) }
     }
 }
@@ -147,29 +175,53 @@ impl Served {
     /// The life of one worker: until its inbox closes. Connections that are still open then end with the runtime.
     async fn run(self, mut inbox: mpsc::UnboundedReceiver<Command>) {
         let proxy = Arc::new(http_proxy(&self.conf, self.phases.clone()));
-        let mut accepting: Vec<(usize, tokio::task::JoinHandle<()>)> = Vec::new();
+        let mut accepting: Vec<Accepting> = Vec::new();
         while let Some(command) = inbox.recv().await {
             match command {
                 Command::Open { listener, socket } => match TcpListener::from_std(socket) {
                     Ok(socket) => {
                         let door =
                             Door { listener, proxy: proxy.clone(), stop: self.stop.clone(), open: self.open.clone() };
-                        accepting.push((listener, tokio::spawn(door.accept(socket))));
+                        let (close, closing) = oneshot::channel();
+                        let task = tokio::spawn(door.accept(socket, closing));
+                        accepting.push(Accepting { listener, close, task });
                     }
                     Err(error) => tracing::error!(%error, "A listener could not be watched."),
                 },
-                Command::Close { listener } => accepting.retain(|(number, task)| {
-                    if *number == listener {
-                        task.abort();
+                Command::Close { listener, done } => {
+                    for gone in accepting.extract_if(.., |accepting| accepting.listener == listener) {
+                        gone.close().await;
                     }
-                    *number != listener
-                }),
-                Command::Drain => {
-                    accepting.drain(..).for_each(|(_, task)| task.abort());
-                    proxy.http_cleanup().await;
+                    drop(done);
+                }
+                Command::Drain { done } => {
+                    for gone in accepting.drain(..) {
+                        gone.close().await;
+                    }
+                    drop(done);
+                    let proxy = proxy.clone();
+                    tokio::spawn(async move {
+                        tokio::time::sleep(LAST_REQUEST).await;
+                        proxy.http_cleanup().await;
+                    });
                 }
             }
         }
+    }
+}
+
+/// The task that accepts on one socket.
+struct Accepting {
+    listener: usize,
+    close: oneshot::Sender<()>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Accepting {
+    /// Ends it. When this is over the socket is closed.
+    async fn close(self) {
+        drop(self.close);
+        self.task.await.ok();
     }
 }
 
@@ -182,10 +234,16 @@ struct Door {
 }
 
 impl Door {
-    async fn accept(self, socket: TcpListener) {
+    /// Accepts until `closing`, serves whoever had been connected by then, and closes.
+    async fn accept(self, socket: TcpListener, mut closing: oneshot::Receiver<()>) {
         let mut resting = false;
         loop {
-            match socket.accept().await {
+            let accepted = tokio::select! {
+                biased;
+                _ = &mut closing => break,
+                accepted = socket.accept() => accepted,
+            };
+            match accepted {
                 Ok((io, peer)) => {
                     resting = false;
                     self.serve(io, Facts::new(self.listener, peer));
@@ -197,8 +255,15 @@ impl Door {
                         tracing::error!(%error, "Accepting failed; it rests for a moment.");
                     }
                     resting = true;
-                    tokio::time::sleep(ACCEPT_REST).await;
+                    tokio::time::timeout(ACCEPT_REST, &mut closing).await.ok();
                 }
+            }
+        }
+        let Ok(socket) = socket.into_std() else { return };
+        for (io, peer) in waiting(&socket) {
+            let io = io.set_nonblocking(true).and_then(|()| TcpStream::from_std(io));
+            if let Ok(io) = io {
+                self.serve(io, Facts::new(self.listener, peer));
             }
         }
     }

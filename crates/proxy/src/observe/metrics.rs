@@ -1,8 +1,10 @@
 //! The engine's metrics. Labels come from the configuration alone; children are looked up at load, never per request.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
+use parking_lot::Mutex;
 use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
@@ -37,6 +39,7 @@ pub(crate) struct Metrics {
     connections: IntGauge,
     log_dropped: IntCounter,
     plugins: portreeve_plugin::engine::Metrics,
+    scrape: Arc<Mutex<()>>,
 }
 
 impl Metrics {
@@ -77,6 +80,7 @@ impl Metrics {
             log_dropped: IntCounter::new(LOG_DROPPED, "Access-log lines dropped because the writer was behind.")?,
             plugins: portreeve_plugin::engine::Metrics::new(registry.clone()),
             registry,
+            scrape: Arc::default(),
         };
         metrics.register()?;
         Ok(metrics)
@@ -137,7 +141,8 @@ impl Metrics {
     /// When a metric cannot be written, which the constants here exclude.
     pub(crate) fn exposition(&self, pools: &[PoolStatus], connections: usize) -> prometheus::Result<Vec<u8>> {
         self.connections.set(i64::try_from(connections).unwrap_or(i64::MAX));
-        // Targets come and go with discovery: the gauges are made anew from what is there now.
+        // Targets come and go with discovery: the gauges are made anew from what is there now, for one scraper at a time.
+        let _turn = self.scrape.lock();
         self.healthy.reset();
         self.in_flight.reset();
         for pool in pools {

@@ -54,14 +54,15 @@ impl Pool {
     async fn attempts(&self, call: &Call) -> Result<Answer, CallError> {
         self.earn_retry();
         let until = Instant::now() + call.timeout;
-        let mut tried = Tried::new();
+        let (mut tried, mut made) = (Tried::new(), 0);
         loop {
             let picked = self.pick(fastrand::u64(..), &tried);
-            let Some((place, member, _in_flight)) = picked else {
+            let Some((member, _in_flight)) = picked else {
                 self.metrics.unavailable();
                 return Err(CallError::Unavailable(self.name.clone()));
             };
-            tried.push(place);
+            tried.push(member.target.address);
+            made += 1;
             let mut peer = member.peer.clone();
             let left = until.saturating_duration_since(Instant::now());
             peer.options.read_timeout = peer.options.read_timeout.map(|timeout| timeout.min(left));
@@ -70,11 +71,11 @@ impl Pool {
             let retry = match &outcome {
                 Ok(answer) => {
                     let cause = Cause::Status(answer.status.as_u16());
-                    call.method.is_idempotent() && self.retries_on(cause) && self.take_retry(&tried, cause)
+                    call.method.is_idempotent() && self.retries_on(cause) && self.take_retry(made, &tried, cause)
                 }
                 Err((cause, _)) => {
                     let safe = *cause == Some(Cause::Connect) || call.method.is_idempotent();
-                    safe && cause.is_some_and(|cause| self.take_retry(&tried, cause))
+                    safe && cause.is_some_and(|cause| self.take_retry(made, &tried, cause))
                 }
             };
             if !retry {
@@ -126,10 +127,7 @@ async fn exchange(session: &mut HttpSession, peer: &HttpPeer, call: &Call) -> Re
         session.write_request_body(call.body.clone(), true).await.map_err(before)?;
     }
     session.finish_request_body().await.map_err(before)?;
-    session.read_response_header().await.map_err(|error| match error.etype() {
-        pingora::ErrorType::ReadTimedout => Broken::TimedOut(peer.options.read_timeout.unwrap_or_default()),
-        _ => Broken::BeforeAnswer(error.to_string()),
-    })?;
+    read_head(session, peer).await?;
     let mut body = BytesMut::new();
     while let Some(chunk) = session.read_response_body().await.map_err(|error| Broken::InAnswer(error.to_string()))? {
         if body.len() + chunk.len() > call.max_body {
@@ -139,6 +137,23 @@ async fn exchange(session: &mut HttpSession, peer: &HttpPeer, call: &Call) -> Re
     }
     let head = session.response_header().ok_or_else(|| Broken::InAnswer("no answer head".to_owned()))?;
     Ok(Answer { status: head.status, headers: head.headers.clone(), body: body.freeze() })
+}
+
+/// Interim answers (RFC 9110 §15.2) one call puts up with.
+const MAX_INTERIM: usize = 8;
+
+/// Reads the head of the answer, past interim ones.
+async fn read_head(session: &mut HttpSession, peer: &HttpPeer) -> Result<(), Broken> {
+    for _ in 0..=MAX_INTERIM {
+        session.read_response_header().await.map_err(|error| match error.etype() {
+            pingora::ErrorType::ReadTimedout => Broken::TimedOut(peer.options.read_timeout.unwrap_or_default()),
+            _ => Broken::BeforeAnswer(error.to_string()),
+        })?;
+        if session.response_header().is_some_and(|head| !head.status.is_informational()) {
+            return Ok(());
+        }
+    }
+    Err(Broken::InAnswer("nothing but interim answers".to_owned()))
 }
 
 /// The head on the wire: the caller's headers without hop-by-hop fields, and framing that is ours.

@@ -1,11 +1,13 @@
 //! Upstream pools: who is in them, who is healthy, who is picked, and what an attempt may cost.
 //!
-//! Membership, discovery and health checking are pingora-load-balancing's; the picking is ours (docs/adr/0004).
-//! State lives in [`Registry`], keyed by what a target *is*, so that it survives reloads.
+//! Membership and probing are pingora-load-balancing's; health and picking are ours (docs/adr/0004). A pool whose
+//! configuration did not change lives on through a reload; the state of a target lives on in [`TargetRegistry`].
 
 mod call;
 mod discovery;
+mod hash;
 mod health;
+mod members;
 mod picker;
 mod pool;
 mod retry;
@@ -18,36 +20,44 @@ pub use pool::{PoolStatus, TargetStatus};
 pub(crate) use retry::Cause as RetryCause;
 pub(crate) use target::InFlight;
 
-use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use portreeve_config::Health as HealthConfig;
 
+use discovery::Resolver;
 use health::HealthGroup;
 
-/// What outlives a generation: one health group for each way of checking, shared by every pool that checks so.
+/// What pools share, in one generation and from one to the next: the targets, grouped by how they are checked.
 #[derive(Default)]
-pub(crate) struct Registry(Mutex<HashMap<String, Weak<HealthGroup>>>);
+pub(crate) struct TargetRegistry {
+    /// Few: a gateway has a handful of ways of checking, however many pools.
+    groups: Mutex<Vec<(Option<HealthConfig>, Weak<HealthGroup>)>>,
+    resolver: Resolver,
+}
 
-impl Registry {
+impl TargetRegistry {
     /// The living group that checks like `health` says, or a new one.
-    fn group(&self, health: Option<&HealthConfig>, control: &tokio::runtime::Handle) -> Arc<HealthGroup> {
-        // Everything that makes two checks different is in the configuration, so its text is the key.
-        let key = format!("{health:?}");
-        let mut groups = self.0.lock();
-        if let Some(group) = groups.get(&key).and_then(Weak::upgrade) {
+    fn group(&self, health: Option<&HealthConfig>) -> Arc<HealthGroup> {
+        let mut groups = self.groups.lock();
+        let same = groups.iter().find(|(checked, _)| checked.as_ref() == health);
+        if let Some(group) = same.and_then(|(_, group)| group.upgrade()) {
             return group;
         }
-        let group = HealthGroup::new(health, control);
-        groups.retain(|_, group| group.strong_count() > 0);
-        groups.insert(key, Arc::downgrade(&group));
+        let group = HealthGroup::new(health);
+        groups.retain(|(_, group)| group.strong_count() > 0);
+        groups.push((health.cloned(), Arc::downgrade(&group)));
         group
+    }
+
+    #[cfg(test)]
+    fn with_resolver(resolver: Resolver) -> Self {
+        Self { groups: Mutex::default(), resolver }
     }
 }
 
-impl std::fmt::Debug for Registry {
+impl std::fmt::Debug for TargetRegistry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Registry({} groups)", self.0.lock().len())
+        write!(f, "TargetRegistry({} groups)", self.groups.lock().len())
     }
 }

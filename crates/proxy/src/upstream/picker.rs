@@ -1,5 +1,6 @@
 //! Picking a target: every algorithm honours weights and health, skips what was tried already, and allocates nothing.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -7,6 +8,7 @@ use pingora::upstreams::peer::HttpPeer;
 use portreeve_config::Balance;
 use smallvec::SmallVec;
 
+use super::hash::{mix, stable};
 use super::target::Target;
 
 /// One target of one pool: the shared state, its share, and the prepared peer that each attempt clones.
@@ -17,8 +19,8 @@ pub(crate) struct Member {
     pub(crate) peer: HttpPeer,
 }
 
-/// The members that this request has tried, by their place.
-pub(crate) type Tried = SmallVec<[usize; 4]>;
+/// The targets that a request has tried. Addresses, since places change when a name stands for something else.
+pub(crate) type Tried = SmallVec<[SocketAddr; 4]>;
 
 /// The members of a pool at one moment, ready to be picked from.
 #[derive(Debug)]
@@ -35,14 +37,16 @@ enum Algorithm {
     LeastConnections,
     /// The less busy of two drawn by weight.
     RandomTwo { cumulative: Box<[u64]> },
-    /// Rendezvous hashing of a key.
-    Hash,
+    /// Rendezvous hashing of a key with the hash of each member's address.
+    Hash { addresses: Box<[u64]> },
 }
 
 /// Weights are cut down to this sum at the most, which bounds the sequence of a round.
 const MAX_SEQUENCE: u64 = 4_096;
 /// Up to this many members are all looked at for the fewest in flight.
 const FEW: usize = 4;
+/// So many turns are skipped in search of a usable member; then one is drawn.
+const MAX_SKIPS: usize = 64;
 
 impl Picker {
     pub(super) fn new(members: Vec<Arc<Member>>, balance: &Balance) -> Self {
@@ -50,7 +54,9 @@ impl Picker {
             Balance::RoundRobin => Algorithm::RoundRobin { sequence: smooth(&members), next: AtomicUsize::new(0) },
             Balance::LeastConnections => Algorithm::LeastConnections,
             Balance::RandomTwo => Algorithm::RandomTwo { cumulative: cumulative(&members) },
-            Balance::IpHash | Balance::Hash(_) => Algorithm::Hash,
+            Balance::IpHash | Balance::Hash(_) => {
+                Algorithm::Hash { addresses: members.iter().map(|member| hashed(member.target.address)).collect() }
+            }
         };
         Self { members: members.into(), algorithm }
     }
@@ -60,33 +66,51 @@ impl Picker {
     }
 
     /// Picks a healthy member that was not tried; `None` when there is none. `key` is what hashing hashes.
-    pub(super) fn pick(&self, key: u64, tried: &[usize]) -> Option<(usize, Arc<Member>)> {
-        let place = match &self.algorithm {
+    pub(super) fn pick(&self, key: u64, tried: &[SocketAddr]) -> Option<Arc<Member>> {
+        self.members.get(self.place(key, tried)?).cloned()
+    }
+
+    /// Whether a healthy member is left that was not tried.
+    pub(super) fn has_another(&self, tried: &[SocketAddr]) -> bool {
+        (0..self.members.len()).any(|place| self.usable(place, tried))
+    }
+
+    fn place(&self, key: u64, tried: &[SocketAddr]) -> Option<usize> {
+        match &self.algorithm {
             Algorithm::RoundRobin { sequence, next } => self.in_turn(sequence, next, tried),
             Algorithm::LeastConnections if self.members.len() <= FEW => self.least(tried),
             Algorithm::LeastConnections => self.less_busy(|| fastrand::usize(..self.members.len()), tried),
             Algorithm::RandomTwo { cumulative } => self.less_busy(|| draw(cumulative), tried),
-            Algorithm::Hash => self.rendezvous(key, tried),
-        }?;
-        Some((place, self.members.get(place)?.clone()))
+            Algorithm::Hash { addresses } => self.rendezvous(addresses, key, tried),
+        }
     }
 
-    /// Whether there is a healthy member that was not tried.
-    pub(super) fn has_other(&self, tried: &[usize]) -> bool {
-        (0..self.members.len()).any(|place| self.usable(place, tried))
+    fn usable(&self, place: usize, tried: &[SocketAddr]) -> bool {
+        let usable = |target: &Target| target.is_healthy() && !tried.contains(&target.address);
+        self.members.get(place).is_some_and(|member| usable(&member.target))
     }
 
-    fn usable(&self, place: usize, tried: &[usize]) -> bool {
-        !tried.contains(&place) && self.members.get(place).is_some_and(|member| member.target.is_healthy())
-    }
-
-    fn in_turn(&self, sequence: &[u16], next: &AtomicUsize, tried: &[usize]) -> Option<usize> {
+    fn in_turn(&self, sequence: &[u16], next: &AtomicUsize, tried: &[SocketAddr]) -> Option<usize> {
         let start = next.fetch_add(1, Ordering::Relaxed);
         // Skipping walks on in the same sequence, so that what a missing target leaves is shared out by weight too.
-        (0..sequence.len())
+        let turn = (0..sequence.len().min(MAX_SKIPS))
             .filter_map(|step| sequence.get(start.wrapping_add(step) % sequence.len()))
             .map(|place| usize::from(*place))
-            .find(|place| self.usable(*place, tried))
+            .find(|place| self.usable(*place, tried));
+        // With most of a large pool down a walk could be as long as the sequence, for every request.
+        turn.or_else(|| self.drawn(tried))
+    }
+
+    /// One of the usable members, drawn by weight in one pass over all (reservoir sampling).
+    fn drawn(&self, tried: &[SocketAddr]) -> Option<usize> {
+        let mut sum = 0;
+        let usable = self.members.iter().enumerate().filter(|(place, _)| self.usable(*place, tried));
+        let winners = usable.filter(|(_, member)| {
+            let weight = u64::from(member.weight.max(1));
+            sum += weight;
+            fastrand::u64(..sum) < weight
+        });
+        winners.last().map(|(place, _)| place)
     }
 
     /// How busy a member is for its weight; compared without division: a/w < b/v is a·v < b·w.
@@ -97,7 +121,7 @@ impl Picker {
     }
 
     /// The least busy of all. Ties go to whoever comes first after a random start, so that they are shared out.
-    fn least(&self, tried: &[usize]) -> Option<usize> {
+    fn least(&self, tried: &[SocketAddr]) -> Option<usize> {
         let count = self.members.len();
         let start = fastrand::usize(..count.max(1));
         let usable = (0..count).map(|step| (start + step) % count).filter(|place| self.usable(*place, tried));
@@ -105,7 +129,7 @@ impl Picker {
     }
 
     /// The less busy of two draws; if neither can be used, the least busy of all.
-    fn less_busy(&self, draw: impl Fn() -> usize, tried: &[usize]) -> Option<usize> {
+    fn less_busy(&self, draw: impl Fn() -> usize, tried: &[SocketAddr]) -> Option<usize> {
         if self.members.is_empty() {
             return None;
         }
@@ -120,17 +144,24 @@ impl Picker {
 
     /// Highest weighted random score of key and address (rendezvous hashing, Thaler and Ravishankar 1998): a member that
     /// comes or goes moves only its own share of the keys.
-    fn rendezvous(&self, key: u64, tried: &[usize]) -> Option<usize> {
-        let scored =
-            self.members.iter().enumerate().filter(|(place, _)| self.usable(*place, tried)).map(|(place, member)| {
-                // Fixed keys: every gateway of a fleet must send a key to the same target.
-                let hash = ahash::RandomState::with_seeds(1, 2, 3, 4).hash_one((key, member.target.address));
-                #[expect(clippy::cast_precision_loss, reason = "53 bits are a fine random number")]
-                let unit = ((hash >> 11) as f64 + 1.0) / (1_u64 << 53) as f64;
-                (-f64::from(member.weight) / unit.ln(), place)
-            });
+    fn rendezvous(&self, addresses: &[u64], key: u64, tried: &[SocketAddr]) -> Option<usize> {
+        let members = self.members.iter().zip(addresses).enumerate();
+        let scored = members.filter(|(place, _)| self.usable(*place, tried)).map(|(place, (member, address))| {
+            #[expect(clippy::cast_precision_loss, reason = "53 bits are a fine random number")]
+            let unit = ((mix(key ^ address) >> 11) as f64 + 1.0) / (1_u64 << 53) as f64;
+            (-f64::from(member.weight) / unit.ln(), place)
+        });
         scored.max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, place)| place)
     }
+}
+
+/// The hash of an address: of its bytes, which no other version of anything writes otherwise.
+fn hashed(address: SocketAddr) -> u64 {
+    let port = address.port().to_be_bytes();
+    mix(match address.ip() {
+        IpAddr::V4(ip) => stable(ip.octets().into_iter().chain(port)),
+        IpAddr::V6(ip) => stable(ip.octets().into_iter().chain(port)),
+    })
 }
 
 /// The smooth weighted round-robin sequence (nginx's): A, A, B, A rather than A, A, A, B.

@@ -5,11 +5,21 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::upstream::target::InFlight;
+use crate::upstream::target::{InFlight, Thresholds};
+
+fn address(place: usize) -> SocketAddr {
+    SocketAddr::from(([10, 0, u8::try_from(place / 200).unwrap(), u8::try_from(place % 200 + 1).unwrap()], 80))
+}
+
+/// The target at this place fails its check.
+fn fail(picker: &Picker, place: usize) {
+    let at_once = Thresholds { healthy_after: 1, unhealthy_after: 1 };
+    picker.members()[place].target.observe(false, at_once);
+}
 
 fn pool(weights: &[u32], balance: &Balance) -> Picker {
     let member = |(index, weight): (usize, &u32)| {
-        let address = format!("10.0.0.{}:80", index + 1).parse().unwrap();
+        let address = address(index);
         let peer = HttpPeer::new(address, false, String::new());
         Arc::new(Member { target: Arc::new(Target::new(address)), weight: *weight, peer })
     };
@@ -19,7 +29,7 @@ fn pool(weights: &[u32], balance: &Balance) -> Picker {
 fn counts(picker: &Picker, picks: usize) -> HashMap<usize, usize> {
     let mut counts = HashMap::new();
     for n in 0..picks {
-        let (place, _) = picker.pick(n as u64, &[]).unwrap();
+        let place = picker.place(n as u64, &[]).unwrap();
         *counts.entry(place).or_default() += 1;
     }
     counts
@@ -28,7 +38,7 @@ fn counts(picker: &Picker, picks: usize) -> HashMap<usize, usize> {
 #[test]
 fn round_robin_spreads_a_heavy_target_over_the_round() {
     let picker = pool(&[3, 1], &Balance::RoundRobin);
-    let round: Vec<_> = (0..4).map(|_| picker.pick(0, &[]).unwrap().0).collect();
+    let round: Vec<_> = (0..4).map(|_| picker.place(0, &[]).unwrap()).collect();
     assert_eq!(round, [0, 0, 1, 0]);
 }
 
@@ -43,16 +53,32 @@ fn an_empty_pool_picks_nobody() {
 fn least_connections_prefers_the_idle() {
     let picker = pool(&[1, 1], &Balance::LeastConnections);
     let _busy = InFlight::new(picker.members()[0].target.clone());
-    assert!((0..20).all(|_| picker.pick(0, &[]).unwrap().0 == 1));
+    assert!((0..20).all(|_| picker.place(0, &[]).unwrap() == 1));
 }
 
 #[test]
 fn a_hashed_key_stays_where_it_is_when_another_target_goes() {
     let picker = pool(&[1; 10], &Balance::IpHash);
-    let before: Vec<_> = (0..2_000).map(|key| picker.pick(key, &[]).unwrap().0).collect();
-    picker.members()[3].target.set_healthy(false);
-    let after: Vec<_> = (0..2_000).map(|key| picker.pick(key, &[]).unwrap().0).collect();
+    let before: Vec<_> = (0..2_000).map(|key| picker.place(key, &[]).unwrap()).collect();
+    fail(&picker, 3);
+    let after: Vec<_> = (0..2_000).map(|key| picker.place(key, &[]).unwrap()).collect();
     assert!(before.iter().zip(&after).all(|(before, after)| before == after || *before == 3));
+}
+
+#[test]
+fn a_hashed_key_goes_to_the_same_target_in_every_gateway_and_version() {
+    // Written down, not computed: a change here moves every key of every fleet.
+    let picker = pool(&[1; 5], &Balance::IpHash);
+    let places: Vec<_> = (0..12).map(|key| picker.place(mix(key), &[]).unwrap()).collect();
+    assert_eq!(places, [0; 12]);
+}
+
+#[test]
+fn the_one_target_left_of_many_is_found_however_rare_its_turn() {
+    let picker = pool(&[5; 1_000], &Balance::RoundRobin);
+    (0..1_000).filter(|place| *place != 700).for_each(|place| fail(&picker, place));
+    assert!((0..2_000).all(|_| picker.place(0, &[]) == Some(700)));
+    assert_eq!(picker.place(0, &[address(700)]), None);
 }
 
 proptest! {
@@ -75,12 +101,12 @@ proptest! {
     ) {
         let balance = [Balance::RoundRobin, Balance::LeastConnections, Balance::RandomTwo, Balance::IpHash][which].clone();
         let picker = pool(&vec![2; sick.len()], &balance);
-        for (member, sick) in picker.members().iter().zip(&sick) {
-            member.target.set_healthy(!sick);
-        }
+        sick.iter().enumerate().filter(|(_, sick)| **sick).for_each(|(place, _)| fail(&picker, place));
         let left = (0..sick.len()).any(|place| !sick[place] && !tried.contains(&place));
-        match picker.pick(key, &tried) {
-            Some((place, _)) => prop_assert!(!sick[place] && !tried.contains(&place)),
+        let addresses: Vec<_> = tried.iter().map(|place| address(*place)).collect();
+        prop_assert_eq!(picker.has_another(&addresses), left);
+        match picker.place(key, &addresses) {
+            Some(place) => prop_assert!(!sick[place] && !tried.contains(&place)),
             None => prop_assert!(!left),
         }
     }

@@ -1,51 +1,40 @@
 //! One upstream: its members now, the policy for attempts, and the task that keeps the membership fresh.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use pingora::upstreams::peer::HttpPeer;
-use pingora_load_balancing::BackendView;
-use portreeve_config::{Balance, Timeouts, Upstream as UpstreamConfig};
+use portreeve_config::{Balance, Upstream as UpstreamConfig};
 use portreeve_plugin::Template;
 use portreeve_plugin::engine::View;
 use serde::Serialize;
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use super::Registry;
-use super::discovery::{Addresses, RESOLVE_EVERY};
-use super::health::HealthGroup;
-use super::picker::{Member, Picker};
+use super::TargetRegistry;
+use super::discovery::RESOLVE_EVERY;
+use super::hash::{mix, stable};
+use super::members::Members;
+use super::picker::Member;
 use super::retry::{Cause, Retries};
 use super::target::InFlight;
 use crate::observe::UpstreamMetrics;
 
-/// Longest wait for the first answers of the resolver when a generation begins. Later the pool starts empty and answers 503.
+/// Longest wait for the first answers of the resolver when a pool begins. What comes later is taken when it comes.
 const FIRST_RESOLVE: Duration = Duration::from_secs(3);
 
-/// One upstream of one generation. The state of its targets is shared with the generations before and after.
+/// One upstream, for as many generations as leave its configuration as it is.
 pub(crate) struct Pool {
     pub(crate) name: Arc<str>,
+    config: UpstreamConfig,
     /// What is hashed, if `balance: { hash: … }`.
     key: Option<Template>,
-    by_client: bool,
     pub(crate) metrics: UpstreamMetrics,
     retries: Retries,
     members: Arc<Members>,
-    refresher: OnceLock<AbortHandle>,
-}
-
-/// The part that the refreshing task shares.
-struct Members {
-    view: BackendView,
-    addresses: Addresses,
-    group: Arc<HealthGroup>,
-    balance: Balance,
-    timeouts: Timeouts,
-    picker: ArcSwap<Picker>,
+    /// Set when the pool starts: what ends with it, if its names must be asked for again and again.
+    refresher: OnceLock<Option<AbortHandle>>,
 }
 
 /// What the admin port tells of a pool.
@@ -73,66 +62,79 @@ pub struct TargetStatus {
 }
 
 impl Pool {
+    /// A pool at rest: nobody is resolved or checked before it starts. `before` is the pool of this name in the generation
+    /// before: what its names stood for serves until they are resolved again.
     pub(crate) fn new(
         name: Arc<str>,
         config: &UpstreamConfig,
         key: Option<Template>,
-        registry: &Registry,
+        registry: &TargetRegistry,
         metrics: UpstreamMetrics,
-        control: &Handle,
+        before: Option<&Self>,
     ) -> Self {
-        let group = registry.group(config.health.as_ref(), control);
-        let addresses = Addresses(config.targets.clone());
-        let view = BackendView::new_with_health_registry(Box::new(addresses.clone()), group.registry.clone());
-        let (balance, timeouts) = (config.balance.clone(), config.timeouts.clone());
-        let picker = ArcSwap::from_pointee(Picker::new(Vec::new(), &balance));
+        let members = Members::new(config, registry, before.map(|before| &*before.members));
         Self {
             name,
+            config: config.clone(),
             key,
-            by_client: config.balance == Balance::IpHash,
             metrics,
             retries: Retries::new(&config.retry),
-            members: Arc::new(Members { view, addresses, group, balance, timeouts, picker }),
+            members: Arc::new(members),
             refresher: OnceLock::new(),
         }
     }
 
-    /// Finds the members, and goes on finding them if names are among them. Waits for the resolver only for a moment.
+    /// Whether this is the pool that `config` asks for.
+    pub(crate) fn is_of(&self, config: &UpstreamConfig) -> bool {
+        self.config == *config
+    }
+
+    /// Begins to check the members, and to find them if names are among them. Waits for the resolver only for a moment; a
+    /// name that is not answered by then joins when it is. A pool that has started already goes on as it is.
     pub(crate) async fn start(&self, control: &Handle) {
-        if !self.members.addresses.has_names() {
-            return self.members.refresh(&self.name).await;
-        }
-        let first = self.members.refresh(&self.name);
-        if tokio::time::timeout(FIRST_RESOLVE, first).await.is_err() {
-            tracing::warn!(upstream = %self.name, "The resolver is slow; the upstream starts without targets.");
-        }
-        let (members, name) = (self.members.clone(), self.name.clone());
-        let refreshing = control.spawn(async move {
-            loop {
-                tokio::time::sleep(RESOLVE_EVERY.mul_f64(0.9 + 0.2 * fastrand::f64())).await;
-                members.refresh(&name).await;
-            }
+        let first = Arc::new(Notify::new());
+        let mut is_first = false;
+        self.refresher.get_or_init(|| {
+            is_first = true;
+            self.members.begin(control);
+            let (members, name, first) = (self.members.clone(), self.name.clone(), first.clone());
+            let refreshing = async move {
+                loop {
+                    members.refresh(&name).await;
+                    first.notify_one();
+                    tokio::time::sleep(RESOLVE_EVERY.mul_f64(0.9 + 0.2 * fastrand::f64())).await;
+                }
+            };
+            self.members.addresses.has_names().then(|| control.spawn(refreshing).abort_handle())
         });
-        if self.refresher.set(refreshing.abort_handle()).is_err() {
-            refreshing.abort();
+        if is_first && !self.members.addresses.are_known() {
+            let answered = tokio::time::timeout(FIRST_RESOLVE, first.notified());
+            if answered.await.is_err() {
+                tracing::warn!(upstream = %self.name, "The resolver is slow; the upstream starts without some targets.");
+            }
         }
     }
 
     /// Picks a healthy target that this request has not tried, and counts the request there for as long as the guard lives.
-    pub(crate) fn pick(&self, key: u64, tried: &[usize]) -> Option<(usize, Arc<Member>, InFlight)> {
-        let (place, member) = self.members.picker.load().pick(key, tried)?;
+    pub(crate) fn pick(&self, key: u64, tried: &[SocketAddr]) -> Option<(Arc<Member>, InFlight)> {
+        let member = self.members.picker.load().pick(key, tried)?;
         let in_flight = InFlight::new(member.target.clone());
-        Some((place, member, in_flight))
+        Some((member, in_flight))
     }
 
-    /// What a request is hashed by, where `balance` hashes; any number where it does not.
+    /// What a request is hashed by, where `balance` hashes; any number where it does not. A request without the key goes
+    /// anywhere: all of them to one target would drown it.
     pub(crate) fn hash_key(&self, view: &View<'_>) -> u64 {
-        // Fixed seeds: every gateway of a fleet must send a key to the same target.
-        let hasher = ahash::RandomState::with_seeds(5, 6, 7, 8);
-        match &self.key {
-            Some(template) => hasher.hash_one(template.render(view).as_deref().unwrap_or("")),
-            None if self.by_client => hasher.hash_one(view.exchange.client_ip()),
-            None => 0,
+        match (&self.config.balance, &self.key) {
+            (_, Some(template)) => {
+                let text = template.render(view).filter(|text| !text.is_empty());
+                text.map_or_else(|| fastrand::u64(..), |text| mix(stable(text.bytes())))
+            }
+            (Balance::IpHash, None) => mix(match view.exchange.client_ip() {
+                IpAddr::V4(ip) => stable(ip.octets()),
+                IpAddr::V6(ip) => stable(ip.octets()),
+            }),
+            _ => 0,
         }
     }
 
@@ -141,11 +143,10 @@ impl Pool {
         self.retries.earn();
     }
 
-    /// Whether an attempt that failed so may be followed by another, after those at the targets `tried`. Without another
-    /// target there is none, and the client is told of this failure.
-    pub(crate) fn take_retry(&self, tried: &[usize], cause: Cause) -> bool {
-        let made = u32::try_from(tried.len()).unwrap_or(u32::MAX);
-        self.members.picker.load().has_other(tried) && self.retries.take(made, cause)
+    /// Whether an attempt that failed so, the `made`-th, may be followed by another, after those at the targets `tried`.
+    /// Without another target there is none, and the client is told of this failure.
+    pub(crate) fn take_retry(&self, made: u32, tried: &[SocketAddr], cause: Cause) -> bool {
+        self.members.picker.load().has_another(tried) && self.retries.take(made, cause)
     }
 
     /// Whether such an answer is worth another attempt at all.
@@ -168,47 +169,10 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        if let Some(refresher) = self.refresher.get() {
+        if let Some(Some(refresher)) = self.refresher.get() {
             refresher.abort();
         }
     }
-}
-
-impl Members {
-    /// Asks discovery once. A failure keeps the last good members.
-    async fn refresh(&self, upstream: &str) {
-        let publish = |backends: Arc<std::collections::BTreeSet<pingora_load_balancing::Backend>>| {
-            let known: HashMap<SocketAddr, Arc<Member>> =
-                self.picker.load().members().iter().map(|member| (member.target.address, member.clone())).collect();
-            let members = backends.iter().filter_map(|backend| {
-                let address = *backend.addr.as_inet()?;
-                let weight = u32::try_from(backend.weight).unwrap_or(u32::MAX);
-                let same = known.get(&address).filter(|member| member.weight == weight);
-                Some(same.cloned().unwrap_or_else(|| Arc::new(self.member(address, weight))))
-            });
-            self.picker.store(Arc::new(Picker::new(members.collect(), &self.balance)));
-        };
-        if let Err(error) = self.view.update(publish).await {
-            tracing::warn!(upstream, %error, "The targets could not be resolved; the last ones are kept.");
-        }
-    }
-
-    fn member(&self, address: SocketAddr, weight: u32) -> Member {
-        Member { target: self.group.target(address), weight, peer: peer(address, &self.timeouts) }
-    }
-}
-
-/// The peer of a target, prepared once and cloned for each attempt. Every timeout is finite: Pingora's defaults are none.
-fn peer(address: SocketAddr, timeouts: &Timeouts) -> HttpPeer {
-    // An address, never a name: `HttpPeer::new` would resolve a name here and panic if it could not.
-    let mut peer = HttpPeer::new(address, false, String::new());
-    let options = &mut peer.options;
-    options.connection_timeout = Some(timeouts.connect.get());
-    options.total_connection_timeout = Some(timeouts.connect.get());
-    options.read_timeout = Some(timeouts.first_byte.get());
-    options.write_timeout = Some(timeouts.write.get());
-    options.idle_timeout = Some(timeouts.idle.get());
-    peer
 }
 
 impl std::fmt::Debug for Pool {
@@ -216,3 +180,7 @@ impl std::fmt::Debug for Pool {
         write!(f, "Pool({})", self.name)
     }
 }
+
+#[cfg(test)]
+#[path = "pool_tests.rs"]
+mod tests;

@@ -5,13 +5,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The shared state of one address under one way of checking it.
+use parking_lot::Mutex;
+
+/// The shared state of one address under one way of checking it. Its health is decided here and nowhere else.
 #[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) address: SocketAddr,
     healthy: AtomicBool,
+    /// Checks in a row that came out against `healthy`. Only probers take the lock.
+    against: Mutex<u32>,
     in_flight: AtomicU32,
     since: AtomicU64,
+}
+
+/// How many checks in a row change the health of a target.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Thresholds {
+    pub(super) healthy_after: u32,
+    pub(super) unhealthy_after: u32,
 }
 
 impl Target {
@@ -20,6 +31,7 @@ impl Target {
         Self {
             address,
             healthy: AtomicBool::new(true),
+            against: Mutex::new(0),
             in_flight: AtomicU32::new(0),
             since: AtomicU64::new(unix_seconds()),
         }
@@ -29,10 +41,22 @@ impl Target {
         self.healthy.load(Ordering::Relaxed)
     }
 
-    pub(super) fn set_healthy(&self, healthy: bool) {
-        if self.healthy.swap(healthy, Ordering::Relaxed) != healthy {
-            self.since.store(unix_seconds(), Ordering::Relaxed);
+    /// Takes in what came out of one check. Returns whether the health changed by it.
+    pub(super) fn observe(&self, passed: bool, thresholds: Thresholds) -> bool {
+        let mut against = self.against.lock();
+        if passed == self.is_healthy() {
+            *against = 0;
+            return false;
         }
+        *against += 1;
+        let enough = if passed { thresholds.healthy_after } else { thresholds.unhealthy_after };
+        if *against < enough {
+            return false;
+        }
+        *against = 0;
+        self.healthy.store(passed, Ordering::Relaxed);
+        self.since.store(unix_seconds(), Ordering::Relaxed);
+        true
     }
 
     /// Requests being tried here now, from every worker and pool.
@@ -71,9 +95,28 @@ fn unix_seconds() -> u64 {
 mod tests {
     use super::*;
 
+    fn target() -> Target {
+        Target::new("127.0.0.1:1".parse().unwrap())
+    }
+
+    #[test]
+    fn only_so_many_results_in_a_row_change_the_health() {
+        let (target, thresholds) = (target(), Thresholds { healthy_after: 2, unhealthy_after: 3 });
+        let told: Vec<_> = [false, false, true, false, false, false, true, false, true, true, true]
+            .into_iter()
+            .map(|passed| (target.observe(passed, thresholds), target.is_healthy()))
+            .collect();
+        let steady = |healthy| (false, healthy);
+        assert_eq!(told[..5], [steady(true); 5]);
+        assert_eq!(told[5], (true, false));
+        assert_eq!(told[6..9], [steady(false); 3]);
+        assert_eq!(told[9], (true, true));
+        assert_eq!(told[10], steady(true));
+    }
+
     #[test]
     fn in_flight_returns_to_zero_however_the_request_ends() {
-        let target = Arc::new(Target::new("127.0.0.1:1".parse().unwrap()));
+        let target = Arc::new(target());
         let held = InFlight::new(target.clone());
         let panicking = std::thread::spawn({
             let target = target.clone();

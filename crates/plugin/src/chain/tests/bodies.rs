@@ -40,7 +40,7 @@ fn an_empty_body_reaches_a_hook_once_as_the_last_chunk() {
 fn a_plugin_that_wants_no_body_is_not_called() {
     let access = BodyAccess { request: Access::None, response: Access::None };
     let mut rig = entered([Script { access, ..Script::default() }]);
-    assert!(!rig.chain.touches_request_body() && !rig.chain.touches_response_body());
+    assert!(!rig.chain.touches_request_body(&rig.run) && !rig.chain.touches_response_body(&rig.run));
     assert_eq!(rig.request_body(&["x"]).unwrap().unwrap(), ["x"]);
     assert_eq!(rig.calls(), [""; 0]);
 }
@@ -72,9 +72,11 @@ fn a_lenient_step_over_its_bound_is_told_once_and_lets_the_body_go_on_unchanged(
         let mut rig = entered([Script { mode, on_error, ..buffering(3) }, Script::default()]);
         rig.exchange.decisions.clear();
         let out = rig.request_body(&["xy", "zw", "", "v"]).unwrap().unwrap();
-        assert_eq!(out, ["", "xyzwb", "", "vb"]);
+        // An observer holds nothing back in the first place.
+        let observed = mode == Mode::Observe;
+        assert_eq!(out, if observed { ["xyb", "zwb", "", "vb"] } else { ["", "xyzwb", "", "vb"] });
         assert_eq!(rig.verdicts(), [("test/0".to_owned(), Verdict::Skipped)]);
-        assert_eq!(rig.calls(), ["request_body 1", "request_body 1"]);
+        assert_eq!(rig.calls(), vec!["request_body 1"; if observed { 3 } else { 2 }]);
         // What came of the request says nothing about the response.
         let out = rig.response_body(&["v"]).unwrap();
         assert_eq!(out, [if mode == Mode::Observe { "vb" } else { "vba" }]);

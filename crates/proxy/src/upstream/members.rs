@@ -1,0 +1,104 @@
+//! Who is in a pool now: from what its targets are known to stand for to a picker over prepared peers.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use futures::{FutureExt, StreamExt};
+use parking_lot::Mutex;
+use pingora::upstreams::peer::HttpPeer;
+use pingora_load_balancing::{Backend, BackendView};
+use portreeve_config::{Balance, Timeouts, Upstream as UpstreamConfig};
+use tokio::runtime::Handle;
+
+use super::TargetRegistry;
+use super::discovery::{Addresses, Answer};
+use super::health::HealthGroup;
+use super::picker::{Member, Picker};
+
+/// The members of one pool, shared with the task that keeps them fresh.
+pub(super) struct Members {
+    pub(super) addresses: Addresses,
+    pub(super) picker: ArcSwap<Picker>,
+    /// Tells the health group whom to check.
+    view: Mutex<BackendView>,
+    group: Arc<HealthGroup>,
+    balance: Balance,
+    timeouts: Timeouts,
+}
+
+impl Members {
+    /// Nobody yet. The names will stand for what they stood for in `before`, until they are asked for.
+    pub(super) fn new(config: &UpstreamConfig, registry: &TargetRegistry, before: Option<&Self>) -> Self {
+        let group = registry.group(config.health.as_ref());
+        let addresses = Addresses::new(&config.targets, registry.resolver.clone(), before.map(|it| &it.addresses));
+        let view = BackendView::new_with_health_registry(Box::new(addresses.clone()), group.registry.clone());
+        Self {
+            addresses,
+            picker: ArcSwap::from_pointee(Picker::new(Vec::new(), &config.balance)),
+            view: Mutex::new(view),
+            group,
+            balance: config.balance.clone(),
+            timeouts: config.timeouts.clone(),
+        }
+    }
+
+    /// Whoever is known can be picked from now on, and is checked.
+    pub(super) fn begin(&self, control: &Handle) {
+        self.group.start(control);
+        self.publish();
+    }
+
+    /// Asks for every name once. Each answer counts as soon as it comes; without one, the last good one stays.
+    pub(super) async fn refresh(&self, upstream: &str) {
+        let mut answers = self.addresses.ask();
+        while let Some(Answer { name, addresses }) = answers.next().await {
+            match addresses {
+                Ok(addresses) => {
+                    self.addresses.learn(name, addresses);
+                    self.publish();
+                }
+                Err(error) => {
+                    tracing::warn!(upstream, %name, error, "The name was not resolved; its last addresses are kept.");
+                }
+            }
+        }
+    }
+
+    /// Puts into the picker whoever is known now, if that is somebody else than before.
+    fn publish(&self) {
+        let publish = |backends: Arc<BTreeSet<Backend>>| {
+            let known: HashMap<SocketAddr, Arc<Member>> =
+                self.picker.load().members().iter().map(|member| (member.target.address, member.clone())).collect();
+            let members = backends.iter().filter_map(|backend| {
+                let address = *backend.addr.as_inet()?;
+                let weight = u32::try_from(backend.weight).unwrap_or(u32::MAX);
+                let same = known.get(&address).filter(|member| member.weight == weight);
+                Some(same.cloned().unwrap_or_else(|| Arc::new(self.member(address, weight))))
+            });
+            self.picker.store(Arc::new(Picker::new(members.collect(), &self.balance)));
+        };
+        // Our discovery knows without waiting, so the update is over when it has been polled once; updates of one view must
+        // not overlap, which the lock sees to.
+        let updated = self.view.lock().update(publish).now_or_never();
+        debug_assert!(matches!(updated, Some(Ok(()))), "discovery waited or failed");
+    }
+
+    fn member(&self, address: SocketAddr, weight: u32) -> Member {
+        Member { target: self.group.target(address), weight, peer: peer(address, &self.timeouts) }
+    }
+}
+
+/// The peer of a target, prepared once and cloned for each attempt. Every timeout is finite: Pingora's defaults are none.
+fn peer(address: SocketAddr, timeouts: &Timeouts) -> HttpPeer {
+    // An address, never a name: `HttpPeer::new` would resolve a name here and panic if it could not.
+    let mut peer = HttpPeer::new(address, false, String::new());
+    let options = &mut peer.options;
+    options.connection_timeout = Some(timeouts.connect.get());
+    options.total_connection_timeout = Some(timeouts.connect.get());
+    options.read_timeout = Some(timeouts.first_byte.get());
+    options.write_timeout = Some(timeouts.write.get());
+    options.idle_timeout = Some(timeouts.idle.get());
+    peer
+}
