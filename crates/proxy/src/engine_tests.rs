@@ -210,7 +210,7 @@ async fn a_refused_file_leaves_nothing_behind() {
     let log = folder.path().join("access.log");
     let yaml = |steps: &str| {
         loaded(&format!(
-            "version: 1\naccess_log: {{ to: '{}' }}\n{LISTENER}\nroutes: [{{ name: all, match: {{ path: '/**' }}, public: true, plugins: [{steps}], respond: {{ status: 200 }} }}]\n",
+            "version: 1\naccess_log: {{ to: 'file:{}' }}\n{LISTENER}\nroutes: [{{ name: all, match: {{ path: '/**' }}, public: true, plugins: [{steps}], respond: {{ status: 200 }} }}]\n",
             log.display()
         ))
     };
