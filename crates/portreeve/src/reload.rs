@@ -83,7 +83,15 @@ impl Reloader {
     ///
     /// # Errors
     /// Why the file was refused; the old one is in effect.
-    pub(crate) async fn reload(&self, reason: &'static str) -> Result<u64, String> {
+    ///
+    /// Dropping the future changes nothing: what was begun is brought to its end, whoever asked for it and hung up.
+    pub(crate) async fn reload(self: &Arc<Self>, reason: &'static str) -> Result<u64, String> {
+        let this = self.clone();
+        let reloading = tokio::spawn(async move { this.in_turn(reason).await });
+        reloading.await.unwrap_or_else(|error| Err(error.to_string()))
+    }
+
+    async fn in_turn(&self, reason: &'static str) -> Result<u64, String> {
         let _turn = self.turn.lock().await;
         let outcome = self.replace().await;
         let error = outcome.as_ref().err().cloned();

@@ -190,8 +190,8 @@ async fn nobody_who_only_looks_waits_for_a_reload() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_listener_that_was_removed_can_come_back_at_once() {
     let engine = start(answering("")).await;
-    // A port that is free now and ours in a moment.
-    let second = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Of an address that no other test and no client uses, so that nobody takes the port while it is free.
+    let second = std::net::TcpListener::bind("127.83.0.1:0").unwrap().local_addr().unwrap();
     let with_second = loaded(&format!(
         "version: 1\naccess_log: {{ to: 'off' }}\nlisteners: [{{ name: public, bind: '127.0.0.1:0' }}, {{ name: second, bind: '{second}' }}]\nroutes: [{{ name: all, match: {{ path: '/**' }}, public: true, respond: {{ status: 200 }} }}]\n"
     ));

@@ -97,6 +97,19 @@ async fn an_edit_while_a_reload_is_under_way_takes_effect_after_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_that_nobody_waits_for_any_more_is_brought_to_its_end() {
+    let watched = Watched::start(&answering(200, ""), |_| ()).await;
+    watched.watching.abort();
+    write(watched.folder.path(), &answering(201, ""));
+    tokio::select! {
+        biased;
+        _ = watched.reloader.reload("admin") => panic!("no reload is done at once"),
+        () = std::future::ready(()) => {}
+    }
+    watched.until_status(201).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_edit_before_the_first_look_takes_effect() {
     let watched = Watched::start(&answering(200, ""), |folder| write(folder, &answering(201, "timeout: 7s,"))).await;
     watched.until_status(201).await;
