@@ -33,7 +33,7 @@ pub const MAX_SEGMENTS: usize = 64;
 /// ```
 /// # use portreeve_router::Pattern;
 /// let pattern: Pattern = "/users/{id}/**".parse().unwrap();
-/// assert_eq!(pattern.names().collect::<Vec<_>>(), ["id"]);
+/// assert_eq!(pattern.names().collect::<Vec<_>>(), ["id", "rest"]);
 /// let wrong = "/users/{id/**".parse::<Pattern>().unwrap_err();
 /// assert_eq!(wrong.to_string(), "byte 7: `{` is never closed");
 /// ```
