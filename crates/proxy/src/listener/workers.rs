@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use pingora::apps::{HttpServerApp, ServerApp};
 use pingora::server::configuration::ServerConf;
 use pingora_proxy::{HttpProxy, http_proxy};
-use pingora_timeout::fast_timeout::set_fast_timeout_to_tokio_threshold;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -78,9 +77,6 @@ impl Workers {
     /// # Errors
     /// When the system gives no thread or no runtime.
     pub(crate) fn start(count: usize, phases: &Phases) -> io::Result<Self> {
-        // Pingora's own timers live until they expire, even when nobody waits for them any more: at 30,000 requests a second
-        // and 15 s each that is half a million of them. tokio's go when they are dropped, and cost a third to register.
-        set_fast_timeout_to_tokio_threshold(Some(Duration::ZERO));
         let (stopping, stop) = watch::channel(false);
         let open = Arc::new(AtomicUsize::new(0));
         let conf = Arc::new(ServerConf {
