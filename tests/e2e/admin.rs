@@ -43,8 +43,12 @@ routes: [{ name: all, match: { path: "/**" }, plugins: [key-auth], upstream: a }
         (&"all".into(), &json!(["key-auth"]), &"a".into())
     );
     assert!(routes[0]["place"].as_str().unwrap().contains("gateway.yaml:"), "{routes}");
-    let target = admin.target("a", a.address()).await;
-    assert_eq!((&target["healthy"], &target["weight"], &target["in_flight"]), (&true.into(), &1.into(), &0.into()));
+    // The answer arrives a moment before the request is over.
+    let target = until("nothing is in flight", async || {
+        Some(admin.target("a", a.address()).await).filter(|target| target["in_flight"] == 0)
+    });
+    let target = target.await;
+    assert_eq!((&target["healthy"], &target["weight"]), (&true.into(), &1.into()));
     assert_eq!(admin.json("/api/v1/consumers").await[0]["name"], "ada");
     let plugins = admin.json("/api/v1/plugins").await;
     assert!(plugins.as_array().unwrap().iter().any(|plugin| plugin["name"] == "jwt"));
