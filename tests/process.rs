@@ -210,6 +210,77 @@ mod process {
         assert!(!exit.log.contains("/seen") && exit.out.lines().count() == 1, "{exit:?}");
     }
 
+    /// Asks, on a kept connection for as long as the gateway keeps it, until told to stop. Returns what was said, each answer
+    /// once and in order, without repetition.
+    async fn asking(address: SocketAddr, stop: Arc<AtomicBool>) -> Vec<String> {
+        let mut said: Vec<String> = Vec::new();
+        while !stop.load(Ordering::Relaxed) {
+            let mut wire = Wire::connect(address).await;
+            loop {
+                wire.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+                let answer = wire.answer().await;
+                assert_eq!(answer.status, 200, "{answer:?}");
+                if said.last() != Some(&answer.text()) {
+                    said.push(answer.text());
+                }
+                if answer.header("connection") == Some("close") || stop.load(Ordering::Relaxed) {
+                    break;
+                }
+            }
+        }
+        said
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn an_upgrade_under_load_refuses_no_connection_and_fails_no_request() {
+        let file = File::new(&saying("old"));
+        let place = file.path().with_file_name("handover.sock");
+        let place = place.to_str().unwrap();
+        let old = file.run(&["--handover", place, "--drain", "20s"]);
+        let (public, admin) = (old.listener("public").await, old.admin().await);
+        let stop = Arc::<AtomicBool>::default();
+        let clients: Vec<_> = (0..8).map(|_| tokio::spawn(asking(public, stop.clone()))).collect();
+        file.write(&saying("new"));
+        // More workers than before: sockets are added, none is lost.
+        let new = file.command("run", &["--no-watch", "--handover", place, "--upgrade", "--workers", "3"]);
+        assert_eq!((new.listener("public").await, new.admin().await), (public, admin));
+        let exit = old.exit().await;
+        assert!(exit.code == Some(0) && exit.log.contains("every connection had ended"), "{exit:?}");
+        until("the new process answers", async || (ask(public, "GET", "/").await.1 == "new").then_some(())).await;
+        // And once more, to fewer workers.
+        file.write(&saying("newest"));
+        let newest = file.command("run", &["--no-watch", "--handover", place, "--upgrade", "--workers", "1"]);
+        newest.listener("public").await;
+        assert_eq!(new.exit().await.code, Some(0));
+        until("the newest answers", async || (ask(public, "GET", "/").await.1 == "newest").then_some(())).await;
+        stop.store(true, Ordering::Relaxed);
+        for client in clients {
+            let said = client.await.unwrap();
+            assert_eq!(said.last().map(String::as_str), Some("newest"), "{said:?}");
+        }
+        assert_eq!(ask(admin, "GET", "/readyz").await.0, 200);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn an_upgrade_that_fails_changes_nothing() {
+        let file = File::new(&saying("old"));
+        let place = file.path().with_file_name("handover.sock");
+        let place = place.to_str().unwrap();
+        let alone = file.run(&["--handover", place, "--upgrade"]).exit().await;
+        assert!(alone.code == Some(1) && alone.log.contains("without --upgrade"), "{alone:?}");
+        let old = file.run(&["--handover", place]);
+        let public = old.listener("public").await;
+        file.write(&saying("new").replace("public: true", "pubic: true"));
+        let wrong = file.run(&["--handover", place, "--upgrade"]).exit().await;
+        assert!(wrong.code == Some(2) && wrong.log.contains("pubic"), "{wrong:?}");
+        assert_eq!(ask(public, "GET", "/").await.1, "old");
+        file.write(&saying("new"));
+        let new = file.run(&["--handover", place, "--upgrade"]);
+        assert_eq!(new.listener("public").await, public);
+        assert_eq!(old.exit().await.code, Some(0));
+        until("the new process answers", async || (ask(public, "GET", "/").await.1 == "new").then_some(())).await;
+    }
+
     /// A configuration whose every part says `who`.
     fn generation(who: &str, origins: [&Origin; 2], ws: SocketAddr) -> String {
         let yaml = r#"

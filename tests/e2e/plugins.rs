@@ -257,3 +257,61 @@ impl Build for Count {
         Ok(config)
     }
 }
+
+/// Waits for something that never comes.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Wait {}
+
+#[async_trait]
+impl Plugin for Wait {
+    async fn on_request(&self, _cx: &mut RequestCx<'_>) -> Result<Flow> {
+        std::future::pending().await
+    }
+}
+
+impl Build for Wait {
+    const NAME: &'static str = "wait";
+    type Config = Self;
+
+    fn build(config: Self, _host: &Host) -> Result<Self, BuildError> {
+        Ok(config)
+    }
+}
+
+/// Takes every `x` out of bodies, whatever is left of a chunk: often nothing.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Swallow {}
+
+fn without_x(chunk: &Bytes) -> Bytes {
+    chunk.iter().copied().filter(|byte| *byte != b'x').collect::<Vec<_>>().into()
+}
+
+#[async_trait]
+impl Plugin for Swallow {
+    fn body_access(&self) -> BodyAccess {
+        BodyAccess { request: Access::Stream, response: Access::Stream }
+    }
+
+    fn on_request_body(&self, cx: &mut RequestBodyCx<'_>) -> Result<Flow> {
+        let left = without_x(cx.chunk());
+        cx.set_chunk(left);
+        Ok(Flow::Continue)
+    }
+
+    fn on_response_body(&self, cx: &mut ResponseBodyCx<'_>) -> Result<()> {
+        let left = without_x(cx.chunk());
+        cx.set_chunk(left);
+        Ok(())
+    }
+}
+
+impl Build for Swallow {
+    const NAME: &'static str = "swallow";
+    type Config = Self;
+
+    fn build(config: Self, _host: &Host) -> Result<Self, BuildError> {
+        Ok(config)
+    }
+}

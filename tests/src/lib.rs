@@ -1,5 +1,6 @@
 //! The harness: a real gateway in this process ([`Gateway`]), origins that say who they are and do what a test tells them
-//! ([`Origin`]), a client that writes bytes no library would send ([`Wire`]), and the servers of other people ([`servers`]).
+//! ([`Origin`]) or that a test plays byte for byte ([`RawOrigin`]), a client that writes bytes no library would send
+//! ([`Wire`]), and the servers of other people ([`servers`]).
 //!
 //! Nothing here sleeps to be in step: a gateway and an origin are ready when their constructor returns, and what takes time
 //! (a health check, a log line) is waited for with [`until`], which has a deadline.
@@ -16,7 +17,9 @@ mod gateway;
 mod http1;
 mod origin;
 mod process;
+mod raw_origin;
 pub mod servers;
+mod tls;
 mod token;
 mod wait;
 mod wire;
@@ -25,7 +28,9 @@ pub use gateway::{Admin, Ask, Gateway, Setup};
 pub use http1::{Answer, Head};
 pub use origin::{Beat, Origin, Received, at};
 pub use process::{Exit, Process};
+pub use raw_origin::RawOrigin;
 
+pub use tls::{Authority, Certificate, Certificates, Secure, TlsClient};
 pub use token::{RsaIssuer, SECRET, hs256, hs256_with};
 pub use wait::{until, within};
 pub use wire::Wire;

@@ -16,7 +16,8 @@ pub struct Catalog {
 /// Beside the keywords of JSON Schema its schema may use `x-unit` (`duration`, `size`, `rate`, `percent`, `date`,
 /// `address`, `name`, `secret`, `method`, `header-name`: the text is checked as that unit), `x-refers-to`
 /// (`upstream`, `tier`, `chain`: the text must be a name defined in the file) and `x-expected` (completes
-/// "expected …" in messages).
+/// "expected …" in messages), `x-template` and `x-expression` (the text, or every text in the value, is written in that
+/// language; the word says for which moment of a request).
 #[derive(Debug, Clone)]
 pub struct PluginInfo {
     /// The JSON Schema of its settings, with its own `$defs` if it has some.

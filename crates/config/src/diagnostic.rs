@@ -1,15 +1,17 @@
 //! Errors dressed for people: place, path, message, source line, caret.
 
 use std::fmt;
-use std::sync::Arc;
 
 use crate::path::{ConfigPath, Place};
 use crate::render;
+use crate::yaml::FileId;
 
 /// One error in the configuration. `Display` prints it with its source line and a caret, without a final line break.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
     pub(crate) place: Place,
+    /// The file in the order in which files were read: the main one first.
+    pub(crate) file: FileId,
     /// The path as the file itself counts, where `place.path` counts over all files.
     pub(crate) shown_path: String,
     pub(crate) message: String,
@@ -25,6 +27,7 @@ impl Diagnostic {
     pub fn without_place(file: &str, message: impl Into<String>) -> Self {
         Self {
             place: Place { file: file.into(), ..Place::default() },
+            file: FileId::default(),
             shown_path: String::new(),
             message: message.into(),
             source_line: String::new(),
@@ -86,23 +89,19 @@ pub struct Diagnostics {
 impl Diagnostics {
     /// Sorts `all` by file and line; what was said twice is kept once.
     #[must_use]
-    pub fn new(all: Vec<Diagnostic>) -> Self {
-        // Files keep the order in which they first appear: the main file is read first.
-        let mut files: Vec<Arc<str>> = Vec::new();
-        let mut keyed: Vec<(usize, Diagnostic)> = Vec::with_capacity(all.len());
-        for diagnostic in all {
-            let position = files.iter().position(|file| *file == diagnostic.place.file);
-            let position = position.unwrap_or_else(|| {
-                files.push(Arc::clone(&diagnostic.place.file));
-                files.len() - 1
-            });
-            keyed.push((position, diagnostic));
-        }
-        keyed.sort_by_key(|(file, d)| (*file, d.place.line, d.place.column));
-        let mut all: Vec<Diagnostic> = keyed.into_iter().map(|(_, diagnostic)| diagnostic).collect();
+    pub fn new(mut all: Vec<Diagnostic>) -> Self {
+        all.sort_by_key(|d| (d.file, d.place.line, d.place.column));
         // An aliased value is wrong once, however often it is used.
         all.dedup_by(|b, a| a.place.line != 0 && a.message == b.message && same_spot(a, b));
         Self { all }
+    }
+
+    /// These errors and those of a later stage over the same sources, in order.
+    #[must_use]
+    pub fn and(self, later: Self) -> Self {
+        let mut all = self.all;
+        all.extend(later.all);
+        Self::new(all)
     }
 
     /// The errors in order.

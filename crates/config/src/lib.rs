@@ -7,7 +7,9 @@
 
 mod catalog;
 mod diagnostic;
+mod doubt;
 mod load;
+mod named;
 mod path;
 mod redact;
 mod render;
@@ -26,10 +28,13 @@ pub use portreeve_units as units;
 
 pub use catalog::{Catalog, PluginInfo};
 pub use diagnostic::{Diagnostic, Diagnostics};
-pub use load::{Env, Loaded, load, load_str};
+pub use doubt::Doubts;
+pub use load::include::matching;
+pub use load::{Env, Loaded, Refused, examine, examine_str, load, load_str};
 pub use path::{ConfigPath, Place, Segment};
 pub use schema::{reference_markdown, schema};
 pub use sections::*;
+pub use shape::{Language, Text};
 pub use sources::Sources;
 pub use units::*;
 

@@ -1,17 +1,22 @@
 //! From a path to a configuration: read, include, check shape, references and rules, convert, read secrets.
 
-mod include;
+pub(crate) mod include;
 mod read;
+mod salvage;
 mod typed;
 
+use std::fmt;
 use std::path::Path;
 
 use crate::catalog::Catalog;
 use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::doubt::Doubts;
+use crate::named::named_files;
+use crate::path::ConfigPath;
 use crate::rules;
 use crate::schema::compose;
 use crate::sections::Config;
-use crate::shape::Shape;
+use crate::shape::{Notes, Shape, Text};
 use crate::sources::Sources;
 use crate::units::{SecretSource, UnitError};
 use crate::yaml::FileId;
@@ -19,24 +24,56 @@ use crate::yaml::FileId;
 /// The lookup of environment variables, passed in so that tests need no real ones.
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// A configuration without errors, and the sources it came from.
+/// A configuration, and the sources it came from.
 #[derive(Debug, Clone)]
 pub struct Loaded {
     /// The configuration, includes united.
     pub config: Config,
     /// Its files, for errors of later stages.
     pub sources: Sources,
+    /// Templates and expressions in the settings of plugins.
+    pub texts: Vec<Text>,
+    /// What is wrong in the file; nothing, but for [`Refused::rest`].
+    pub doubts: Doubts,
 }
+
+/// A file with errors.
+#[derive(Debug, Clone)]
+pub struct Refused {
+    /// Every error that can be told without compiling.
+    pub errors: Diagnostics,
+    /// What of the file is sound, for later stages to say what they find in it; never to be served. `None` when the file
+    /// cannot be read as a configuration at all.
+    pub rest: Option<Box<Loaded>>,
+    /// The files it came from.
+    pub sources: Sources,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.errors.fmt(f)
+    }
+}
+
+impl std::error::Error for Refused {}
 
 /// Loads a configuration file and all it includes.
 ///
 /// # Errors
 /// Every error in the files; one error without a place when the file itself cannot be read.
 pub fn load(path: &Path, catalog: &Catalog, env: Env<'_>) -> Result<Loaded, Diagnostics> {
+    examine(path, catalog, env).map_err(|refused| refused.errors)
+}
+
+/// Loads a configuration file and all it includes; of one with errors, gives what is sound as well.
+///
+/// # Errors
+/// As [`load`].
+pub fn examine(path: &Path, catalog: &Catalog, env: Env<'_>) -> Result<Loaded, Box<Refused>> {
     let name = path.display().to_string();
     match read::read(path) {
         Ok(text) => load_text(&name, path, &text, catalog, env),
-        Err(message) => Err(Diagnostic::without_place(&name, message).into()),
+        Err(message) => Err(unreadable(&name, message)),
     }
 }
 
@@ -45,35 +82,67 @@ pub fn load(path: &Path, catalog: &Catalog, env: Env<'_>) -> Result<Loaded, Diag
 /// # Errors
 /// Every error in the text.
 pub fn load_str(name: &str, text: &str, catalog: &Catalog, env: Env<'_>) -> Result<Loaded, Diagnostics> {
+    examine_str(name, text, catalog, env).map_err(|refused| refused.errors)
+}
+
+/// As [`examine`], from a text that diagnostics call `name`.
+///
+/// # Errors
+/// As [`load`].
+pub fn examine_str(name: &str, text: &str, catalog: &Catalog, env: Env<'_>) -> Result<Loaded, Box<Refused>> {
     match read::bounded(text.as_bytes().to_vec()) {
         Ok(text) => load_text(name, Path::new(name), &text, catalog, env),
-        Err(message) => Err(Diagnostic::without_place(name, message).into()),
+        Err(message) => Err(unreadable(name, message)),
     }
 }
 
-fn load_text(name: &str, path: &Path, text: &str, catalog: &Catalog, env: Env<'_>) -> Result<Loaded, Diagnostics> {
-    let include::United { sources, mut report, complete } = include::unite(name, path, text, env);
-    let Some(root) = &sources.root else {
-        return Err(Diagnostics::new(sources.dress_all(report)));
+fn unreadable(name: &str, message: String) -> Box<Refused> {
+    let errors = Diagnostic::without_place(name, message).into();
+    Box::new(Refused { errors, rest: None, sources: Sources::default() })
+}
+
+fn load_text(name: &str, path: &Path, text: &str, catalog: &Catalog, env: Env<'_>) -> Result<Loaded, Box<Refused>> {
+    let include::United { mut sources, mut report, mut complete } = include::unite(name, path, text, env);
+    let mut doubts = Doubts::default();
+    for finding in &report.findings {
+        let path = sources.united(&finding.path, finding.span.file);
+        complete &= path.segments().len() > 1;
+        doubts.insert(path);
+    }
+    let Some(root) = sources.root.take() else {
+        let errors = Diagnostics::new(sources.dress_all(report));
+        return Err(Box::new(Refused { errors, rest: None, sources }));
     };
     let schema = compose(catalog);
     let secrets = |source: &SecretSource, file: FileId| can_read(source, env, sources.folder_of(file));
     let mut shape = Shape::new(&schema, catalog).with_secrets(&secrets);
-    shape.check_root(root);
-    let Shape { report: shape_report, references, .. } = shape;
-    report.findings.extend(shape_report.findings);
-    report.masked.extend(shape_report.masked);
+    shape.check_root(&root);
+    let Shape { report: mut found, notes: Notes { references, texts }, .. } = shape;
     // With a file missing, what seems undefined may be defined there.
     if complete {
-        rules::check_references(root, &references, &mut report);
+        rules::check_references(&root, &references, &mut found);
+    } else {
+        doubts.missed_something();
     }
-    rules::check(root, catalog, &mut report);
-    if !report.is_empty() {
-        return Err(Diagnostics::new(sources.dress_all(report)));
+    rules::check(&root, catalog, &mut found);
+    found.findings.iter().for_each(|finding| doubts.insert(finding.path.clone()));
+    salvage::doubt_unknown(&root, &ConfigPath::root(), &mut doubts);
+    report.findings.extend(found.findings);
+    sources.masked = found.masked;
+    sources.root = Some(root);
+
+    let mut errors = sources.dress_all(report);
+    let config = typed::convert(&sources, &references, &mut doubts, &mut errors, env);
+    if let Some(config) = &config {
+        let named = named_files(config, &sources);
+        sources.wanted.extend(named);
     }
-    match typed::convert(root, &sources, env) {
-        Ok(config) => Ok(Loaded { config, sources }),
-        Err(diagnostics) => Err(diagnostics),
+    match (config, errors.is_empty()) {
+        (Some(config), true) => Ok(Loaded { config, sources, texts, doubts }),
+        (config, _) => {
+            let rest = config.map(|config| Box::new(Loaded { config, sources: sources.clone(), texts, doubts }));
+            Err(Box::new(Refused { errors: Diagnostics::new(errors), rest, sources }))
+        }
     }
 }
 

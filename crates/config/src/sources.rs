@@ -23,6 +23,10 @@ pub(crate) struct File {
 pub struct Sources {
     pub(crate) files: Vec<File>,
     pub(crate) root: Option<Node>,
+    /// Files and patterns that `include` names, and files that are read later, whether they could be read or not.
+    pub(crate) wanted: Vec<PathBuf>,
+    /// Literal secrets: no source line that is shown may show them.
+    pub(crate) masked: Vec<Span>,
 }
 
 impl Sources {
@@ -64,8 +68,14 @@ impl Sources {
     }
 
     /// Every file that was read, the main one first: what a watcher watches.
-    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+    pub fn paths(&self) -> impl Iterator<Item = &Path> + Clone {
         self.files.iter().map(|file| file.path.as_path())
+    }
+
+    /// What `include` names: paths of files, read or missing, and patterns with a `*` in the file name; and what is read when
+    /// the configuration is compiled, such as certificates. A watcher watches these as well: a file that appears there belongs to the configuration. See [`matching`](crate::matching).
+    pub fn wanted(&self) -> impl Iterator<Item = &Path> + Clone {
+        self.wanted.iter().map(PathBuf::as_path)
     }
 
     pub(crate) fn folder_of(&self, file: FileId) -> &Path {
@@ -81,17 +91,14 @@ impl Sources {
         self.files.get(file.0 as usize).map_or_else(|| Arc::from(""), |file| Arc::clone(&file.name))
     }
 
-    /// Dresses all findings; source lines show no literal secret.
+    /// Dresses all findings.
     pub(crate) fn dress_all(&self, report: Report) -> Vec<Diagnostic> {
-        let Report { mut findings, masked } = report;
+        let Report { mut findings, .. } = report;
         // The main file first, then the included ones in the order they were read.
         findings.sort_by_key(|finding| (finding.span.file, finding.span.line, finding.span.column));
         let dressed = findings.into_iter().map(|finding| {
             let Finding { path, span, message, others, notes } = finding;
             let mut diagnostic = self.dress(&path, span, message);
-            for mask in masked.iter().filter(|m| m.file == span.file) {
-                hide(&mut diagnostic, *mask);
-            }
             for (label, other) in others {
                 let other = self.place_of(&path, other);
                 diagnostic = diagnostic.with_place(&label, &other);
@@ -101,18 +108,24 @@ impl Sources {
         dressed.collect()
     }
 
+    /// Makes a diagnostic. Its source line shows no literal secret.
     fn dress(&self, path: &ConfigPath, span: Span, message: String) -> Diagnostic {
         let file = self.files.get(span.file.0 as usize);
         let source_line = file.map_or("", |file| file.lines.line(span.line));
         let width = if span.end_line == span.line { span.end_column.saturating_sub(span.column) } else { 1 };
-        Diagnostic {
+        let mut diagnostic = Diagnostic {
             place: self.place_of(path, span),
+            file: span.file,
             shown_path: cut_path(self.local(path, span.file).to_string()),
             message,
             source_line: source_line.to_owned(),
             width: width.max(1),
             notes: Vec::new(),
+        };
+        for mask in self.masked.iter().filter(|mask| mask.file == span.file) {
+            hide(&mut diagnostic, *mask);
         }
+        diagnostic
     }
 
     /// The path as the file counts: lists joined from several files start at 0 in each.
@@ -125,6 +138,16 @@ impl Sources {
         };
         let before = list.items().iter().take(*index).filter(|item| item.span.file == file);
         path.with_top_index(before.count())
+    }
+
+    /// The path over all files of what one file counts: the opposite of [`Self::local`].
+    pub(crate) fn united(&self, path: &ConfigPath, file: FileId) -> ConfigPath {
+        let [Segment::Key(key), Segment::Index(index), ..] = path.segments() else {
+            return path.clone();
+        };
+        let list = self.root.as_ref().and_then(|root| root.get(key)).map(Node::items).unwrap_or_default();
+        let mut of_file = list.iter().enumerate().filter(|(_, item)| item.span.file == file);
+        of_file.nth(*index).map_or_else(|| path.clone(), |(index, _)| path.with_top_index(index))
     }
 
     fn find(&self, path: &ConfigPath) -> Option<Found<'_>> {

@@ -23,18 +23,13 @@ const fn word(path: &'static [&'static str], word: &'static str, what: &'static 
 
 static TABLE: &[Unbuilt] = &[
     key(&["tests"], "tests in the file"),
-    key(&["listeners", "[]", "tls"], "TLS listeners"),
-    key(&["listeners", "[]", "proxy_protocol"], "PROXY protocol listeners"),
     key(&["listeners", "[]", "tcp"], "TCP listeners"),
-    key(&["listeners", "[]", "limits"], "limits of listeners"),
     key(&["upstreams", "*", "sticky"], "sticky sessions"),
     key(&["upstreams", "*", "outlier"], "outlier ejections"),
-    key(&["upstreams", "*", "tls"], "TLS connections to upstreams"),
     key(&["upstreams", "*", "targets", "[]", "zone"], "zones of targets"),
     key(&["upstreams", "*", "targets", "[]", "priority"], "priorities of targets"),
     key(&["upstreams", "*", "health", "grpc"], "gRPC health checks"),
     word(&["upstreams", "*", "balance"], "least_time", "balancers by response time"),
-    word(&["upstreams", "*", "protocol"], "http2", "HTTP/2 connections to upstreams"),
     key(&["tiers", "*", "concurrency"], "concurrency limits of tiers"),
     key(&["tiers", "*", "quota"], "quotas of tiers"),
 ];
@@ -66,9 +61,9 @@ mod tests {
     #[test]
     fn a_key_is_unbuilt_at_its_place_only() {
         let unbuilt = |path: &str| unbuilt_key(&ConfigPath::from(path)).is_some();
-        assert!(unbuilt("listeners[3].tls") && unbuilt("upstreams.any-name.targets[0].zone"));
+        assert!(unbuilt("listeners[3].tcp") && unbuilt("upstreams.any-name.targets[0].zone"));
         assert!(
-            !unbuilt("listeners.tls") && !unbuilt("routes[0].tls") && !unbuilt("upstreams.users.targets[0].zone.x")
+            !unbuilt("listeners.tcp") && !unbuilt("routes[0].tcp") && !unbuilt("upstreams.users.targets[0].zone.x")
         );
     }
 

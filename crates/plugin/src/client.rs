@@ -33,7 +33,8 @@ pub struct Call {
     pub method: Method,
     /// Path and query.
     pub target: PathAndQuery,
-    /// Headers. Framing and hop-by-hop fields are the engine's; `Host` is the target's address unless given here.
+    /// Headers. Framing and hop-by-hop fields are the engine's; `Host` is the target's address, or over TLS the name its
+    /// certificate is for, unless given here.
     pub headers: HeaderMap,
     /// Body.
     pub body: Bytes,

@@ -11,6 +11,7 @@ use crate::client::Upstream;
 use crate::consumer::Consumer;
 use crate::decision::Decision;
 use crate::facts::Facts;
+use crate::tls::ClientTls;
 
 /// One request and its answer. The engine makes it, the contexts of [`crate::cx`] are views of it.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub struct Exchange {
     pub started: Instant,
     /// Address of the client, after trusted-proxy resolution.
     pub client: SocketAddr,
+    /// The TLS connection it came on; `None` in clear.
+    pub tls: Option<Arc<ClientTls>>,
     /// Name of the listener that accepted it.
     pub listener: Arc<str>,
     /// Name of the route, once found.
@@ -37,12 +40,18 @@ pub struct Exchange {
     request_id: Option<Arc<str>>,
 }
 
+/// An id for a request: 32 hexadecimal digits, drawn at random.
+pub fn fresh_request_id() -> Arc<str> {
+    format!("{:032x}", fastrand::u128(..)).into()
+}
+
 impl Exchange {
     /// A request that just arrived.
     pub fn new(client: SocketAddr, listener: Arc<str>, started: Instant) -> Self {
         Self {
             started,
             client,
+            tls: None,
             listener,
             route: None,
             params: Params::default(),
@@ -62,7 +71,7 @@ impl Exchange {
 
     /// The id of this request: 32 hexadecimal digits, made when first asked for.
     pub fn request_id(&mut self) -> &Arc<str> {
-        self.request_id.get_or_insert_with(|| format!("{:032x}", fastrand::u128(..)).into())
+        self.request_id.get_or_insert_with(fresh_request_id)
     }
 
     /// The id of this request if anybody asked for one yet.

@@ -58,6 +58,8 @@ mod reply;
 pub mod template;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod tls;
+mod written;
 
 pub use client::{Answer, Call, CallError, Upstream};
 pub use clock::Clock;
@@ -73,6 +75,7 @@ pub use portreeve_units as units;
 pub use registry::{Registration, Registry};
 pub use reply::{Flow, Reply, ReplyBody};
 pub use template::{JsonTemplate, Template};
+pub use tls::{ClientCertificate, ClientTls, TlsVersion};
 
 /// What a plugin usually needs, and the crates whose names its signatures use.
 pub mod prelude {
@@ -83,8 +86,8 @@ pub mod prelude {
     pub use serde::{self, Deserialize};
 
     pub use crate::{
-        Access, BodyAccess, Build, BuildError, Call, CallError, Clock, Consumer, Counter, Error, Expression, Flow,
-        Gauge, Histogram, Hooks, Host, JsonTemplate, LogCx, Origin, Plugin, Reply, RequestBodyCx, RequestCx,
+        Access, BodyAccess, Build, BuildError, Call, CallError, ClientTls, Clock, Consumer, Counter, Error, Expression,
+        Flow, Gauge, Histogram, Hooks, Host, JsonTemplate, LogCx, Origin, Plugin, Reply, RequestBodyCx, RequestCx,
         ResponseBodyCx, ResponseCx, Result, Template, UpstreamCx, units,
     };
 }
@@ -96,8 +99,9 @@ pub mod engine {
     pub use crate::client::Pool;
     pub use crate::cx::{Attempt, Origin, Summary, View, cookie, host, query_value};
     pub use crate::error::{Cause, Failure};
-    pub use crate::exchange::{Exchange, Param, Params};
+    pub use crate::exchange::{Exchange, Param, Params, fresh_request_id};
     pub use crate::host::{Engine, Shared};
     pub use crate::metrics::Metrics;
     pub use crate::registry::hook_names;
+    pub use crate::written::{check_expression, check_template};
 }

@@ -18,6 +18,12 @@ pub enum Flow {
 }
 
 /// A short answer made by the gateway: status, headers, a body held in memory.
+///
+/// An error without a body of its own ([`Reply::status`], [`Reply::problem`]) is written as its client understands it: the page
+/// that the file has for the status under `errors`, else `application/problem+json`, or HTML for clients that prefer it. An
+/// answer with a body of its own is sent as it is. To gRPC clients (a `Content-Type` of `application/grpc`) every answer with
+/// a status of 400 or above becomes a gRPC status: the detail of a problem becomes its message, and a body is left out, since
+/// no gRPC client could read it.
 #[derive(Debug, Clone)]
 pub struct Reply {
     status: StatusCode,

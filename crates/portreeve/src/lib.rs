@@ -24,6 +24,7 @@ mod builtin;
 mod commands;
 mod demo;
 mod gateway;
+mod handover;
 mod load;
 mod logging;
 mod read;

@@ -5,25 +5,32 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use portreeve_config::{Diagnostics, Loaded};
+use portreeve_config::{Loaded, Refused, Sources, matching};
 use portreeve_plugin::Registry;
 
 use crate::load::load;
 
 /// What tells a changed file, of each of some files. Through symbolic links, such as those that Kubernetes swaps.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Fingerprint(BTreeMap<PathBuf, Option<State>>);
+pub(crate) struct Fingerprint(BTreeMap<PathBuf, State>);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct State {
-    size: u64,
-    modified: SystemTime,
-    /// Another file may take the place of the first with the same size and time.
-    inode: u64,
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum State {
+    /// A file that can be looked at.
+    File {
+        size: u64,
+        modified: SystemTime,
+        /// Another file may take the place of the first with the same size and time.
+        inode: u64,
+    },
+    /// The files that fit a pattern.
+    Matching(Vec<PathBuf>),
+    /// Nothing can be seen there: it may appear.
+    Nothing,
 }
 
 impl Fingerprint {
-    /// Of the same files, as they are now. A file that cannot be looked at is as good as none.
+    /// Of the same files, as they are now.
     pub(crate) fn again(&self) -> Self {
         Self(self.0.keys().map(|path| (path.clone(), state(path))).collect())
     }
@@ -44,16 +51,23 @@ impl Fingerprint {
     }
 }
 
-fn state(path: &Path) -> Option<State> {
-    let file = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
-    Some(State { size: file.len(), modified: file.modified().ok()?, inode: file.ino() })
+/// What tells a changed file, or of a pattern whether other files fit it.
+fn state(path: &Path) -> State {
+    let file = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file);
+    match file.and_then(|file| Some((file.len(), file.modified().ok()?, file.ino()))) {
+        Some((size, modified, inode)) => State::File { size, modified, inode },
+        None => match matching(path) {
+            none if none.is_empty() => State::Nothing,
+            files => State::Matching(files),
+        },
+    }
 }
 
 /// What came of reading a configuration.
 #[derive(Debug)]
 pub(crate) struct Reading {
-    pub(crate) outcome: Result<Loaded, Diagnostics>,
-    /// Of every file that was read or was watched before, as it was *before* it was read: an edit that comes while the
+    pub(crate) outcome: Result<Loaded, Box<Refused>>,
+    /// Of every file that was read, was looked for or was watched before, as it was *before* it was read: an edit that comes while the
     /// configuration is read or put into effect makes a difference to this.
     pub(crate) fingerprint: Fingerprint,
 }
@@ -78,11 +92,14 @@ pub(crate) fn read(path: &Path, registry: &Registry, watched: &Fingerprint) -> R
     }
 }
 
-/// The files that were read. Of a configuration that was refused, those that its errors stand in: an edit there may mend it.
-fn files(outcome: &Result<Loaded, Diagnostics>) -> impl Iterator<Item = &Path> {
-    let read = outcome.as_ref().ok().into_iter().flat_map(|loaded| loaded.sources.paths());
-    let wrong = outcome.as_ref().err().into_iter().flatten().map(|error| Path::new(&*error.place().file));
-    read.chain(wrong)
+/// What belongs to a configuration: the files that were read, and what `include` names, whether there is a file or not.
+/// Good or refused: an edit there may mend it, and a file that appears may be what was missing.
+pub(crate) fn belonging(sources: &Sources) -> impl Iterator<Item = &Path> + Clone {
+    sources.paths().chain(sources.wanted())
+}
+
+fn files(outcome: &Result<Loaded, Box<Refused>>) -> impl Iterator<Item = &Path> {
+    belonging(outcome.as_ref().map_or_else(|refused| &refused.sources, |loaded| &loaded.sources))
 }
 
 #[cfg(test)]

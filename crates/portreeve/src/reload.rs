@@ -11,7 +11,7 @@ use portreeve_plugin::Registry;
 use portreeve_proxy::Engine;
 use serde::Serialize;
 
-use crate::read::{Fingerprint, Reading, read};
+use crate::read::{Fingerprint, Reading, belonging, read};
 
 /// How often the files are looked at. Looking is a `stat` of each; it works on every file system and through the
 /// symbolic links that Kubernetes swaps, which notifications do not.
@@ -123,7 +123,7 @@ impl Reloader {
     /// Forgets the files that the configuration in effect has no part of.
     fn watch_only(&self, loaded: &Loaded) {
         let mut watched = self.dealt_with.lock();
-        let files = std::iter::once(self.path.as_path()).chain(loaded.sources.paths().collect::<Vec<_>>());
+        let files = std::iter::once(self.path.as_path()).chain(belonging(&loaded.sources));
         *watched = std::mem::take(&mut *watched).only(files);
     }
 

@@ -1,6 +1,6 @@
 //! A running gateway: the engine, the admin port, the watcher. The command line and tests both start it here.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener as StdListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use crate::admin;
+use crate::handover::Sockets;
 use crate::read::{Fingerprint, Reading, read};
 use crate::reload::{LOOK_EVERY, Reloader};
 
@@ -43,7 +44,9 @@ pub struct Running {
     engine: Arc<Engine>,
     reloader: Arc<Reloader>,
     admin: Option<SocketAddr>,
-    _tasks: JoinSet<()>,
+    /// The socket of the admin port once more, for the process that takes over.
+    admin_copy: Option<StdListener>,
+    tasks: JoinSet<()>,
 }
 
 impl Running {
@@ -52,9 +55,16 @@ impl Running {
     /// # Errors
     /// See [`RunError`].
     pub async fn start(registry: Registry, options: Options) -> Result<Self, RunError> {
+        Self::take_over(registry, options, Sockets::default()).await
+    }
+
+    /// The same with the sockets of a process that is still serving.
+    pub(crate) async fn take_over(registry: Registry, options: Options, sockets: Sockets) -> Result<Self, RunError> {
         let Reading { outcome, fingerprint } = read(&options.path, &registry, &Fingerprint::default());
-        let loaded = Arc::new(outcome.map_err(RunError::Config)?);
-        let engine = Engine::start(loaded.clone(), registry.clone(), options.workers, Handle::current()).await;
+        let loaded = Arc::new(outcome.map_err(|refused| RunError::Config(refused.errors))?);
+        let Sockets { listeners, admin: admin_socket } = sockets;
+        let engine =
+            Engine::take_over(loaded.clone(), registry.clone(), options.workers, Handle::current(), listeners).await;
         let engine = Arc::new(engine.map_err(|error| match error {
             StartError::Config(errors) => RunError::Config(errors),
             other => RunError::Start(other.to_string()),
@@ -62,16 +72,18 @@ impl Running {
         let admin = loaded.config.admin.as_ref().map(|admin| admin.bind.get());
         let reloader = Arc::new(Reloader::new(options.path, registry, engine.clone(), loaded, fingerprint));
         let mut tasks = JoinSet::new();
-        let admin = match admin {
-            None => None,
+        let (admin, admin_copy) = match admin {
+            None => (None, None),
             Some(bind) => {
-                Some(admin::serve(bind, engine.clone(), reloader.clone(), &mut tasks).await.map_err(RunError::Start)?)
+                let serving = admin::serve(bind, admin_socket, engine.clone(), reloader.clone(), &mut tasks);
+                let (address, copy) = serving.await.map_err(RunError::Start)?;
+                (Some(address), copy)
             }
         };
         if options.watch {
             tasks.spawn(reloader.clone().watch(LOOK_EVERY));
         }
-        Ok(Self { engine, reloader, admin, _tasks: tasks })
+        Ok(Self { engine, reloader, admin, admin_copy, tasks })
     }
 
     /// Names and addresses of the listeners.
@@ -90,6 +102,29 @@ impl Running {
     /// Why it was refused, as text for the operator; the configuration before stays in effect.
     pub async fn reload(&self, reason: &'static str) -> Result<u64, String> {
         self.reloader.reload(reason).await
+    }
+
+    /// Opens the file of the access log anew, for whoever has moved it away.
+    pub async fn reopen_access_log(&self) {
+        let engine = self.engine.clone();
+        tokio::task::spawn_blocking(move || engine.reopen_access_log()).await.ok();
+    }
+
+    /// What the next process needs to go on where this one is.
+    ///
+    /// # Errors
+    /// When the system has no descriptors left.
+    pub(crate) fn hand_over(&self) -> Result<Sockets, String> {
+        let listeners = self.engine.hand_over().map_err(|error| error.to_string())?;
+        let admin = self.admin_copy.as_ref().map(StdListener::try_clone).transpose();
+        Ok(Sockets { listeners, admin: admin.map_err(|error| error.to_string())? })
+    }
+
+    /// Another process serves on the same sockets now: accepts no more, on the admin port neither, and drains for at most
+    /// `limit`.
+    pub(crate) async fn retire(mut self, limit: Duration) -> Drained {
+        self.tasks.shutdown().await;
+        self.engine.stop(Duration::ZERO, limit).await
     }
 
     /// Not ready at once, accepting for `grace` more, then draining for at most `limit`.

@@ -12,17 +12,17 @@ use portreeve_plugin::engine::{Failure, Param, Params};
 use portreeve_router::{Allow, Found, Lookup, Outcome};
 
 use crate::context::Request;
-use crate::head;
 use crate::phases::facts;
 use crate::route::Route;
 use crate::snapshot::Snapshot;
+use crate::{crumbs, forwarding, grpc, head};
 
 /// Decides about a request whose head has been read. `Some` is an answer to send; `None` goes to an upstream.
 pub(crate) async fn admit(session: &mut Session, cx: &mut Request) -> Result<Option<Reply>, Failure> {
-    let client = match arrive(session, cx) {
-        Ok(client) => client,
-        Err(refusal) => return Ok(Some(refusal)),
-    };
+    if let Err(refusal) = arrive(session, cx) {
+        return Ok(Some(refusal));
+    }
+    head::drop_http2_offer(session.req_header_mut());
     // Fixes the framing of the body before any plugin sees the head.
     session.as_mut().is_body_empty();
     let ambiguity = match head::normalise_request(session.req_header_mut()) {
@@ -33,10 +33,17 @@ pub(crate) async fn admit(session: &mut Session, cx: &mut Request) -> Result<Opt
             return Ok(Some(refuse(cx, StatusCode::BAD_REQUEST, bad.to_string())));
         }
     };
-    head::set_forwarded_for(session.req_header_mut(), client);
+    crumbs::join(session.req_header_mut());
+    if let Err(refusal) = forward(session, cx) {
+        return Ok(Some(refusal));
+    }
     let answer = cx.through_entrance(session.req_header_mut()).await?;
     if answer.is_some() {
         return Ok(answer);
+    }
+    let redirect = cx.entrance.as_ref().and_then(|entrance| entrance.https.redirect(session.req_header()));
+    if redirect.is_some() {
+        return Ok(redirect);
     }
     let (route, preflight) = match find(session.req_header(), cx) {
         Ok(found) => found,
@@ -45,6 +52,13 @@ pub(crate) async fn admit(session: &mut Session, cx: &mut Request) -> Result<Opt
     cx.preflight = preflight.is_some();
     cx.streams = may_stream(session, &route);
     cx.enter(route.clone());
+    if grpc::is_grpc(&session.req_header().headers) {
+        match grpc::timeout(&session.req_header().headers) {
+            Ok(Some(patience)) => cx.is_waited_for(patience),
+            Ok(None) => {}
+            Err(bad) => return Ok(Some(refuse(cx, StatusCode::BAD_REQUEST, bad.to_string()))),
+        }
+    }
     if let Err(error) = ambiguity.admitted_by(route.policy) {
         return Ok(Some(refuse(cx, StatusCode::BAD_REQUEST, error.to_string())));
     }
@@ -62,14 +76,12 @@ pub(crate) async fn admit(session: &mut Session, cx: &mut Request) -> Result<Opt
 
 /// Takes over what the connection knows: the client and the listener. A connection of a listener that is no longer in the
 /// configuration is not served: its chain is not there any more to be passed.
-///
-/// Returns the client's address for `X-Forwarded-For`.
-fn arrive(session: &mut Session, cx: &mut Request) -> Result<HeaderValue, Reply> {
+fn arrive(session: &mut Session, cx: &mut Request) -> Result<(), Reply> {
     let Some(facts) = facts(session.digest()) else {
         return Err(Reply::status(StatusCode::INTERNAL_SERVER_ERROR).because("the connection is not one of ours"));
     };
-    cx.exchange.client = facts.peer;
-    let client = facts.forwarded_for.clone();
+    cx.exchange.client = facts.client;
+    cx.exchange.tls = facts.tls.as_ref().map(|tls| tls.client.clone());
     let entrance = cx.snapshot.listeners.get(facts.listener).and_then(Option::as_ref).cloned();
     let Some(entrance) = entrance else {
         session.set_keepalive(None);
@@ -80,7 +92,20 @@ fn arrive(session: &mut Session, cx: &mut Request) -> Result<HeaderValue, Reply>
     if cx.snapshot.access_log.is_on() {
         cx.asked = session.req_header().uri.path_and_query().cloned();
     }
-    Ok(client)
+    Ok(())
+}
+
+/// Finds out for whom the request is forwarded, and tells the upstream.
+fn forward(session: &mut Session, cx: &mut Request) -> Result<(), Reply> {
+    // A handle of its own, since the head is changed while the facts are looked at.
+    let digest = session.digest().and_then(|digest| digest.proxy_digest.clone());
+    let facts = digest.as_ref().and_then(|digest| digest.user_data.as_ref()?.downcast_ref());
+    let Some(facts) = facts else { return Ok(()) };
+    match forwarding::forward(session.req_header_mut(), facts) {
+        Ok(client) => cx.exchange.client = client,
+        Err(forwarding::Loop) => return Err(refuse(cx, StatusCode::LOOP_DETECTED, "the request goes in a circle")),
+    }
+    Ok(())
 }
 
 /// Asks the router, and keeps the path parameters of what it found. For a preflight, with the answer it gets if no plugin has one.
@@ -154,7 +179,7 @@ fn announced_body(head: &RequestHeader) -> Option<u64> {
 }
 
 /// Whether this request may become a stream, which silence bounds instead of a deadline: a WebSocket, or server-sent events
-/// on a route that says it has streams. The answer decides whether it does.
+/// or gRPC on a route that says it has streams. The answer decides whether it does.
 fn may_stream(session: &Session, route: &Route) -> bool {
     let headers = &session.req_header().headers;
     let says = |name: HeaderName, word: &str| {
@@ -162,7 +187,7 @@ fn may_stream(session: &Session, route: &Route) -> bool {
         text.is_some_and(|text| text.to_ascii_lowercase().contains(word))
     };
     let socket = session.is_upgrade_req() && says(header::UPGRADE, "websocket");
-    socket || (route.idle.is_some() && says(header::ACCEPT, "text/event-stream"))
+    socket || (route.idle.is_some() && (says(header::ACCEPT, "text/event-stream") || grpc::is_grpc(headers)))
 }
 
 /// An answer of the engine itself, with what it is about kept for the log.

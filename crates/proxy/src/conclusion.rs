@@ -8,18 +8,22 @@ use portreeve_plugin::Reply;
 use portreeve_plugin::engine::Summary;
 
 use crate::context::Request;
+use crate::listener::Reason;
 use crate::observe::Line;
-use crate::phases::answered;
+use crate::phases::{answered, facts};
 use crate::{head, reply, status};
 
 /// Sends the error page, if the client can still be sent one. Never names a target or a cause.
 pub(crate) async fn fail(session: &mut Session, error: &Error, cx: &mut Request) -> FailToProxy {
     let none = FailToProxy { error_code: 0, can_reuse_downstream: false };
+    // What the connection found wrong with the body goes before what Pingora makes of it.
+    let refused = facts(session.digest()).and_then(|facts| facts.line.refused());
     if cx.error.is_none() {
-        cx.error = Some(error.to_string());
+        cx.error = Some(refused.map_or_else(|| error.to_string(), |reason| reason.to_string()));
     }
     // Once the head is out, cutting the connection is all that is left.
-    let Some(status) = status::of(error).filter(|_| answered(session).is_none()) else { return none };
+    let status = refused.map(Reason::status).or_else(|| status::of(error));
+    let Some(status) = status.filter(|_| answered(session).is_none()) else { return none };
     let page = cx.pending.take().unwrap_or_else(|| match error.etype() {
         ErrorType::HTTPStatus(413) => Reply::problem(status, "the request body is longer than is allowed here"),
         ErrorType::HTTPStatus(503) => {

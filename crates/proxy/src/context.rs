@@ -14,9 +14,10 @@ use portreeve_plugin::{Reply, Upstream};
 
 use tokio::time::{timeout, timeout_at};
 
+use crate::grpc;
 use crate::route::{End, Route};
 use crate::snapshot::{Entrance, Snapshot};
-use crate::upstream::{InFlight, Pool, RetryCause, Tried};
+use crate::upstream::{BadAnswer, InFlight, MAX_INTERIM, Pool, RetryCause, Tried, check_response};
 
 /// The context of one request. Boxed, since Pingora moves it by value.
 pub(crate) type Context = Box<Request>;
@@ -46,6 +47,12 @@ pub(crate) struct Request {
     /// Bounded by silence instead of a deadline: an upgraded connection or an event stream.
     pub(crate) streams: bool,
     deadline: Instant,
+    /// Until when the head of the answer must have come, while it has not and the request may become a stream.
+    head_until: Option<Instant>,
+    /// When the client itself gives up, if it says so: streams end by then as well.
+    patience: Option<Instant>,
+    /// Interim answers of this attempt.
+    interim: u8,
     /// An answer that a body hook gave, to be sent where Pingora lets us.
     pub(crate) pending: Option<Reply>,
     /// Whether the answer was made here.
@@ -100,6 +107,9 @@ impl Request {
             preflight: false,
             streams: false,
             deadline: now + UNTIL_ROUTED,
+            head_until: None,
+            patience: None,
+            interim: 0,
             pending: None,
             answered: false,
             error: None,
@@ -111,6 +121,19 @@ impl Request {
         self.exchange.route = Some(route.name.clone());
         self.deadline = self.exchange.started + route.timeout;
         self.route = Some(route);
+    }
+
+    /// Until when the connection, which watches the client while the target is waited for, is to go on doing so. A stream
+    /// has no deadline, but one that has not begun has only what its target has for a head.
+    pub(crate) fn until(&self) -> Option<Instant> {
+        if self.streams { self.head_until.or(self.patience) } else { Some(self.deadline) }
+    }
+
+    /// The client waits for so long only. It can shorten what the route allows, never lengthen it.
+    pub(crate) fn is_waited_for(&mut self, patience: Duration) {
+        // `None` is further away than anybody lives.
+        self.patience = self.exchange.started.checked_add(patience);
+        self.deadline = self.patience.map_or(self.deadline, |patience| patience.min(self.deadline));
     }
 
     /// Runs the route's request hooks, then its end. `Some` is an answer to send; `None` goes to the chosen upstream.
@@ -176,7 +199,8 @@ impl Request {
     pub(crate) fn next_attempt(&mut self) -> pingora::Result<Box<HttpPeer>> {
         let now = Instant::now();
         let left = self.deadline.saturating_duration_since(now);
-        if left.is_zero() && !self.streams {
+        let patience = self.patience.map(|patience| patience.saturating_duration_since(now));
+        if (left.is_zero() && !self.streams) || patience.is_some_and(|patience| patience.is_zero()) {
             return Error::e_explain(ErrorType::HTTPStatus(504), "the route's timeout passed");
         }
         let Some(pool) = self.pool() else {
@@ -191,7 +215,10 @@ impl Request {
         };
         let mut peer = Box::new(member.peer.clone());
         let first_byte = peer.options.read_timeout.map(|first_byte| first_byte.min(left));
-        peer.options.read_timeout = if self.streams { Some(self.idle()) } else { first_byte };
+        let idle = patience.map_or(self.idle(), |patience| patience.min(self.idle()));
+        peer.options.read_timeout = if self.streams { Some(idle) } else { first_byte };
+        self.head_until = first_byte.filter(|_| self.streams).map(|first_byte| now + first_byte);
+        self.interim = 0;
         self.in_flight = Some(in_flight);
         self.tried.push(member.target.address);
         self.attempt.number += 1;
@@ -223,7 +250,19 @@ impl Request {
     pub(crate) fn answer_begins(&mut self, answer: &ResponseHeader) {
         let kind = answer.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
         let events = kind.is_some_and(|kind| kind.starts_with(b"text/event-stream"));
-        self.streams = answer.status == StatusCode::SWITCHING_PROTOCOLS || events;
+        let says_so = self.route.as_ref().is_some_and(|route| route.idle.is_some());
+        let calls = says_so && grpc::is_grpc(&answer.headers);
+        self.streams = answer.status == StatusCode::SWITCHING_PROTOCOLS || events || calls;
+        self.head_until = None;
+    }
+
+    /// Refuses what no client should be sent: an answer that could be read in two ways, or interim ones without end.
+    pub(crate) fn check_answer(&mut self, answer: &mut ResponseHeader, asked: &RequestHeader) -> Result<(), BadAnswer> {
+        check_response(answer, asked)?;
+        if answer.status.is_informational() && answer.status != StatusCode::SWITCHING_PROTOCOLS {
+            self.interim += 1;
+        }
+        if self.interim > MAX_INTERIM { Err(BadAnswer::Interim) } else { Ok(()) }
     }
 
     /// Whether the attempt that failed so may be followed by another.
@@ -231,9 +270,10 @@ impl Request {
         self.pool().is_some_and(|pool| pool.take_retry(self.attempt.number, &self.tried, cause))
     }
 
-    /// Whether the time of this request is up. Streams have none.
+    /// Whether the time of this request is up. Streams have none but what their client gives them.
     pub(crate) fn is_late(&self) -> bool {
-        !self.streams && Instant::now() > self.deadline
+        let now = Instant::now();
+        (!self.streams && now > self.deadline) || self.patience.is_some_and(|patience| now > patience)
     }
 
     /// The target has nothing more to do for this request.
@@ -263,6 +303,13 @@ impl Request {
             Ok(())
         };
         timeout(RESPONSE_HOOKS, hooks).await.unwrap_or_else(|_| Err(Failure::late(RESPONSE_HOOKS)))
+    }
+
+    /// What the listener says in every answer, after all hooks.
+    pub(crate) fn mark(&self, head: &mut ResponseHeader) {
+        if let Some(entrance) = &self.entrance {
+            entrance.https.mark(head);
+        }
     }
 
     /// Another body takes the place of the one in hand: what plugins hold of that is forgotten.

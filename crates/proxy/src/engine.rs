@@ -15,7 +15,7 @@ use portreeve_plugin::{Clock, Registry};
 use tokio::runtime::Handle;
 
 use crate::compile::{Purpose, compile};
-use crate::listener::{BindError, Drained, Listening, Workers};
+use crate::listener::{BindError, Copies, Drained, Inherited, Listening, Workers, watch_expiry};
 use crate::observe::{AccessLog, Metrics};
 use crate::phases::Phases;
 use crate::snapshot::Snapshot;
@@ -35,7 +35,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    fn new(control: Handle) -> Result<Self, StartError> {
+    pub(crate) fn new(control: Handle) -> Result<Self, StartError> {
         Ok(Self {
             control,
             upstreams: TargetRegistry::default(),
@@ -96,6 +96,8 @@ pub struct Engine {
     listening: tokio::sync::Mutex<Listening>,
     /// `None` once draining.
     workers: Mutex<Option<Workers>>,
+    /// The sockets of `listening` once more, for the process that takes over.
+    copies: Arc<Copies>,
     /// What `listening` came to last, for those who only look.
     addresses: ArcSwap<Vec<(Arc<str>, SocketAddr)>>,
     connections: Arc<AtomicUsize>,
@@ -113,21 +115,38 @@ impl Engine {
         workers: usize,
         control: Handle,
     ) -> Result<Self, StartError> {
+        Self::take_over(loaded, registry, workers, control, Vec::new()).await
+    }
+
+    /// Like [`Engine::start`], with the sockets of a process that is still serving: nobody who connects meanwhile is refused.
+    ///
+    /// # Errors
+    /// See [`StartError`]; the other process then has its sockets still.
+    pub async fn take_over(
+        loaded: Arc<Loaded>,
+        registry: Registry,
+        workers: usize,
+        control: Handle,
+        inherited: Vec<Inherited>,
+    ) -> Result<Self, StartError> {
         let shared = Arc::new(Shared::new(control)?);
-        let mut listening = Listening::default();
+        let mut listening = Listening::inheriting(inherited);
         let change = listening.plan(&loaded, workers.max(1))?;
         let snapshot = compiled(loaded, &registry, &shared, None, change.numbers()).await?;
         start_pools(&snapshot, &shared).await;
         let live = Arc::new(ArcSwap::from_pointee(snapshot));
-        let workers = Workers::start(workers, &Phases::new(live.clone()))?;
+        let workers = Workers::start(workers, &Phases::new(live.clone(), shared.metrics.clone()))?;
         // Nothing is closed by the first configuration.
         drop(listening.carry_out(change, &workers));
+        listening.let_go();
         shared.metrics.took_effect(1);
+        shared.control.spawn(watch_expiry(Arc::downgrade(&live)));
         Ok(Self {
             shared,
             live,
             registry,
             addresses: ArcSwap::from_pointee(listening.addresses()),
+            copies: listening.copies(),
             listening: tokio::sync::Mutex::new(listening),
             connections: workers.counter(),
             workers: Mutex::new(Some(workers)),
@@ -138,13 +157,16 @@ impl Engine {
     /// Compiles a configuration as if it were to serve, without running or opening anything.
     ///
     /// # Errors
-    /// Every error in the file.
-    pub fn check(loaded: &Loaded, registry: &Registry) -> Result<(), StartError> {
+    /// Every error in the file. Without one, what is still worth a word.
+    pub fn check(loaded: &Loaded, registry: &Registry) -> Result<Diagnostics, StartError> {
         // Never driven: what is spawned on it does not run.
         let idle = tokio::runtime::Builder::new_current_thread().build()?;
         let shared = Arc::new(Shared::new(idle.handle().clone())?);
         let numbers: Vec<usize> = (0..loaded.config.listeners.len()).collect();
-        compile(loaded, registry, &shared, None, &numbers, Purpose::Check).map(drop).map_err(StartError::Config)
+        let outcome = compile(loaded, registry, &shared, None, &numbers, Purpose::Check);
+        // Waits for nothing, so that this may be called on another runtime.
+        idle.shutdown_background();
+        outcome.map(|snapshot| snapshot.warnings).map_err(StartError::Config)
     }
 
     /// Puts another configuration into effect: compiles everything, listens where it must, swaps once. Returns the number
@@ -177,6 +199,20 @@ impl Engine {
         Ok(generation)
     }
 
+    /// The sockets of all listeners once more, for the process that takes over. Both then accept on them.
+    ///
+    /// # Errors
+    /// When the system has no descriptors left.
+    pub fn hand_over(&self) -> Result<Vec<Inherited>, StartError> {
+        Ok(self.copies.hand_over()?)
+    }
+
+    /// Opens the file of the access log anew, for whoever has moved it away. Waits for room in the writer's queue: not for
+    /// threads that others wait for. What cannot be opened is told in the log, and the old file goes on.
+    pub fn reopen_access_log(&self) {
+        self.live.load().access_log.reopen();
+    }
+
     /// Notes that a new file was refused, here or before it came here, so that the metric tells.
     pub fn reload_refused(&self) {
         self.shared.metrics.reload_refused();
@@ -207,7 +243,7 @@ impl Engine {
     /// # Errors
     /// When a metric cannot be written, which does not happen with the metrics there are.
     pub fn metrics(&self) -> Result<Vec<u8>, StartError> {
-        let text = self.shared.metrics.exposition(&self.upstreams(), self.connections());
+        let text = self.shared.metrics.exposition(&self.live.load(), self.connections());
         text.map_err(|error| StartError::Setup(error.to_string()))
     }
 
@@ -224,6 +260,7 @@ impl Engine {
         tokio::time::sleep(grace).await;
         let workers = self.workers.lock().take();
         let Some(workers) = workers else { return Drained::Clean };
+        self.copies.close();
         let drained = workers.drain(limit).await;
         let log = self.live.load().access_log.clone();
         self.shared.control.spawn_blocking(move || log.flush(FLUSH)).await.ok();

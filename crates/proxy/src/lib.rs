@@ -3,15 +3,22 @@
 //! A request comes in through `listener`, takes the phases of `phases.rs`, one after the other, with what its
 //! generation's [`Snapshot`] says, and goes out through a pool of `upstream`. [`Engine`] holds it all together.
 
+mod accept;
 mod admission;
 mod compile;
 mod conclusion;
 mod context;
+mod crumbs;
 mod engine;
+mod forwarding;
+mod grpc;
 mod head;
+mod https;
 mod listener;
 mod observe;
+mod pages;
 mod phases;
+mod refusals;
 mod reply;
 mod route;
 mod snapshot;
@@ -19,6 +26,6 @@ mod status;
 mod upstream;
 
 pub use engine::{Engine, StartError};
-pub use listener::{BindError, Drained};
+pub use listener::{BindError, Drained, Inherited};
 pub use snapshot::Snapshot;
 pub use upstream::{PoolStatus, TargetStatus};

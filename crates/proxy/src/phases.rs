@@ -12,35 +12,33 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorSource, ErrorType, Result};
+use pingora::{Error, ErrorSource, ErrorType, ImmutStr, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 use portreeve_plugin::Reply;
 use portreeve_plugin::engine::{Cause, Failure, Origin};
 
 use crate::context::{Context, Request};
-use crate::listener::Facts;
+use crate::listener::{Facts, Reason};
+use crate::observe::Metrics;
 use crate::snapshot::Snapshot;
 use crate::upstream::RetryCause;
-use crate::{admission, conclusion, head, reply, status};
+use crate::{admission, conclusion, grpc, head, reply, status};
 
-/// An idle kept-alive connection is closed after this many seconds. nginx's default; Pingora's is never.
-const KEEP_ALIVE_SECONDS: u64 = 75;
-/// Longest wait for one read of a request body.
-const BODY_READ: Duration = Duration::from_secs(30);
 /// The error by which an answer's status asks for another attempt.
 const RETRY_STATUS: &str = "status worth a retry";
 
 /// Serves requests with the generation that is live when they arrive. Cheap to clone: each worker has one.
 #[derive(Debug, Clone)]
 pub(crate) struct Phases {
-    live: Arc<ArcSwap<Snapshot>>,
+    pub(crate) live: Arc<ArcSwap<Snapshot>>,
+    pub(crate) metrics: Metrics,
     /// What a request is called before its listener is known.
     nowhere: Arc<str>,
 }
 
 impl Phases {
-    pub(crate) fn new(live: Arc<ArcSwap<Snapshot>>) -> Self {
-        Self { live, nowhere: Arc::from("") }
+    pub(crate) fn new(live: Arc<ArcSwap<Snapshot>>, metrics: Metrics) -> Self {
+        Self { live, metrics, nowhere: Arc::from("") }
     }
 }
 
@@ -58,7 +56,8 @@ impl ProxyHttp for Phases {
 
     /// Path, listener's chain, router, route's chain. `Ok(true)`: an answer has been sent.
     async fn request_filter(&self, session: &mut Session, cx: &mut Context) -> Result<bool> {
-        bound(session);
+        // The connection keeps its own time: for a body, for what it takes of the answer, for the next request.
+        session.set_read_timeout(None);
         let answer = match admission::admit(session, cx).await {
             Ok(answer) => answer,
             Err(failure) => Some(failed(cx, &failure)),
@@ -70,8 +69,12 @@ impl ProxyHttp for Phases {
     }
 
     /// Once per attempt: another target each time.
-    async fn upstream_peer(&self, _session: &mut Session, cx: &mut Context) -> Result<Box<HttpPeer>> {
-        cx.next_attempt()
+    async fn upstream_peer(&self, session: &mut Session, cx: &mut Context) -> Result<Box<HttpPeer>> {
+        let peer = cx.next_attempt()?;
+        if let Some(facts) = facts(session.digest()) {
+            facts.line.set_deadline(cx.until());
+        }
+        Ok(peer)
     }
 
     /// No connection: nothing was sent, so any request may be tried elsewhere.
@@ -96,7 +99,12 @@ impl ProxyHttp for Phases {
             // The length is known only when the last plugin is done with the body.
             upstream.remove_header(&header::CONTENT_LENGTH);
         }
-        cx.upstream_request(upstream).map_err(|failure| fatal(cx, &failure, StatusCode::INTERNAL_SERVER_ERROR))
+        if cx.pool().is_some_and(|pool| !pool.transport().speaks(upstream.version)) {
+            return Err(bad_target("the target does not speak HTTP/2"));
+        }
+        cx.upstream_request(upstream).map_err(|failure| fatal(cx, &failure, StatusCode::INTERNAL_SERVER_ERROR))?;
+        grpc::set_te(upstream);
+        Ok(())
     }
 
     /// Each chunk of the request body, and again from the start in each attempt.
@@ -107,32 +115,9 @@ impl ProxyHttp for Phases {
         last: bool,
         cx: &mut Context,
     ) -> Result<()> {
-        if session.was_upgraded() {
-            return Ok(());
-        }
-        cx.body_in += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
-        if cx.route.as_ref().is_some_and(|route| cx.body_in > route.max_body) {
-            return Error::e_explain(ErrorType::HTTPStatus(413), "the request body is longer than the route allows");
-        }
-        if cx.is_late() {
-            return Error::e_explain(ErrorType::HTTPStatus(408), "the route's timeout passed while the body was sent");
-        }
-        if !cx.touches_request_body() {
-            return Ok(());
-        }
-        let mut chunk = body.take().unwrap_or_default();
-        let outcome = cx.request_body(&mut chunk, last, session.req_header());
-        // `Some` even while plugins hold bytes back, since `None` would end the upload there and then. At the end it is the
-        // other way round: an empty chunk would be written as a second terminator, the start of a request nobody sent.
-        *body = if last && chunk.is_empty() { None } else { Some(chunk) };
-        match outcome {
-            Ok(None) => Ok(()),
-            Ok(Some(answer)) => {
-                cx.pending = Some(answer);
-                Error::e_explain(ErrorType::HTTPStatus(400), "a plugin answered while the body was sent")
-            }
-            Err(failure) => Err(fatal(cx, &failure, StatusCode::PAYLOAD_TOO_LARGE)),
-        }
+        // As the client's error: of any other, Pingora only stops the body towards a target in HTTP/2, and then waits for an
+        // answer to half a request.
+        take_chunk(session, body, last, cx).map_err(Error::into_down)
     }
 
     /// The target's head, before anything else sees it: the place to try again by status.
@@ -142,6 +127,7 @@ impl ProxyHttp for Phases {
         answer: &mut ResponseHeader,
         cx: &mut Context,
     ) -> Result<()> {
+        cx.check_answer(answer, session.req_header()).map_err(|bad| bad_target(bad.to_string()))?;
         let cause = RetryCause::Status(answer.status.as_u16());
         if cx.pool().is_some_and(|pool| pool.retries_on(cause)) && replayable(session) && cx.may_retry(cause) {
             let mut error = Error::explain(ErrorType::CustomCode(RETRY_STATUS, answer.status.as_u16()), "");
@@ -168,6 +154,12 @@ impl ProxyHttp for Phases {
         if answer.status == StatusCode::SWITCHING_PROTOCOLS {
             session.set_read_timeout(Some(cx.idle()));
         }
+        if let Some(facts) = facts(session.digest()) {
+            facts.line.set_deadline(cx.until());
+            if answer.status == StatusCode::SWITCHING_PROTOCOLS {
+                facts.line.open_tunnel();
+            }
+        }
         if session.is_process_shutting_down() {
             session.set_keepalive(None);
         }
@@ -190,9 +182,10 @@ impl ProxyHttp for Phases {
             }
         }
         let asked = session.req_header();
-        cx.response(answer, asked, Origin::Upstream)
-            .await
-            .map_err(|failure| fatal(cx, &failure, StatusCode::BAD_GATEWAY))
+        let hooks = cx.response(answer, asked, Origin::Upstream).await;
+        hooks.map_err(|failure| fatal(cx, &failure, StatusCode::BAD_GATEWAY))?;
+        cx.mark(answer);
+        Ok(())
     }
 
     /// Each chunk of the answer's body.
@@ -233,6 +226,10 @@ impl ProxyHttp for Phases {
         cx.leave_target();
         let asked_for = matches!(error.etype(), ErrorType::CustomCode(RETRY_STATUS, _));
         if *error.esource() != ErrorSource::Upstream && !asked_for {
+            let late = facts(session.digest()).is_some_and(|facts| facts.line.refused() == Some(Reason::Late));
+            if let Some(pool) = cx.pool().filter(|_| late) {
+                pool.metrics.timed_out();
+            }
             // The client's fault or ours: nothing of the target's, and not better elsewhere.
             error.set_retry(false);
             return error;
@@ -271,17 +268,34 @@ impl ProxyHttp for Phases {
     }
 }
 
-/// Finite bounds for the client's side of this request.
-fn bound(session: &mut Session) {
-    // Only shortened, never switched on again: Pingora has it off for requests whose framing is doubtful.
-    if session.get_keepalive().is_some() {
-        session.set_keepalive(Some(KEEP_ALIVE_SECONDS));
+/// Takes one chunk of the request body through the bounds and the plugins.
+fn take_chunk(session: &Session, body: &mut Option<Bytes>, last: bool, cx: &mut Request) -> Result<()> {
+    if session.was_upgraded() {
+        return Ok(());
     }
-    // Of the client, only a body is waited for. What it is sent is bounded where it is sent (`listener/connection.rs`).
-    let body_read = (!session.as_mut().is_body_empty()).then_some(BODY_READ);
-    session.set_read_timeout(body_read);
-    // What a client sends ahead is kept for the next request instead of spoiling this one (RFC 9112 §9.3.2).
-    session.set_pipelining_enabled(true);
+    cx.body_in += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
+    if cx.route.as_ref().is_some_and(|route| cx.body_in > route.max_body) {
+        return Error::e_explain(ErrorType::HTTPStatus(413), "the request body is longer than the route allows");
+    }
+    if cx.is_late() {
+        return Error::e_explain(ErrorType::HTTPStatus(408), "the route's timeout passed while the body was sent");
+    }
+    if !cx.touches_request_body() {
+        return Ok(());
+    }
+    let mut chunk = body.take().unwrap_or_default();
+    let outcome = cx.request_body(&mut chunk, last, session.req_header());
+    // `Some` even while plugins hold bytes back, since `None` would end the upload there and then. At the end it is the
+    // other way round: an empty chunk would be written as a second terminator, the start of a request nobody sent.
+    *body = if last && chunk.is_empty() { None } else { Some(chunk) };
+    match outcome {
+        Ok(None) => Ok(()),
+        Ok(Some(answer)) => {
+            cx.pending = Some(answer);
+            Error::e_explain(ErrorType::HTTPStatus(400), "a plugin answered while the body was sent")
+        }
+        Err(failure) => Err(fatal(cx, &failure, StatusCode::PAYLOAD_TOO_LARGE)),
+    }
 }
 
 /// What our connection type told of itself.
@@ -306,6 +320,12 @@ pub(crate) fn answered(session: &Session) -> Option<&ResponseHeader> {
 /// Whether a body follows this head (RFC 9112 §6.3).
 fn has_body(asked: &RequestHeader, answer: &ResponseHeader) -> bool {
     asked.method != Method::HEAD && !answer.status.is_informational() && !matches!(answer.status.as_u16(), 204 | 304)
+}
+
+/// The target does not keep to the protocol: 502, its connection is closed, and it is not asked again.
+#[expect(clippy::unnecessary_box_returns, reason = "Pingora's hooks return boxed errors")]
+fn bad_target(why: impl Into<ImmutStr>) -> Box<Error> {
+    Error::create(ErrorType::HTTPStatus(502), ErrorSource::Upstream, Some(why.into()), None)
 }
 
 /// A plugin failed before the upstream was asked: 500, told in the log.

@@ -3,27 +3,21 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, header};
-use pingora::http::ResponseHeader;
+use http::{Method, StatusCode, header};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::http::ServerSession;
 use pingora_proxy::Session;
 use portreeve_plugin::engine::{Cause, Failure, Origin};
 use portreeve_plugin::{Reply, ReplyBody};
-use serde::Serialize;
 use tokio::time::timeout;
 
 use crate::context::Request;
 use crate::head::is_hop_by_hop;
+use crate::{grpc, pages};
 
-/// A problem document (RFC 9457) with the id by which the operator finds the request.
-#[derive(Serialize)]
-struct Problem<'p> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    title: &'p str,
-    status: u16,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<&'p str>,
-    request_id: &'p str,
+/// A problem document for a request that never became one: it was refused at the wire.
+pub(crate) fn problem(status: StatusCode, detail: Option<&str>, request_id: &str) -> Vec<u8> {
+    pages::problem(status, detail, request_id)
 }
 
 /// Sends an answer of the gateway. If a response hook fails, a bare 500 goes out instead: never what a hook meant to change.
@@ -31,14 +25,24 @@ pub(crate) async fn send(session: &mut Session, request: &mut Request, reply: Re
     request.answered = true;
     // Whatever plugins hold of a target's answer is not part of this one.
     request.restart_bodies();
-    let (mut head, mut body) = compose(&reply, request)?;
+    let (mut head, mut body) = compose(&reply, session.req_header(), request)?;
     if let Err(failure) = decorate(session, request, &mut head, &mut body).await {
         tracing::error!(error = %failure, "A plugin failed on the response.");
         request.error = Some(failure.to_string());
-        (head, body) = compose(&Reply::status(StatusCode::INTERNAL_SERVER_ERROR), request)?;
+        let bare = Reply::status(StatusCode::INTERNAL_SERVER_ERROR);
+        (head, body) = compose(&bare, session.req_header(), request)?;
     }
+    let is_status = head.status.as_u16() >= 400 && grpc::is_grpc(&session.req_header().headers);
+    if is_status {
+        // After the hooks, which know nothing of gRPC: they have seen the error that it is.
+        head.insert_header("x-request-id", &**request.exchange.request_id())?;
+        let message = message(&reply, head.status);
+        grpc::as_status(&mut head, &session.req_header().headers, message)?;
+        body = Bytes::new();
+    }
+    request.mark(&mut head);
     let bodyless = head.status.is_informational() || matches!(head.status.as_u16(), 204 | 304);
-    if !bodyless {
+    if !(bodyless || (is_status && session.is_http2())) {
         head.insert_header(header::CONTENT_LENGTH, body.len())?;
     }
     let unsent = bodyless || body.is_empty() || session.req_header().method == Method::HEAD;
@@ -47,7 +51,13 @@ pub(crate) async fn send(session: &mut Session, request: &mut Request, reply: Re
         // Read below, so that the connection can be kept.
         session.set_close_on_response_before_downstream_finish(false);
     }
-    session.write_response_header(Box::new(head), unsent).await?;
+    if let (ServerSession::H2(stream), true) = (session.as_mut(), unsent) {
+        // With the end on the head itself: Pingora's own way forgets it, and a gRPC client reads a status in the head only if
+        // nothing comes behind it.
+        stream.write_response_header(Box::new(head), true)?;
+    } else {
+        session.write_response_header(Box::new(head), unsent).await?;
+    }
     if !unsent {
         session.write_response_body(Some(body), true).await?;
     }
@@ -91,22 +101,13 @@ async fn decorate(
     Ok(())
 }
 
-fn compose(reply: &Reply, request: &mut Request) -> pingora::Result<(ResponseHeader, Bytes)> {
-    let status = reply.status_code();
-    let mut head = ResponseHeader::build_no_case(status, Some(reply.headers().len() + 2))?;
+fn compose(reply: &Reply, asked: &RequestHeader, request: &mut Request) -> pingora::Result<(ResponseHeader, Bytes)> {
+    let mut head = ResponseHeader::build_no_case(reply.status_code(), Some(reply.headers().len() + 4))?;
     let body = match reply.body() {
         ReplyBody::Bytes(bytes) => bytes.clone(),
         ReplyBody::Problem { detail } => {
-            head.insert_header(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"))?;
-            let problem = Problem {
-                kind: "about:blank",
-                title: status.canonical_reason().unwrap_or("Error"),
-                status: status.as_u16(),
-                detail: detail.as_deref(),
-                request_id: request.exchange.request_id(),
-            };
-            // Text and numbers: it can always be written.
-            serde_json::to_vec(&problem).unwrap_or_default().into()
+            let snapshot = request.snapshot.clone();
+            snapshot.errors.write(&mut head, detail.as_deref(), asked, &mut request.exchange)?
         }
     };
     for (name, value) in reply.headers() {
@@ -115,4 +116,12 @@ fn compose(reply: &Reply, request: &mut Request) -> pingora::Result<(ResponseHea
         }
     }
     Ok((head, body))
+}
+
+/// What a gRPC client is told beside the status: what a problem says, as far as it is still about this status.
+fn message(reply: &Reply, status: StatusCode) -> &str {
+    match reply.body() {
+        ReplyBody::Problem { detail: Some(detail) } if reply.status_code() == status => detail,
+        _ => status.canonical_reason().unwrap_or("Error"),
+    }
 }

@@ -18,7 +18,8 @@ pub(crate) struct Route {
     pub(crate) name: Arc<str>,
     /// The names of the parameters of each path, in the order of the pattern.
     pub(crate) params: Box<[Box<[Arc<str>]>]>,
-    pub(crate) chain: Chain,
+    /// Shared by all routes with the same steps.
+    pub(crate) chain: Arc<Chain>,
     pub(crate) end: End,
     pub(crate) policy: PathPolicy,
     /// Longest request body in bytes.

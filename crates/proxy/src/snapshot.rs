@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
+use portreeve_config::Diagnostics;
 use portreeve_plugin::engine::Chain;
 use portreeve_router::Router;
 
+use crate::https::Https;
+use crate::listener::{Expiry, Terms, Tls};
 use crate::observe::{AccessLog, RouteMetrics};
+use crate::pages::Pages;
 use crate::route::Route;
 use crate::upstream::{Pool, PoolStatus};
 
@@ -20,22 +24,38 @@ pub struct Snapshot {
     pub(crate) listeners: Box<[Option<Arc<Entrance>>]>,
     pub(crate) pools: Box<[Arc<Pool>]>,
     pub(crate) access_log: AccessLog,
+    /// Pages of the gateway's own errors.
+    pub(crate) errors: Pages,
     /// For requests that no route takes.
     pub(crate) unrouted: RouteMetrics,
+    /// What is no error in the configuration, but worth a word.
+    pub(crate) warnings: Diagnostics,
 }
 
 /// What a generation says of one listener.
 #[derive(Debug)]
 pub(crate) struct Entrance {
     pub(crate) name: Arc<str>,
+    /// On what terms it takes connections.
+    pub(crate) terms: Arc<Terms>,
+    /// How its clients are brought to HTTPS: asked between its chain and the router, and of every answer.
+    pub(crate) https: Https,
     /// Runs before routing.
-    pub(crate) chain: Chain,
+    pub(crate) chain: Arc<Chain>,
 }
 
 impl Snapshot {
     /// Its number, from 1.
     pub fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// When each certificate of its listeners ends, with the listener's name.
+    pub(crate) fn certificates(&self) -> impl Iterator<Item = (&Arc<str>, Expiry)> {
+        self.listeners.iter().flatten().flat_map(|entrance| {
+            let tls = entrance.terms.tls.iter();
+            tls.flat_map(Tls::expiries).map(|expiry| (&entrance.name, expiry))
+        })
     }
 
     /// The state of its upstreams now.

@@ -56,8 +56,8 @@
 //! - two rules that take the same request while no point above tells them apart ([`Conflict::Tie`]), unless a third,
 //!   more specific rule takes all such requests. Regular expressions are compared by their automata, so `\d+` and
 //!   `[a-z]+` stand beside each other; where they are too large for that, the pair is refused ([`Conflict::Undecided`]).
-//!   Guards are opaque: two rules that are alike but for their guards tie, unless one guard [excludes](Guard::excludes)
-//!   the other;
+//!   Two rules that are alike but for their guards tie as well, unless one guard [excludes](Guard::excludes) the other:
+//!   the router cannot look into guards, and asks them;
 //! - a rule all of whose requests are taken by more specific ones ([`Conflict::Unreachable`]), or whose conditions
 //!   contradict each other ([`Conflict::Impossible`]). A rule with a regular expression or a guard is never held to
 //!   shadow another, and one whose path is a regular expression is never held to be shadowed.

@@ -44,6 +44,7 @@ impl Router {
             }
             router.add(id, rule, methods);
         }
+        router.rules.shrink_to_fit();
         for tree in router.hosts.values_mut() {
             tree.finish();
         }

@@ -5,6 +5,7 @@ mod address;
 mod date;
 mod duration;
 mod name;
+mod network;
 mod percent;
 mod rate;
 mod secret;
@@ -16,6 +17,7 @@ pub use address::{Address, BindAddress, Host};
 pub use date::Date;
 pub use duration::Duration;
 pub use name::Name;
+pub use network::{Network, Networks};
 pub use percent::Percent;
 pub use rate::Rate;
 pub use secret::{Secret, SecretSource};
@@ -60,6 +62,7 @@ pub static UNITS: &[Unit] = &[
     address::UNIT,
     address::BIND_UNIT,
     name::UNIT,
+    network::UNIT,
     secret::UNIT,
     words::METHOD_UNIT,
     words::HEADER_NAME_UNIT,

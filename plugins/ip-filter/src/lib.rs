@@ -1,12 +1,11 @@
 //! `ip-filter`: lets a request pass by the address it comes from.
 
-mod network;
 #[cfg(test)]
 mod tests;
 
 use portreeve_plugin::prelude::*;
 
-use crate::network::{Network, Networks};
+use portreeve_plugin::units::{Network, Networks};
 
 /// Lets a request pass or refuses it with 403 by the client's address.
 ///

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::IpFilter;
-use crate::network::{Network, Networks};
+use portreeve_plugin::units::{Network, Networks};
 
 fn passes(settings: &Value, client: &str) -> bool {
     let probe = Probe::<IpFilter>::new(settings.clone());

@@ -9,6 +9,8 @@ mod build;
 mod cache;
 mod claims;
 mod config;
+#[doc(hidden)]
+pub mod fuzzing;
 mod jwk;
 mod key;
 mod keys;

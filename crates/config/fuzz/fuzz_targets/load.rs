@@ -1,11 +1,12 @@
-//! Any text either loads or gives errors that print; nothing panics, nothing runs away.
+//! Any text either loads or gives errors that print, and what is sound of it can be walked like a whole configuration;
+//! nothing panics, nothing runs away.
 
 #![no_main]
 
 use std::collections::BTreeMap;
 
 use libfuzzer_sys::fuzz_target;
-use portreeve_config::{Catalog, PluginInfo, load_str};
+use portreeve_config::{Catalog, Loaded, PluginInfo, examine_str};
 
 fuzz_target!(|text: &str| {
     let schema = serde_json::json!({
@@ -27,13 +28,18 @@ fuzz_target!(|text: &str| {
         return;
     }
     let env = |name: &str| (name.len() % 2 == 0).then(|| name.to_lowercase());
-    match load_str("gateway.yaml", text, &Catalog { plugins }, &env) {
-        Ok(loaded) => {
-            let _shown = loaded.redacted();
-            for route in &loaded.config.routes {
-                let _steps = loaded.config.flatten(&route.plugins);
-            }
+    match examine_str("gateway.yaml", text, &Catalog { plugins }, &env) {
+        Ok(loaded) => walk(&loaded),
+        Err(refused) => {
+            assert!(!refused.errors.is_empty() && !refused.to_string().is_empty());
+            refused.rest.iter().for_each(|rest| walk(rest));
         }
-        Err(errors) => assert!(!errors.to_string().is_empty()),
     }
 });
+
+fn walk(loaded: &Loaded) {
+    let _shown = loaded.redacted();
+    for (index, route) in loaded.config.routes.iter().enumerate() {
+        assert!(loaded.config.flatten(&route.plugins).len() <= portreeve_config::MAX_STEPS, "routes[{index}]");
+    }
+}

@@ -104,6 +104,8 @@ impl Uniter<'_> {
                 continue;
             };
             let at = ConfigPath::root().key("include").index(index);
+            let folder = from.parent().unwrap_or_else(|| Path::new(""));
+            self.united.sources.wanted.push(folder.join(pattern));
             match expand(pattern, from) {
                 Ok(paths) => {
                     for file in paths {
@@ -233,16 +235,30 @@ fn expand(pattern: &str, from: &Path) -> Result<Vec<Named>, String> {
     if !file_name.contains('*') {
         return Ok(vec![named(path)]);
     }
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let listed = parent.unwrap_or_else(|| Path::new("."));
-    let entries = std::fs::read_dir(listed)
-        .map_err(|error| format!("cannot list {}: {}", listed.display(), read::plain(&error)))?;
+    Ok(listed(&path)?.into_iter().map(named).collect())
+}
+
+/// The files that a path with `*` in its file name stands for, by name.
+fn listed(pattern: &Path) -> Result<Vec<PathBuf>, String> {
+    let file_name = pattern.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let parent = pattern.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let folder = parent.unwrap_or_else(|| Path::new("."));
+    let entries = std::fs::read_dir(folder)
+        .map_err(|error| format!("cannot list {}: {}", folder.display(), read::plain(&error)))?;
     let mut names: Vec<String> = entries
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
         .filter(|name| fits(file_name, name))
         .collect();
     names.sort();
-    Ok(names.into_iter().map(|name| named(parent.map_or_else(|| PathBuf::from(&name), |p| p.join(&name)))).collect())
+    Ok(names.into_iter().map(|name| parent.map_or_else(|| PathBuf::from(&name), |p| p.join(&name))).collect())
+}
+
+/// The files that something of [`Sources::wanted`] stands for: those that fit a pattern, by name; none for the path of a
+/// single file, and none where the folder cannot be listed.
+#[must_use]
+pub fn matching(wanted: &Path) -> Vec<PathBuf> {
+    let is_pattern = wanted.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.contains('*'));
+    if is_pattern { listed(wanted).unwrap_or_default() } else { Vec::new() }
 }
 
 /// Whether a file name fits a pattern in which `*` stands for any text. Hidden files fit only a pattern with a dot.

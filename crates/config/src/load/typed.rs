@@ -1,34 +1,72 @@
-//! The last step: the tree, known to be sound, becomes types; steps and routes learn where they stand; secrets are read.
+//! The last step: the tree becomes types; steps and routes learn where they stand; secrets are read.
 
-use super::Env;
-use crate::diagnostic::Diagnostics;
+use serde_json::Value as Json;
+
+use super::{Env, salvage};
+use crate::diagnostic::Diagnostic;
+use crate::doubt::Doubts;
 use crate::path::ConfigPath;
 use crate::sections::{Config, Step};
+use crate::shape::Reference;
 use crate::sources::Sources;
-use crate::yaml::Node;
 
-pub(super) fn convert(root: &Node, sources: &Sources, env: Env<'_>) -> Result<Config, Diagnostics> {
-    let json = root.to_json();
-    // The shape is already checked; what is left are limits that no schema states.
-    let mut config: Config = serde_path_to_error::deserialize(json).map_err(|error| {
-        let path = ConfigPath::root().join(&error.path().to_string());
-        Diagnostics::from(sources.diagnostic(&path, error.inner().to_string()))
-    })?;
+/// A type tells one error at a time: so often the rest is tried again without what it refused.
+const MOST_ROUNDS: usize = 100;
+
+/// The types, or what is sound of them when there are `errors`; `None` when nothing can be read. What is found here is
+/// added to `errors`.
+pub(super) fn convert(
+    sources: &Sources,
+    references: &[Reference],
+    doubts: &mut Doubts,
+    errors: &mut Vec<Diagnostic>,
+    env: Env<'_>,
+) -> Option<Config> {
+    let root = sources.root.as_ref()?;
+    let mut json = if errors.is_empty() { root.to_json() } else { salvage::salvage(root, doubts, references) };
+    let mut config = None;
+    for _ in 0..MOST_ROUNDS {
+        match read(json) {
+            Ok(read) => {
+                config = Some(read);
+                break;
+            }
+            // The shape is already checked; what is left are limits that no schema states.
+            Err((path, message)) => {
+                let is_known = doubts.is_wrong_itself(&path);
+                errors.push(sources.diagnostic(&path, message));
+                if is_known {
+                    break;
+                }
+                doubts.insert(path);
+                json = salvage::salvage(root, doubts, references);
+            }
+        }
+    }
+    let mut config = config?;
     place_steps(&mut config, sources);
-    read_secrets(&mut config, sources, env)?;
-    Ok(config)
+    read_secrets(&mut config, sources, doubts, errors, env);
+    Some(config)
+}
+
+fn read(json: Json) -> Result<Config, (ConfigPath, String)> {
+    serde_path_to_error::deserialize(json)
+        .map_err(|error| (ConfigPath::root().join(&error.path().to_string()), error.inner().to_string()))
 }
 
 fn place_steps(config: &mut Config, sources: &Sources) {
     let top = ConfigPath::root();
+    // Kept for as long as the configuration is: without the room that growing left.
+    config.routes.shrink_to_fit();
     for (index, listener) in config.listeners.iter_mut().enumerate() {
         place_list(&mut listener.plugins, &top.key("listeners").index(index).key("plugins"), sources);
     }
     for (name, steps) in config.chains.values_mut() {
         place_list(steps, &top.key("chains").key(name.as_str()), sources);
     }
+    let routes = top.key("routes");
     for (index, route) in config.routes.iter_mut().enumerate() {
-        let path = top.key("routes").index(index);
+        let path = routes.index(index);
         place_list(&mut route.plugins, &path.key("plugins"), sources);
         route.at = sources.place(&path).unwrap_or_default();
     }
@@ -40,8 +78,13 @@ fn place_list(steps: &mut [Step], path: &ConfigPath, sources: &Sources) {
     }
 }
 
-fn read_secrets(config: &mut Config, sources: &Sources, env: Env<'_>) -> Result<(), Diagnostics> {
-    let mut errors = Vec::new();
+fn read_secrets(
+    config: &mut Config,
+    sources: &Sources,
+    doubts: &mut Doubts,
+    errors: &mut Vec<Diagnostic>,
+    env: Env<'_>,
+) {
     let mut keys: Vec<(ConfigPath, String)> = Vec::new();
     for (path, secret) in config.secrets_mut() {
         let path = ConfigPath::from(path.as_str());
@@ -51,14 +94,17 @@ fn read_secrets(config: &mut Config, sources: &Sources, env: Env<'_>) -> Result<
                 if let Some(place) = first.and_then(|first| sources.place(first)) {
                     let message = "this key has the same value as another; whose request would it be?";
                     errors.push(sources.diagnostic(&path, message).with_place("the other", &place));
+                    doubts.insert(path.clone());
                 }
                 if path.to_string().starts_with("consumers") {
                     keys.push((path, value.clone()));
                 }
                 secret.set(value);
             }
-            Err(error) => errors.push(sources.diagnostic(&path, error.to_string())),
+            Err(error) => {
+                errors.push(sources.diagnostic(&path, error.to_string()));
+                doubts.insert(path);
+            }
         }
     }
-    if errors.is_empty() { Ok(()) } else { Err(Diagnostics::new(errors)) }
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::catalog::Catalog;
 use crate::path::ConfigPath;
 use crate::report::Report;
-use crate::sections::{BESIDE, MAX_USE_DEPTH};
+use crate::sections::{BESIDE, MAX_STEPS, MAX_USE_DEPTH};
 use crate::yaml::{Node, Span};
 
 /// A plugin in a list of steps, every `use` followed.
@@ -31,12 +31,12 @@ pub(super) struct Reach<'a> {
 impl Reach<'_> {
     /// Whether the list is longer than any request should have to pass. What lies behind the limit was not looked at.
     pub(super) fn is_too_long(&self) -> bool {
-        self.steps > MAX_STEPS
+        self.plugins.len() > MAX_STEPS || self.steps > MAX_LOOKED_AT
     }
 }
 
-/// Chains that use chains twice each grow beyond any bound within a few lines.
-pub(super) const MAX_STEPS: usize = 1000;
+/// Chains that use chains twice each grow beyond any bound within a few lines, even if no plugin is in them.
+const MAX_LOOKED_AT: usize = 1000;
 
 /// Follows every `use` in a list of steps.
 pub(super) fn reach<'a>(root: &'a Node, steps: &'a Node, catalog: &'a Catalog) -> Reach<'a> {

@@ -2,7 +2,9 @@
 //!
 //! The rules read the position tree, not the types, so that they speak even while other parts of the file are wrong.
 
+mod acme;
 mod chains;
+mod listeners;
 mod names;
 mod routes;
 mod single;
@@ -15,7 +17,10 @@ pub(crate) use names::check_references;
 
 pub(crate) fn check(root: &Node, catalog: &Catalog, report: &mut Report) {
     names::check_unique(root, report);
+    names::check_step_names(root, report);
     chains::check_cycles(root, report);
     routes::check(root, catalog, report);
+    listeners::check(root, report);
+    acme::check(root, report);
     single::check(root, report);
 }

@@ -1,9 +1,10 @@
 //! Routes: each ends exactly once, and says `public: true` when strangers may call it.
 
-use super::chains::{MAX_STEPS, Reach, Reached, reach};
+use super::chains::{Reach, Reached, reach};
 use crate::catalog::Catalog;
 use crate::path::ConfigPath;
 use crate::report::Report;
+use crate::sections::MAX_STEPS;
 use crate::similar::list;
 use crate::yaml::{Node, Span};
 

@@ -12,6 +12,7 @@ pub(super) fn check(root: &Node, report: &mut Report) {
     let top = ConfigPath::root();
     check_binds(root, report);
     check_admin(root, report);
+    check_listeners(root, report);
     for entry in root.get("upstreams").map(Node::entries).unwrap_or_default() {
         let path = top.key("upstreams").key(&entry.key.text);
         if let Some(targets) = entry.value.get("targets") {
@@ -77,6 +78,28 @@ fn check_admin(root: &Node, report: &mut Report) {
         let path = ConfigPath::root().key("admin").key("bind");
         let message = "the admin port is open to others than this machine and has no token; add token: env:ADMIN_TOKEN or bind to 127.0.0.1";
         report.error(path, bind.span, message);
+    }
+}
+
+/// Without anyone to believe, a PROXY protocol header would have to be refused on every connection; a bound of nothing would
+/// refuse them all.
+fn check_listeners(root: &Node, report: &mut Report) {
+    let nobody = root.get("trusted_proxies").is_none_or(|networks| networks.items().is_empty());
+    for (index, listener) in root.get("listeners").map(Node::items).unwrap_or_default().iter().enumerate() {
+        let path = ConfigPath::root().key("listeners").index(index);
+        if let Some(header) = listener.get("proxy_protocol").filter(|header| nobody && header.to_json() == true) {
+            let message = "nobody may send a PROXY protocol header here; name the load balancers in trusted_proxies";
+            report.error(path.key("proxy_protocol"), header.span, message);
+        }
+        for limit in listener.get("limits").map(Node::entries).unwrap_or_default() {
+            let nothing = limit.value.str().is_some_and(|text| {
+                text.starts_with('0') && text.trim_start_matches('0').chars().all(char::is_alphabetic)
+            });
+            if nothing && &*limit.key.text != "min_body_rate" {
+                let message = "a limit of nothing lets nobody in; write more, or leave it out for the default";
+                report.error(path.key("limits").key(&limit.key.text), limit.value.span, message);
+            }
+        }
     }
 }
 

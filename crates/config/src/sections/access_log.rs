@@ -9,7 +9,8 @@ use crate::units::LogTarget;
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AccessLog {
-    /// `stdout`, `off`, or `file:/path` (appended to).
+    /// `stdout`, `off`, or `file:/path` (appended to). A relative path counts from the folder of the configuration file, as
+    /// every path does. SIGHUP opens the file anew, so that logrotate may move it away first.
     #[serde(default)]
     pub to: LogTarget,
 }

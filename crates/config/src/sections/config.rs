@@ -3,8 +3,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AccessLog, Action, Admin, Consumer, FlatStep, Listener, Named, Route, Step, Tier, Upstream};
-use crate::units::Secret;
+use super::{AccessLog, Acme, Action, Admin, Consumer, Errors, FlatStep, Listener, Named, Route, Step, Tier, Upstream};
+use crate::units::{Network, Secret};
+
+/// The most steps that a request may pass in one list, once every `use` is followed.
+pub const MAX_STEPS: usize = 64;
 
 /// Chains nested deeper are a maze; recursion over them relies on a bound.
 pub(crate) const MAX_USE_DEPTH: usize = 16;
@@ -23,9 +26,16 @@ pub struct Config {
     /// The addresses the gateway accepts requests on; at least one.
     #[schemars(length(min = 1))]
     pub listeners: Vec<Listener>,
+    /// Networks of the load balancers and proxies in front of this gateway. What they say of a client is believed:
+    /// `X-Forwarded-For`, `X-Forwarded-Proto`, `X-Forwarded-Host`, `Forwarded` and the PROXY protocol. Nobody by default.
+    #[serde(default)]
+    pub trusted_proxies: Vec<Network>,
     /// The admin port: metrics, health, status. Without this key there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admin: Option<Admin>,
+    /// Certificates that the gateway gets and renews by itself: the account. Listeners ask for them with `tls.acme`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acme: Option<Acme>,
     /// The access log: one JSON line for each request.
     #[serde(default)]
     pub access_log: AccessLog,
@@ -44,12 +54,15 @@ pub struct Config {
     /// Known callers, for plugins such as `key-auth`.
     #[serde(default)]
     pub consumers: Vec<Consumer>,
+    /// Pages of the gateway's own error answers, by status.
+    #[serde(default)]
+    pub errors: Errors,
 }
 
 impl Config {
     /// The steps of a list in the order they run, with each `use` replaced by its chain.
     ///
-    /// A loaded configuration has no unknown chain, no cycle and at most 1000 steps in a list; in one built by hand
+    /// A loaded configuration has no unknown chain, no cycle and at most [`MAX_STEPS`] steps in a list; in one built by hand
     /// an unknown chain is empty, and a chain inside itself or more than 16 deep is left out.
     #[must_use]
     pub fn flatten<'a>(&'a self, steps: &'a [Step]) -> Vec<FlatStep<'a>> {
@@ -77,6 +90,13 @@ impl Config {
         }
     }
 
+    /// Every step of the file where it is written: of listeners, chains and routes, used or not.
+    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+        let listeners = self.listeners.iter().flat_map(|listener| &listener.plugins);
+        let chains = self.chains.into_iter().flat_map(|(_, steps)| steps);
+        listeners.chain(chains).chain(self.routes.iter().flat_map(|route| &route.plugins))
+    }
+
     /// Every secret of the typed sections with its path in text form.
     pub(crate) fn secrets_mut(&mut self) -> impl Iterator<Item = (String, &mut Secret)> {
         let admin = self
@@ -88,7 +108,9 @@ impl Config {
             let keys = consumer.keys.iter_mut().enumerate();
             keys.map(move |(j, key)| (format!("consumers[{i}].keys[{j}]"), key))
         });
-        admin.chain(consumers)
+        let binding = self.acme.iter_mut().filter_map(|acme| acme.eab.as_mut());
+        let binding = binding.map(|binding| ("acme.eab.key".to_owned(), &mut binding.key));
+        admin.chain(binding).chain(consumers)
     }
 }
 

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Step;
+use super::{ListenerLimits, ListenerTls, RedirectToHttps, Step};
 use crate::units::{BindAddress, Name};
 
 /// An address the gateway accepts requests on.
@@ -14,6 +14,20 @@ pub struct Listener {
     pub name: Name,
     /// The IP address and port to listen on.
     pub bind: BindAddress,
+    /// Every connection begins with a PROXY protocol header (version 1 or 2) that tells the client's address. It is taken
+    /// from `trusted_proxies` only: connections of others are closed.
+    #[serde(default)]
+    pub proxy_protocol: bool,
+    /// Bounds on connections and on what comes over them.
+    #[serde(default)]
+    pub limits: ListenerLimits,
+    /// TLS: the certificates, and what else is done before HTTP. Without this key the listener speaks in clear.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ListenerTls>,
+    /// Answers every request with a redirect (308) to the same host and path over HTTPS, after `plugins` and before routing:
+    /// `true` for port 443, or `{ port: 8443 }`. Only without `tls`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redirect_to_https: Option<RedirectToHttps>,
     /// Steps that run for every request of this listener, before routing.
     #[serde(default)]
     pub plugins: Vec<Step>,

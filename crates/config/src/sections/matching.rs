@@ -31,7 +31,8 @@ pub struct Match {
     /// Cookies by name, each with its test.
     #[serde(default)]
     pub cookies: IndexMap<String, ValueMatch>,
-    /// An expression that must be true.
+    /// An expression that must be true. A route with one goes before the same route without. Two routes that differ by it
+    /// alone need conditions that exclude each other, such as `request.headers.x == 'a'` and `request.headers.x == 'b'`.
     #[serde(default, rename = "if", skip_serializing_if = "Option::is_none")]
     pub condition: Option<String>,
 }

@@ -1,23 +1,31 @@
 //! gateway.yaml as types, one file for each section. Doc comments here become the reference page and the editor's hints.
 
 mod access_log;
+mod acme;
 mod admin;
 mod config;
 mod consumer;
+mod errors;
 mod forms;
+mod limits;
 mod listener;
 mod matching;
 mod route;
 mod step;
 mod tier;
+mod tls;
 mod upstream;
+mod upstream_tls;
 
 pub use access_log::AccessLog;
+pub use acme::{Acme, AcmeBinding, AcmeChallenge};
 pub use admin::Admin;
 pub(crate) use config::MAX_USE_DEPTH;
-pub use config::{Config, Version};
+pub use config::{Config, MAX_STEPS, Version};
 pub use consumer::Consumer;
+pub use errors::{ErrorPage, ErrorStatus, Errors};
 pub use forms::{Headers, Named, OneOrMany};
+pub use limits::ListenerLimits;
 pub use listener::Listener;
 pub use matching::{Match, ValueMatch};
 pub use route::{
@@ -26,4 +34,6 @@ pub use route::{
 pub(crate) use step::BESIDE;
 pub use step::{Action, FlatStep, Mode, OnError, Step};
 pub use tier::Tier;
+pub use tls::{Certificate, ClientAuth, ClientAuthMode, Hsts, ListenerTls, RedirectToHttps, TlsVersion, UnknownSni};
 pub use upstream::{Balance, Health, HealthExpect, Probe, Protocol, Retry, RetryOn, Target, Timeouts, Upstream};
+pub use upstream_tls::UpstreamTls;

@@ -79,7 +79,9 @@ impl Default for RouteLimits {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RouteTimeouts {
-    /// The longest silence on an upgraded connection, in both directions, before it is closed.
+    /// The longest silence of a stream before it is closed: of an upgraded connection in both directions (5 minutes where
+    /// this key is missing), and of server-sent events and gRPC calls on routes that have this key. These are then bounded by
+    /// silence instead of `timeout`; a gRPC call by its client's `grpc-timeout` as well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle: Option<Duration>,
 }

@@ -14,7 +14,9 @@ use crate::units::Name;
 pub struct Step {
     /// What the step does.
     pub action: Action,
-    /// A name for logs and metrics; the plugin's own name when left out.
+    /// A name for logs, metrics and what the plugin keeps over a reload, which no other step of the same list has. When left
+    /// out it is `<chain, route or listener>/<plugin>`, such as `api/rate-limit`; the second step of that plugin in the list
+    /// is `api/rate-limit#2`, and so on.
     pub name: Option<Name>,
     /// An expression; the step runs only when it is true.
     pub when: Option<String>,
@@ -130,7 +132,9 @@ where
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "only its schema is used")]
 struct Beside {
-    /// A name for logs and metrics; the plugin's own name when left out.
+    /// A name for logs, metrics and what the plugin keeps over a reload, which no other step of the same list has. When left
+    /// out it is `<chain, route or listener>/<plugin>`, such as `api/rate-limit`; the second step of that plugin in the list
+    /// is `api/rate-limit#2`, and so on.
     name: Option<Name>,
     /// An expression; the step runs only when it is true.
     when: Option<String>,

@@ -1,5 +1,7 @@
 //! `tiers`: named limits.
 
+use std::num::NonZeroU32;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +11,11 @@ use crate::units::Rate;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Tier {
-    /// At most so many requests in any such span, all at once if wished.
+    /// At most so many requests in any such span, all at once if wished: `100/min`.
     pub rate: Rate,
+    /// Makes the limit a token bucket that holds this many requests and is refilled at `rate`: so many may come at once
+    /// after a pause, and later no more than `rate` on average. Without it the limit is an exact sliding window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub burst: Option<NonZeroU32>,
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::OneOrMany;
+use super::{OneOrMany, UpstreamTls};
 use crate::units::{Address, Duration, Percent, StatusCode};
 
 /// A named pool of targets.
@@ -30,6 +30,9 @@ pub struct Upstream {
     /// What is spoken to the targets.
     #[serde(default)]
     pub protocol: Protocol,
+    /// Speaks to the targets over TLS. Without this key nothing is encrypted on the way to them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<UpstreamTls>,
 }
 
 /// One address of an upstream.
@@ -111,6 +114,9 @@ pub enum Protocol {
     /// HTTP/1.1.
     #[default]
     Http1,
+    /// HTTP/2, with many requests on each connection: negotiated over TLS (ALPN), and without TLS by prior knowledge (h2c).
+    /// A target that does not speak it is an error, never asked in HTTP/1.1 instead. gRPC needs it.
+    Http2,
 }
 
 /// Active health checks: exactly one of `http` and `tcp`.
@@ -292,7 +298,7 @@ impl JsonSchema for RetryOn {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Timeouts {
-    /// To open a connection; after it 504, or the next attempt.
+    /// To open a connection, TLS included; after it 504, or the next attempt.
     #[serde(default = "default_connect")]
     pub connect: Duration,
     /// The longest silence of a target: until the answer's head (after it 504), and between two reads of its body.

@@ -11,6 +11,7 @@ mod step;
 
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use regex::Regex;
 use serde_json::{Map, Value as Json};
@@ -19,7 +20,7 @@ use crate::catalog::Catalog;
 use crate::path::{ConfigPath, Segment};
 use crate::report::Report;
 use crate::units::{SecretSource, UnitError};
-use crate::yaml::{FileId, Node, Span, Value};
+use crate::yaml::{Entry, FileId, Node, Scalar, ScalarKind, Span, Value};
 
 /// A schema as a map of keywords.
 type Schema = Map<String, Json>;
@@ -34,6 +35,36 @@ pub(crate) struct Reference {
     pub(crate) span: Span,
 }
 
+/// A text of a plugin's settings that is written in one of the two small languages. This crate reads neither: the engine
+/// checks them, so that a mistake is shown at its character, even where the settings around it are wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text {
+    /// Which language.
+    pub language: Language,
+    /// The moment of a request it is for: the word of `x-template` or `x-expression` in the plugin's schema.
+    pub moment: String,
+    /// Where it stands.
+    pub path: ConfigPath,
+    /// The text, the environment put in.
+    pub text: Arc<str>,
+}
+
+/// A small language of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    /// `${root.path}` in a text: `x-template`.
+    Template,
+    /// A condition: `x-expression`.
+    Expression,
+}
+
+/// What the walk notes for later stages.
+#[derive(Debug, Default)]
+pub(crate) struct Notes {
+    pub(crate) references: Vec<Reference>,
+    pub(crate) texts: Vec<Text>,
+}
+
 /// Whether a secret can be had; the file is the one that names it.
 pub(crate) type SecretCheck<'a> = &'a dyn Fn(&SecretSource, FileId) -> Result<(), UnitError>;
 
@@ -44,7 +75,7 @@ pub(crate) struct Shape<'a> {
     /// The names of chains, for steps that name one without `use`.
     chains: Vec<String>,
     pub(crate) report: Report,
-    pub(crate) references: Vec<Reference>,
+    pub(crate) notes: Notes,
     path: ConfigPath,
     /// Compiled patterns of the schema; `None` for one that our engine cannot read.
     patterns: HashMap<&'a str, Option<Rc<Regex>>>,
@@ -63,7 +94,7 @@ impl<'a> Shape<'a> {
             secrets: None,
             chains: Vec::new(),
             report: Report::default(),
-            references: Vec::new(),
+            notes: Notes::default(),
             path: ConfigPath::root(),
             patterns: HashMap::new(),
             depth: 0,
@@ -99,6 +130,7 @@ impl<'a> Shape<'a> {
         self.check_keywords(schema, node, label);
         if self.report.findings.len() == before {
             self.note_reference(schema, node);
+            self.note_texts(schema, node);
         } else if let Value::Scalar(scalar) = &node.value {
             self.report.as_written(node.span, scalar);
         }
@@ -185,12 +217,42 @@ impl<'a> Shape<'a> {
         };
         // A template names something only at run time.
         if !name.contains("${") {
-            self.references.push(Reference {
+            self.notes.references.push(Reference {
                 kind: kind.clone(),
                 name: name.to_owned(),
                 path: self.path.clone(),
                 span: node.span,
             });
+        }
+    }
+
+    fn note_texts(&mut self, schema: &Schema, node: &Node) {
+        for (keyword, language) in [("x-template", Language::Template), ("x-expression", Language::Expression)] {
+            if let Some(Json::String(moment)) = schema.get(keyword) {
+                self.note_every_text(language, moment, node);
+            }
+        }
+    }
+
+    /// A template may be a whole tree whose texts are templates.
+    fn note_every_text(&mut self, language: Language, moment: &str, node: &Node) {
+        match &node.value {
+            Value::Scalar(Scalar { kind: ScalarKind::Str, text, .. }) => {
+                let (moment, path, text) = (moment.to_owned(), self.path.clone(), Arc::clone(text));
+                self.notes.texts.push(Text { language, moment, path, text });
+            }
+            Value::Scalar(_) => {}
+            Value::Seq(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    self.descend(Segment::Index(index), |shape| shape.note_every_text(language, moment, item));
+                }
+            }
+            Value::Map(entries) => {
+                for Entry { key, value } in entries {
+                    let segment = Segment::Key(Arc::clone(&key.text));
+                    self.descend(segment, |shape| shape.note_every_text(language, moment, value));
+                }
+            }
         }
     }
 
@@ -213,17 +275,18 @@ impl<'a> Shape<'a> {
     }
 
     /// What `check` finds, without keeping it.
-    fn trial(&mut self, schema: &'a Json, node: &Node, label: Span) -> (Report, Vec<Reference>) {
+    fn trial(&mut self, schema: &'a Json, node: &Node, label: Span) -> (Report, Notes) {
         let report = std::mem::take(&mut self.report);
-        let references = std::mem::take(&mut self.references);
+        let notes = std::mem::take(&mut self.notes);
         self.check(schema, node, label);
-        (std::mem::replace(&mut self.report, report), std::mem::replace(&mut self.references, references))
+        (std::mem::replace(&mut self.report, report), std::mem::replace(&mut self.notes, notes))
     }
 
-    fn adopt(&mut self, (report, references): (Report, Vec<Reference>)) {
+    fn adopt(&mut self, (report, notes): (Report, Notes)) {
         self.report.findings.extend(report.findings);
         self.report.masked.extend(report.masked);
-        self.references.extend(references);
+        self.notes.references.extend(notes.references);
+        self.notes.texts.extend(notes.texts);
     }
 }
 

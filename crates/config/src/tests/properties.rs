@@ -1,13 +1,17 @@
 //! What holds for every input: trees survive the round through text, and no text makes the loader panic.
 
+use std::fs;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{catalog, env, folder};
-use crate::load_str;
 use crate::report::Report;
 use crate::yaml::{Bounds, FileId, parse};
+use crate::{MAX_STEPS, examine_str, load_str};
 
 /// Trees as JSON has them, with texts that YAML could mistake for something else.
 fn tree() -> impl Strategy<Value = Value> {
@@ -76,6 +80,18 @@ fn parsed(text: &str) -> Result<Value, String> {
     }
 }
 
+/// Every file of the corpus, broken and valid.
+fn corpus() -> &'static [String] {
+    static TEXTS: LazyLock<Vec<String>> = LazyLock::new(|| {
+        let files = ["broken", "valid"].into_iter().flat_map(|name| fs::read_dir(folder(name)).unwrap());
+        let mut paths: Vec<_> = files.map(|entry| entry.unwrap().path()).collect();
+        paths.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+        paths.sort();
+        paths.iter().map(|path| fs::read_to_string(path).unwrap()).collect()
+    });
+    &TEXTS
+}
+
 /// Places in a text where something is cut out or put in.
 fn mutated(text: &str, changes: &[(prop::sample::Index, usize, String)]) -> String {
     let mut chars: Vec<char> = text.chars().collect();
@@ -117,6 +133,39 @@ proptest! {
                 prop_assert!(shown.contains(error.message()) || errors.len() > 100);
             }
         }
+    }
+
+    #[test]
+    fn what_is_sound_of_a_changed_file_can_be_walked_like_a_whole_one(
+        which in any::<prop::sample::Index>(),
+        changes in vec((any::<prop::sample::Index>(), 0..12usize, "[ \\-:{}\\[\\]\"'$&*!|>#,a-z0-9\\n\\t%./~é]{0,4}"), 0..6),
+    ) {
+        let files = corpus();
+        let text = mutated(&files[which.index(files.len())], &changes);
+        // Nothing is read from the disk but what is in the text.
+        prop_assume!(!text.contains("include") && !text.contains("file:"));
+        let begun = Instant::now();
+        let examined = examine_str("gateway.yaml", &text, &catalog(), &env);
+        let rest = match &examined {
+            Ok(loaded) => Some(loaded),
+            Err(refused) => {
+                prop_assert!(!refused.errors.is_empty() && !refused.to_string().is_empty());
+                refused.rest.as_deref()
+            }
+        };
+        if let Some(loaded) = rest {
+            let _shown = loaded.redacted();
+            let config = &loaded.config;
+            for steps in config.routes.iter().map(|route| &route.plugins) {
+                prop_assert!(config.flatten(steps).len() <= MAX_STEPS);
+            }
+            for step in config.steps() {
+                let place = loaded.sources.place(&step.at.path);
+                prop_assert_eq!(place.as_ref(), Some(&step.at));
+            }
+        }
+        // A second for a file of a page, in a build without optimisation, on a busy machine.
+        prop_assert!(begun.elapsed() < Duration::from_secs(10));
     }
 
     #[test]

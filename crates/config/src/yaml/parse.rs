@@ -1,6 +1,6 @@
 //! From text to tree, bounded: a file that is too deep, too large or too fond of aliases is a clear error.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
@@ -34,7 +34,8 @@ pub(crate) fn parse(
     bounds: &mut Bounds,
     report: &mut Report,
 ) -> Option<Node> {
-    let mut builder = Builder { file, env, bounds, report, stack: Vec::new(), anchors: HashMap::new(), root: None };
+    let (anchors, words) = (HashMap::new(), HashSet::new());
+    let mut builder = Builder { file, env, bounds, report, stack: Vec::new(), anchors, words, root: None };
     match builder.run(text) {
         Ok(()) => builder.root,
         Err(Stop) => None,
@@ -51,6 +52,8 @@ struct Builder<'a> {
     report: &'a mut Report,
     stack: Vec<Open>,
     anchors: HashMap<usize, Anchor>,
+    /// The keys and values so far.
+    words: HashSet<Arc<str>>,
     root: Option<Node>,
 }
 
@@ -158,7 +161,7 @@ impl Builder<'_> {
         let substituted = env::substitute(text, self.env);
         let (text, written): (Arc<str>, Option<Arc<str>>) = match &substituted {
             Ok(Some(value)) => (value.as_str().into(), Some(text.into())),
-            Ok(None) | Err(_) => (text.into(), None),
+            Ok(None) | Err(_) => (self.word(text), None),
         };
         let kind = match (substituted, style) {
             (Err(message), _) => {
@@ -183,7 +186,7 @@ impl Builder<'_> {
         if text == "<<" {
             return Err(self.stop(at, "merge keys (<<) are not supported: nothing is merged implicitly; write the keys out, or put shared steps into chains".into()));
         }
-        let key = Key { text: text.into(), span: at };
+        let key = Key { text: self.word(text), span: at };
         let path = self.path().key(text);
         if let Some(Open { content: Content::Map(map), .. }) = self.stack.last_mut() {
             let repeat = if let Some(first) = map.seen.get(&key.text) {
@@ -220,8 +223,15 @@ impl Builder<'_> {
         };
         let span = self.span(open.start, end);
         let value = match open.content {
-            Content::Seq(items) => Value::Seq(items),
-            Content::Map(map) => Value::Map(map.entries),
+            // The tree is kept for as long as the configuration is: without the room that growing left.
+            Content::Seq(mut items) => {
+                items.shrink_to_fit();
+                Value::Seq(items)
+            }
+            Content::Map(OpenMap { mut entries, .. }) => {
+                entries.shrink_to_fit();
+                Value::Map(entries)
+            }
         };
         self.finish(Node { span, value }, open.cost, open.anchor)
     }
@@ -240,6 +250,16 @@ impl Builder<'_> {
         }
         self.charge(at, cost)?;
         self.finish(node, cost, 0)
+    }
+
+    /// A key or a value, kept once however often it is written.
+    fn word(&mut self, text: &str) -> Arc<str> {
+        if let Some(known) = self.words.get(text) {
+            return Arc::clone(known);
+        }
+        let word: Arc<str> = text.into();
+        self.words.insert(Arc::clone(&word));
+        word
     }
 
     /// Puts a finished node where it belongs.

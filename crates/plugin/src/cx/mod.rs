@@ -40,6 +40,11 @@ macro_rules! shared_accessors {
                 self.exchange.client_ip()
             }
 
+            /// The TLS connection the request came on, with the client's certificate if it showed one. `None` in clear.
+            pub fn tls(&self) -> Option<&$crate::ClientTls> {
+                self.exchange.tls.as_deref()
+            }
+
             /// The path parameter `name`, percent-encoded as it stood in the normalised path.
             pub fn param(&self, name: &str) -> Option<&str> {
                 self.exchange.params.get(name)

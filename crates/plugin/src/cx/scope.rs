@@ -28,6 +28,7 @@ impl<'v> View<'v> {
             Reference::Path => text(head.uri.path()),
             Reference::Host => text(host(&head.uri, &head.headers)),
             Reference::ClientIp => Datum::Text(Cow::Owned(exchange.client_ip().to_string())),
+            Reference::RequestId => text(exchange.known_request_id()?),
             Reference::Header(name) => Datum::header(head.headers.get(name)?),
             Reference::Query(name) => Datum::Text(query_value(head.uri.query()?, name)?),
             Reference::Cookie(name) => text(cookie(&head.headers, name)?),

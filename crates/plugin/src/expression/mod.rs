@@ -29,6 +29,7 @@
 
 mod ast;
 mod eval;
+mod exclusion;
 mod lexer;
 mod parser;
 #[cfg(test)]
@@ -83,6 +84,12 @@ impl<P: Phase> Expression<P> {
     /// Allocates nothing of its own; what [`Scope::resolve`] must build, it builds.
     pub fn eval(&self, scope: &dyn Scope) -> bool {
         self.condition.eval(scope)
+    }
+
+    /// Whether no request fulfils both this and `other`, as far as that can be told: `x == 'a'` and `x == 'b'`, `x` and
+    /// `not x`, `x < 5` and `x >= 5`, also as parts of larger conditions. `false` when it cannot be told.
+    pub fn excludes(&self, other: &Self) -> bool {
+        exclusion::excludes(&self.condition, &other.condition)
     }
 
     /// The expression as it was written.
@@ -149,6 +156,7 @@ impl<P: Phase> JsonSchema for Expression<P> {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": ["string", "boolean"],
+            "x-expression": P::WORD,
             "description": "A condition, such as `claims.plan == \"paid\" && request.method in [\"GET\", \"HEAD\"]`."
         })
     }

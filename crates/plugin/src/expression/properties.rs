@@ -6,6 +6,7 @@ use regex::Regex;
 use serde_json::{Value, json};
 
 use super::ast::{Condition, Literal, Operand, Operator, Pattern};
+use super::exclusion::excludes;
 use super::parser;
 use crate::template::{Bounds, Datum, Reference, Scope, WithCalls};
 
@@ -142,6 +143,67 @@ fn naive_test(left: &Value, operator: Operator, right: &Value) -> bool {
         },
         Operator::StartsWith => texts.is_some_and(|(left, right)| left.starts_with(right)),
         Operator::EndsWith => texts.is_some_and(|(left, right)| left.ends_with(right)),
+    }
+}
+
+/// Claims of all kinds, few enough values that conditions meet them.
+fn some_claims() -> impl Strategy<Value = Value> {
+    let value = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        (-3_i64..4).prop_map(Value::from),
+        (-6_i32..8).prop_map(|halves| json!(f64::from(halves) / 2.0)),
+        "x?y?".prop_map(Value::from),
+        Just(json!(["x", 1])),
+    ];
+    proptest::collection::btree_map("[ab]", value, 0..3).prop_map(|map| json!(map))
+}
+
+/// Conditions over two references, so that pairs of them often speak of the same.
+fn narrow_condition() -> impl Strategy<Value = Condition> {
+    let reference = || "[ab]".prop_map(|name: String| Reference::Claim([name].into_iter().collect()));
+    let literal = prop_oneof![
+        Just(Literal::Null),
+        any::<bool>().prop_map(Literal::Boolean),
+        (-2_i64..3).prop_map(Literal::Integer),
+        "x?y?".prop_map(|text| Literal::Text(text.into())),
+    ];
+    let list = proptest::collection::vec(literal.clone(), 0..3).prop_map(|items| Literal::List(items.into()));
+    let literal = prop_oneof![4 => literal, 1 => list];
+    let leaf = prop_oneof![
+        1 => any::<bool>().prop_map(Condition::Constant),
+        1 => reference().prop_map(Condition::Is),
+        1 => reference().prop_map(Condition::Has),
+        4 => (reference(), operator(), literal.clone()).prop_map(|(left, operator, right)| {
+            Condition::Test(Operand::Reference(left), operator, Operand::Literal(right))
+        }),
+        2 => (literal, operator(), reference()).prop_map(|(left, operator, right)| {
+            Condition::Test(Operand::Literal(left), operator, Operand::Reference(right))
+        }),
+    ];
+    leaf.prop_recursive(3, 10, 3, |inner| {
+        prop_oneof![
+            inner.clone().prop_map(|one| Condition::Not(Box::new(one))),
+            proptest::collection::vec(inner.clone(), 2..4).prop_map(Condition::All),
+            proptest::collection::vec(inner, 2..4).prop_map(Condition::Any),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2048, max_global_rejects: 200_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_request_fulfils_two_conditions_that_are_proved_to_exclude_each_other(
+        one in narrow_condition(),
+        two in narrow_condition(),
+        requests in proptest::collection::vec(some_claims(), 24),
+    ) {
+        prop_assume!(excludes(&one, &two));
+        prop_assert!(excludes(&two, &one), "{one} and {two}, but not the other way round");
+        for claims in requests.into_iter().map(Claims) {
+            prop_assert!(!(one.eval(&claims) && two.eval(&claims)), "{one} and {two} for {}", claims.0);
+        }
     }
 }
 

@@ -180,6 +180,7 @@ impl<P: Phase> JsonSchema for JsonTemplate<P> {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
+            "x-template": P::WORD,
             "description": "Any value; its strings may hold `${root.path}` references. \
                 A string that is one reference takes the type of what it refers to."
         })

@@ -2,7 +2,7 @@
 //!
 //! | written | is |
 //! |---|---|
-//! | `request.method`, `.path`, `.host`, `.client_ip` | the request |
+//! | `request.method`, `.path`, `.host`, `.client_ip`, `.id` | the request |
 //! | `request.headers.NAME`, `request.query.NAME`, `request.cookies.NAME` | one value of it, by name |
 //! | `params.NAME` | what `{NAME}` matched in the path; `params.rest` for a final `**` |
 //! | `consumer.id`, `.tier`, `.groups` | who calls |
@@ -152,6 +152,7 @@ impl<P: Phase> JsonSchema for Template<P> {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
+            "x-template": P::WORD,
             "description": "Text that may hold `${root.path}` references, such as `${params.id}` or `${claims.plan:-free}`."
         })
     }

@@ -78,6 +78,8 @@ mod sealed {
 pub trait Phase: sealed::Sealed + Copy + Eq + fmt::Debug + Send + Sync + 'static {
     /// The roots that have a value at this moment.
     const ROOTS: Roots;
+    /// The moment as schemas name it: the value of `x-template` and `x-expression`.
+    const WORD: &'static str;
     /// The moment in words, to end the sentence "`response` is not known …".
     const WHAT: &'static str;
 }
@@ -105,21 +107,25 @@ impl sealed::Sealed for WithCalls {}
 
 impl Phase for AtMatch {
     const ROOTS: Roots = Roots::REQUEST.union(Roots::PARAMS);
+    const WORD: &'static str = "match";
     const WHAT: &'static str = "when the route is chosen";
 }
 
 impl Phase for AtRequest {
     const ROOTS: Roots = AtMatch::ROOTS.union(Roots::CONSUMER).union(Roots::CLAIMS);
+    const WORD: &'static str = "request";
     const WHAT: &'static str = "when the request is handled";
 }
 
 impl Phase for AtResponse {
     const ROOTS: Roots = AtRequest::ROOTS.union(Roots::RESPONSE);
+    const WORD: &'static str = "response";
     const WHAT: &'static str = "when the response is handled";
 }
 
 impl Phase for WithCalls {
     const ROOTS: Roots = AtRequest::ROOTS.union(Roots::CALLS);
+    const WORD: &'static str = "calls";
     const WHAT: &'static str = "when the answers of the calls are put together";
 }
 

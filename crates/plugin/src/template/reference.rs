@@ -19,6 +19,8 @@ pub enum Reference {
     Host,
     /// `request.client_ip`
     ClientIp,
+    /// `request.id`: the id by which logs and error pages name the request; missing until something has asked for it.
+    RequestId,
     /// `request.headers.NAME`
     Header(HeaderName),
     /// `request.query.NAME`, decoded.
@@ -65,6 +67,7 @@ impl Reference {
             | Self::Path
             | Self::Host
             | Self::ClientIp
+            | Self::RequestId
             | Self::Header(_)
             | Self::Query(_)
             | Self::Cookie(_) => Roots::REQUEST,
@@ -170,6 +173,7 @@ impl fmt::Display for Reference {
             Self::Path => f.write_str("request.path"),
             Self::Host => f.write_str("request.host"),
             Self::ClientIp => f.write_str("request.client_ip"),
+            Self::RequestId => f.write_str("request.id"),
             Self::Header(name) => write!(f, "request.headers{}", Member(name.as_str())),
             Self::Query(name) => write!(f, "request.query{}", Member(name)),
             Self::Cookie(name) => write!(f, "request.cookies{}", Member(name)),

@@ -27,6 +27,8 @@ pub enum Escape {
     Url,
     /// As part of a JSON string: quotes, backslashes and control characters escaped.
     Json,
+    /// As text or a quoted attribute of HTML: `&`, `<`, `>` and both quotes as character references.
+    Html,
 }
 
 /// RFC 3986 §2.3: what never needs encoding. Sub-delimiters are encoded too: `;` and `:` mean something to some servers.
@@ -108,6 +110,7 @@ impl Slot {
         match (escape, self.position) {
             (Escape::None, _) => Some(value),
             (Escape::Json, _) => json_text(value),
+            (Escape::Html, _) => Some(html_text(value)),
             (Escape::PathSegment, _) | (Escape::Url, Position::Path) => self.path_text(value),
             (Escape::QueryValue, _) | (Escape::Url, Position::Query) => {
                 (!value.contains('\0')).then(|| percent(value, RESERVED))
@@ -156,6 +159,24 @@ fn json_text(value: Cow<'_, str>) -> Option<Cow<'_, str>> {
     }
     let quoted = serde_json::to_string(&value).ok()?;
     Some(Cow::Owned(quoted.strip_prefix('"')?.strip_suffix('"')?.to_owned()))
+}
+
+fn html_text(value: Cow<'_, str>) -> Cow<'_, str> {
+    if !value.contains(['&', '<', '>', '"', '\'']) {
+        return value;
+    }
+    let mut text = String::with_capacity(value.len() + 16);
+    for c in value.chars() {
+        match c {
+            '&' => text.push_str("&amp;"),
+            '<' => text.push_str("&lt;"),
+            '>' => text.push_str("&gt;"),
+            '"' => text.push_str("&quot;"),
+            '\'' => text.push_str("&#39;"),
+            other => text.push(other),
+        }
+    }
+    Cow::Owned(text)
 }
 
 /// Whether the path in `text`, which ends at `?` or `#`, has a segment `.` or `..` for a server that decodes before it splits.

@@ -17,7 +17,7 @@ pub(crate) enum Scanned {
     },
 }
 
-const REQUEST_FIELDS: [&str; 7] = ["method", "path", "host", "client_ip", "headers", "query", "cookies"];
+const REQUEST_FIELDS: [&str; 8] = ["method", "path", "host", "client_ip", "id", "headers", "query", "cookies"];
 const CONSUMER_FIELDS: [&str; 3] = ["id", "tier", "groups"];
 const RESPONSE_FIELDS: [&str; 2] = ["status", "headers"];
 
@@ -86,6 +86,7 @@ fn request(cursor: &mut Cursor<'_>) -> Result<Reference, SyntaxError> {
         "path" => Reference::Path,
         "host" => Reference::Host,
         "client_ip" => Reference::ClientIp,
+        "id" => Reference::RequestId,
         "headers" => Reference::Header(header(cursor, "request.headers")?),
         "query" => Reference::Query(name(cursor, "request.query")?.into()),
         _ => Reference::Cookie(name(cursor, "request.cookies")?.into()),

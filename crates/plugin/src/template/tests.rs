@@ -58,6 +58,7 @@ fn every_form_of_the_language_is_understood() {
         "request.path",
         "request.host",
         "request.client_ip",
+        "request.id",
         "request.headers.x-api-key",
         "request.query.page-size",
         "request.query['filter[name]']",
@@ -143,7 +144,7 @@ fn errors_say_where_and_what_was_probably_meant() {
         ("${consumer.x}", "at character 12: `consumer` has no `x`; it has id, tier, groups"),
         (
             "${request}",
-            "at character 10: `request` needs a field, one of method, path, host, client_ip, headers, query, cookies",
+            "at character 10: `request` needs a field, one of method, path, host, client_ip, id, headers, query, cookies",
         ),
         ("${request.headers}", "at character 18: `request.headers` needs a name: `request.headers.NAME`"),
         ("${request.headers['a b']}", "at character 18: `a b` is not a header name"),
@@ -227,6 +228,17 @@ fn a_value_inside_a_json_string_stays_inside() {
         let text = template.render_with(&scope, Escape::Json).unwrap();
         assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), json!({ "id": value }));
     }
+}
+
+#[test]
+fn a_value_inside_html_is_text() {
+    let template: Template = "<a title=\"${params.id}\">".parse().unwrap();
+    let html = |value: &str| {
+        let scope = Table::default().with("params.id", value);
+        template.render_with(&scope, Escape::Html).unwrap().into_owned()
+    };
+    assert_eq!(html("plain"), "<a title=\"plain\">");
+    assert_eq!(html("\"><b>'&"), "<a title=\"&quot;&gt;&lt;b&gt;&#39;&amp;\">");
 }
 
 #[test]

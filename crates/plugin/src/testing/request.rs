@@ -14,6 +14,7 @@ use super::sent::Sent;
 use crate::chain::{Chain, Run};
 use crate::consumer::Consumer;
 use crate::exchange::{Exchange, Param, Params};
+use crate::tls::ClientTls;
 
 /// A request to a [`Probe`](super::Probe). HTTP/1.1, from 192.0.2.1, to `gateway.test`, unless told otherwise.
 #[must_use = "nothing is sent before `send`"]
@@ -93,6 +94,12 @@ impl<'p> Request<'p> {
     pub fn client(mut self, address: &str) -> Self {
         let ip: IpAddr = address.parse().unwrap_or_else(|error| panic!("{address}: {error}"));
         self.exchange.client = SocketAddr::new(ip, 40_000);
+        self
+    }
+
+    /// The TLS connection it comes on; in clear unless told.
+    pub fn tls(mut self, tls: impl Into<Arc<ClientTls>>) -> Self {
+        self.exchange.tls = Some(tls.into());
         self
     }
 

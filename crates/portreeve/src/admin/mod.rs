@@ -3,7 +3,8 @@
 mod pages;
 mod token;
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -24,25 +25,35 @@ struct Shown {
     since: Instant,
 }
 
-/// Begins to serve the admin port.
+/// Begins to serve the admin port, on the socket of the process before this one if it is the same address.
+///
+/// Returns its address, and its socket once more for the process after this one.
 ///
 /// # Errors
 /// When the address cannot be listened on.
 pub(crate) async fn serve(
     bind: SocketAddr,
+    inherited: Option<StdListener>,
     engine: Arc<Engine>,
     reloader: Arc<Reloader>,
     tasks: &mut JoinSet<()>,
-) -> Result<SocketAddr, String> {
+) -> Result<(SocketAddr, Option<StdListener>), String> {
     let failed = |error| format!("admin: cannot listen on {bind}: {error}");
-    let listener = TcpListener::bind(bind).await.map_err(failed)?;
+    let is_it = |address: SocketAddr| address == bind || (bind.port() == 0 && address.ip() == bind.ip());
+    let same = inherited.filter(|socket| socket.local_addr().is_ok_and(is_it));
+    let listener = match same {
+        Some(socket) => socket.set_nonblocking(true).and_then(|()| TcpListener::from_std(socket)).map_err(failed)?,
+        None => TcpListener::bind(bind).await.map_err(failed)?,
+    };
     let address = listener.local_addr().map_err(failed)?;
+    // Without a copy there is only no admin port to hand over.
+    let copy = listener.as_fd().try_clone_to_owned().ok().map(StdListener::from);
     let shown = Shown { engine, reloader, since: Instant::now() };
     tasks.spawn(async move {
         // Ends only with the process, or when the task is dropped.
         axum::serve(listener, router(shown)).await.ok();
     });
-    Ok(address)
+    Ok((address, copy))
 }
 
 fn router(shown: Shown) -> Router {

@@ -5,16 +5,19 @@ use std::process::ExitCode;
 use portreeve_plugin::Registry;
 use portreeve_proxy::Engine;
 
-use super::{File, WRONG, complain, print};
+use super::{File, WRONG, complain, note, print};
 use crate::load::load;
 
 pub(super) fn check(registry: &Registry, file: &File) -> ExitCode {
     let loaded = match load(&file.config, registry) {
         Ok(loaded) => loaded,
-        Err(errors) => return complain(&errors.to_string(), WRONG),
+        Err(refused) => return complain(&refused.to_string(), WRONG),
     };
     match Engine::check(&loaded, registry) {
-        Ok(()) => {
+        Ok(warnings) => {
+            for warning in &warnings {
+                note(&format!("warning: {warning}"));
+            }
             let routes = count(loaded.config.routes.len(), "route");
             let upstreams = count(loaded.config.upstreams.len(), "upstream");
             print(&format!("{} is fine: {routes}, {upstreams}\n", file.config.display()))

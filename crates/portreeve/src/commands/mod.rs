@@ -85,6 +85,11 @@ fn print(text: &str) -> ExitCode {
 
 /// Prints on standard error and gives the exit status.
 fn complain(text: &str, status: u8) -> ExitCode {
-    writeln!(io::stderr(), "{}", text.trim_end()).ok();
+    note(text);
     ExitCode::from(status)
+}
+
+/// Prints on standard error.
+fn note(text: &str) {
+    writeln!(io::stderr(), "{}", text.trim_end()).ok();
 }

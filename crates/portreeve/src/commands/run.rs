@@ -1,6 +1,9 @@
 //! `portreeve run`: the production start.
 
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::thread;
 use std::time::Duration;
 
 use clap::Args;
@@ -8,8 +11,10 @@ use portreeve_config::units;
 use portreeve_plugin::Registry;
 use portreeve_proxy::Drained;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
 
 use super::{FAILED, File, WRONG, complain};
+use crate::handover::{self, Sockets, Waiting};
 use crate::logging;
 use crate::run::{Options, RunError, Running};
 
@@ -27,6 +32,13 @@ pub(super) struct Arguments {
     /// The longest that requests in flight may take to end after that.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     drain: Duration,
+    /// Takes the listeners over from the gateway that runs with the same configuration file: no connection is refused, and
+    /// that gateway drains and ends as soon as this one serves. If this one does not start, nothing changes.
+    #[arg(long)]
+    upgrade: bool,
+    /// The Unix socket over which that is done. By default in `XDG_RUNTIME_DIR`, /run or the folder for temporary files.
+    #[arg(long, value_name = "SOCKET")]
+    handover: Option<PathBuf>,
     /// Does not reload when the file changes; SIGHUP and the admin port still do.
     #[arg(long)]
     no_watch: bool,
@@ -70,7 +82,19 @@ async fn serve(registry: &Registry, arguments: &Arguments) -> ExitCode {
     let (Ok(mut hangup), Ok(mut terminate), Ok(mut interrupt)) = signals else {
         return complain("cannot watch for signals", FAILED);
     };
-    let running = match Running::start(registry.clone(), options).await {
+    let place = arguments.handover.clone().unwrap_or_else(|| handover::place(&arguments.file.config));
+    let (sockets, before) = match arguments.upgrade.then(|| handover::ask(&place)) {
+        None => (Sockets::default(), None),
+        Some(Ok((sockets, before))) => (sockets, Some(before)),
+        Some(Err(error)) => {
+            let why = format!(
+                "no running gateway to take over from at {}: {error}; start the first one without --upgrade",
+                place.display()
+            );
+            return complain(&why, FAILED);
+        }
+    };
+    let running = match Running::take_over(registry.clone(), options, sockets).await {
         Ok(running) => running,
         Err(RunError::Config(errors)) => return complain(&errors.to_string(), WRONG),
         Err(RunError::Start(error)) => return complain(&error, FAILED),
@@ -81,23 +105,85 @@ async fn serve(registry: &Registry, arguments: &Arguments) -> ExitCode {
     if let Some(address) = running.admin() {
         tracing::info!(%address, "The admin port is open.");
     }
+    let mut asked = wait_for_the_next(&place);
+    if let Some(before) = before
+        && let Err(error) = before.retire()
+    {
+        tracing::warn!(%error, "The gateway before this one does not hear that it may go.");
+    }
     let (grace, limit) = loop {
         tokio::select! {
             Some(()) = hangup.recv() => {
+                running.reopen_access_log().await;
                 // What became of it is in the log, the metric and the status page.
                 running.reload("signal").await.ok();
             }
+            Some(asked) = asked.recv() => match asked {
+                Asked::Sockets(answer) => drop(answer.send(running.hand_over())),
+                Asked::Retire => {
+                    tracing::info!(limit = ?arguments.drain, "Another process serves now; draining.");
+                    let drained = running.retire(arguments.drain);
+                    tokio::select! {
+                        drained = drained => told(drained),
+                        Some(()) = interrupt.recv() => tracing::warn!("Stopped at once, as asked."),
+                    }
+                    return ExitCode::SUCCESS;
+                }
+            },
             Some(()) = terminate.recv() => break (arguments.grace, arguments.drain),
             Some(()) = interrupt.recv() => break (Duration::ZERO, HURRY),
         }
     };
+    Waiting::close(&place);
     tracing::info!(?grace, ?limit, "Stopping.");
     tokio::select! {
-        drained = running.stop(grace, limit) => match drained {
-            Drained::Clean => tracing::info!("Stopped; every connection had ended."),
-            Drained::Cut(connections) => tracing::warn!(connections, "Stopped; connections were cut."),
-        },
+        drained = running.stop(grace, limit) => told(drained),
         Some(()) = interrupt.recv() => tracing::warn!("Stopped at once, as asked."),
     }
     ExitCode::SUCCESS
+}
+
+fn told(drained: Drained) {
+    match drained {
+        Drained::Clean => tracing::info!("Stopped; every connection had ended."),
+        Drained::Cut(connections) => tracing::warn!(connections, "Stopped; connections were cut."),
+    }
+}
+
+/// What the process after this one wants.
+enum Asked {
+    /// The sockets.
+    Sockets(oneshot::Sender<Result<Sockets, String>>),
+    /// It serves now.
+    Retire,
+}
+
+/// Waits for the process after this one, on a thread of its own: what is said there blocks.
+fn wait_for_the_next(place: &Path) -> mpsc::Receiver<Asked> {
+    let (asks, asked) = mpsc::channel(1);
+    let waiting = match Waiting::at(place) {
+        Ok(waiting) => waiting,
+        Err(error) => {
+            tracing::warn!(%error, socket = %place.display(), "No other process will be able to take over: --upgrade needs this socket.");
+            return asked;
+        }
+    };
+    let wait = move || loop {
+        let sockets = || {
+            let (answer, answered) = oneshot::channel();
+            asks.blocking_send(Asked::Sockets(answer)).map_err(io::Error::other)?;
+            answered.blocking_recv().map_err(io::Error::other)?.map_err(io::Error::other)
+        };
+        match waiting.hand_over(sockets) {
+            Ok(()) => return drop(asks.blocking_send(Asked::Retire)),
+            Err(error) => tracing::warn!(%error, "Another process wanted to take over and did not."),
+        }
+        if asks.is_closed() {
+            return;
+        }
+    };
+    if let Err(error) = thread::Builder::new().name("handover".into()).spawn(wait) {
+        tracing::warn!(%error, "No other process will be able to take over.");
+    }
+    asked
 }

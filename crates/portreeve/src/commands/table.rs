@@ -66,7 +66,7 @@ fn end(route: &Route, last: Option<&str>) -> String {
 pub(super) fn routes(registry: &Registry, file: &File) -> ExitCode {
     let loaded = match load(&file.config, registry) {
         Ok(loaded) => loaded,
-        Err(errors) => return complain(&errors.to_string(), WRONG),
+        Err(refused) => return complain(&refused.to_string(), WRONG),
     };
     let rows: Vec<[String; 6]> = rows(&loaded.config).into_iter().map(cells).collect();
     let head = ["ROUTE", "HOST", "METHOD", "PATH", "CHAIN", "END"].map(str::to_owned);

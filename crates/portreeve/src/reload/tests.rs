@@ -137,3 +137,41 @@ async fn one_edit_is_one_reload_even_if_it_brings_more_files() {
     assert_eq!(before, before.again());
     assert_eq!(watched.reloader.engine.snapshot().generation(), 2);
 }
+
+fn part(name: &str) -> String {
+    format!("routes: [{{ name: {name}, match: {{ path: /{name} }}, public: true, respond: {{}} }}]\n")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_comes_to_fit_an_include_takes_effect_and_so_does_its_going() {
+    let watched = Watched::start(&(answering(200, "") + "include: ['part-*.yaml']\n"), |_| ()).await;
+    let routes = |count: usize| {
+        let reloader = watched.reloader.clone();
+        move || reloader.loaded().config.routes.len() == count
+    };
+    fs::write(watched.folder.path().join("part-a.yaml"), part("a")).unwrap();
+    watched.until("the new file is part of it", routes(2)).await;
+    fs::write(watched.folder.path().join("part-b.yaml"), part("b")).unwrap();
+    watched.until("another one is as well", routes(3)).await;
+    fs::remove_file(watched.folder.path().join("part-a.yaml")).unwrap();
+    watched.until("the first is gone", routes(2)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_missing_file_that_appears_mends_the_configuration_that_names_it() {
+    let watched = Watched::start(&answering(200, ""), |_| ()).await;
+    write(watched.folder.path(), &(answering(201, "") + "include: [part.yaml, 'conf.d/*.yaml']\n"));
+    watched.until("the file is refused", || !watched.reloader.last().success).await;
+    fs::create_dir(watched.folder.path().join("conf.d")).unwrap();
+    fs::write(watched.folder.path().join("conf.d/b.yaml"), part("b")).unwrap();
+    fs::write(watched.folder.path().join("part.yaml"), part("a")).unwrap();
+    watched.until_status(201).await;
+    assert_eq!(watched.reloader.loaded().config.routes.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_relative_path_of_the_access_log_counts_from_the_folder_of_the_file() {
+    let text = answering(200, "").replace("to: 'off'", "to: 'file:access.log'");
+    let watched = Watched::start(&text, |_| ()).await;
+    assert!(watched.folder.path().join("access.log").is_file());
+}

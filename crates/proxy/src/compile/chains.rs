@@ -3,14 +3,20 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use portreeve_config::units::Name;
 use portreeve_config::{
-    Config, ConfigPath, FlatStep, Mode as ConfigMode, OnError as ConfigOnError, Segment, Sources, Step as ConfigStep,
+    Action, Config, ConfigPath, FlatStep, Mode as ConfigMode, OnError as ConfigOnError, Segment, Sources,
+    Step as ConfigStep,
 };
 use portreeve_plugin::engine::{Chain, MAX_STEPS, Mode, OnError, Step};
+use portreeve_plugin::template::AtRequest;
 use portreeve_plugin::{Expression, Host, Plugin, Registry};
 
 use super::Errors;
 use super::host::LoadHost;
+
+/// The loader refuses longer lists, with the place of the list.
+const _: () = assert!(portreeve_config::MAX_STEPS == MAX_STEPS);
 
 pub(super) struct Chains<'c> {
     config: &'c Config,
@@ -19,8 +25,10 @@ pub(super) struct Chains<'c> {
     host: Arc<LoadHost>,
     /// Instances by the place of their step; `None` where building failed and was reported.
     built: HashMap<ConfigPath, Option<Instance>>,
-    /// How often a step name has been given.
-    names: HashMap<String, usize>,
+    /// Steps by where they stand and the `use` steps on the way there, and chains by their steps: ten thousand routes that
+    /// use the same chain share one.
+    steps: HashMap<Vec<usize>, Option<Arc<Step>>>,
+    made: HashMap<Vec<usize>, Arc<Chain>>,
 }
 
 #[derive(Clone)]
@@ -32,25 +40,63 @@ struct Instance {
 
 impl<'c> Chains<'c> {
     pub(super) fn new(config: &'c Config, sources: &'c Sources, registry: &'c Registry, host: Arc<LoadHost>) -> Self {
-        Self { config, sources, registry, host, built: HashMap::new(), names: HashMap::new() }
+        Self { config, sources, registry, host, built: HashMap::new(), steps: HashMap::new(), made: HashMap::new() }
     }
 
     /// Compiles the steps of the route or listener at `owner`; an empty chain after an error, which is then reported.
-    pub(super) fn compile(&mut self, steps: &[ConfigStep], owner: &ConfigPath, errors: &mut Errors<'_>) -> Chain {
+    pub(super) fn compile(&mut self, steps: &[ConfigStep], owner: &ConfigPath, errors: &mut Errors<'_>) -> Arc<Chain> {
         let flat = self.config.flatten(steps);
-        let count = flat.len();
-        let steps = flat.iter().filter_map(|step| self.step(step, errors)).map(Arc::new).collect();
-        Chain::new(steps).unwrap_or_else(|| {
-            let path = owner.key("plugins");
-            errors.at(&path, format!("{count} steps; a chain has at most {MAX_STEPS}"));
+        let steps: Vec<Arc<Step>> = flat.iter().filter_map(|step| self.shared_step(step, errors)).collect();
+        let key = steps.iter().map(|step| Arc::as_ptr(step).addr()).collect();
+        if let Some(known) = self.made.get(&key) {
+            return known.clone();
+        }
+        let chain = Arc::new(Chain::new(steps).unwrap_or_else(|| {
+            // The loader counts as well, so that this is a configuration that no loader made.
+            errors.at(&owner.key("plugins"), format!("more than {MAX_STEPS} steps"));
             Chain::default()
-        })
+        }));
+        self.made.insert(key, chain.clone());
+        chain
+    }
+
+    /// The step, made once for all lists that come to it on the same way. Addresses tell the ways apart: the configuration
+    /// outlives this, and stays where it is.
+    fn shared_step(&mut self, flat: &FlatStep<'_>, errors: &mut Errors<'_>) -> Option<Arc<Step>> {
+        let way = flat.uses.iter().copied().chain([flat.step]);
+        let key: Vec<usize> = way.map(|step| std::ptr::from_ref(step).addr()).collect();
+        if let Some(known) = self.steps.get(&key) {
+            return known.clone();
+        }
+        let step = self.step(flat, errors).map(Arc::new);
+        self.steps.insert(key, step.clone());
+        step
+    }
+
+    /// Checks every `when` of the file, also of steps that nobody comes to.
+    pub(super) fn conditions(&self, errors: &mut Errors<'_>) {
+        for step in self.config.steps() {
+            if let Some(Err(error)) = step.when.as_deref().map(Expression::<AtRequest>::parse) {
+                errors.within(&step.at.path.key("when"), error.offset(), error.message());
+            }
+        }
+    }
+
+    /// Builds the steps of chains that nobody uses, once, to see what is wrong with them.
+    pub(super) fn unused(&mut self, errors: &mut Errors<'_>) {
+        let config = self.config;
+        for step in config.chains.into_iter().flat_map(|(_, steps)| steps) {
+            if let Action::Plugin { plugin, settings } = &step.action {
+                self.instance(&FlatStep { step, plugin, settings, uses: Vec::new() }, errors);
+            }
+        }
     }
 
     fn step(&mut self, flat: &FlatStep<'_>, errors: &mut Errors<'_>) -> Option<Step> {
         // The conditions of the `use` steps on the way here hold for this step as well.
         let around = flat.uses.iter().copied().chain([flat.step]);
-        let conditions: Vec<_> = around.clone().filter_map(|step| condition(step, errors)).collect();
+        let conditions = around.clone().filter_map(|step| Expression::parse(step.when.as_deref()?).ok());
+        let conditions: Vec<_> = conditions.collect();
         let observes = around.clone().any(|step| step.mode == ConfigMode::Observe);
         let skips = around.clone().any(|step| step.on_error == ConfigOnError::Skip);
         let instance = self.instance(flat, errors)?;
@@ -78,12 +124,18 @@ impl<'c> Chains<'c> {
             errors.at(path, format!("no plugin \"{}\" in this binary", flat.plugin));
             return None;
         };
+        // What is wrong with a text in its settings was told there.
+        if !errors.doubts.is_sound(&path.key(flat.plugin)) {
+            return None;
+        }
         let name = self.name(flat);
+        self.host.before_building();
         let place = flat.step.at.to_string().into();
         let folder = self.sources.folder(path).into();
         let host = Host::new(self.host.clone(), registration.name, name.clone(), place, folder);
         match registration.build(flat.settings.clone(), &host) {
             Ok(plugin) => Some(Instance { plugin_name: registration.name, name, plugin }),
+            Err(_) if self.host.has_misled() => None,
             Err(error) => {
                 errors.at(&path.key(flat.plugin).join(&error.at), error.message);
                 None
@@ -91,39 +143,43 @@ impl<'c> Chains<'c> {
         }
     }
 
-    /// The step's own name, or `<chain or route>/<plugin>`, with a number from the second such step on.
-    fn name(&mut self, flat: &FlatStep<'_>) -> Arc<str> {
+    /// The step's own name, or `<chain or route>/<plugin>`, with a number from the second step of that plugin on. Steps of
+    /// other plugins and of other lists do not count, so that what is written elsewhere leaves the name as it is.
+    fn name(&self, flat: &FlatStep<'_>) -> Arc<str> {
         if let Some(name) = &flat.step.name {
             return name.shared();
         }
-        let base = format!("{}/{}", self.owner(&flat.step.at.path), flat.plugin);
-        let given = self.names.entry(base.clone()).or_default();
-        *given += 1;
-        if *given == 1 { base.into() } else { format!("{base}#{given}").into() }
-    }
-
-    fn owner(&self, path: &ConfigPath) -> String {
-        match path.segments() {
-            [Segment::Key(section), Segment::Key(name), ..] if &**section == "chains" => name.to_string(),
-            [Segment::Key(section), Segment::Index(index), ..] => {
-                let route = (&**section == "routes").then(|| self.config.routes.get(*index)).flatten();
-                let listener = (&**section == "listeners").then(|| self.config.listeners.get(*index)).flatten();
-                let name = route.map(|route| &route.name).or(listener.map(|listener| &listener.name));
-                name.map_or_else(|| section.to_string(), ToString::to_string)
-            }
-            _ => path.to_string(),
+        let (owner, list) = self.owner(&flat.step.at.path);
+        let before = list.iter().take_while(|step| step.at.path != flat.step.at.path);
+        let alike = |step: &&ConfigStep| {
+            step.name.is_none() && matches!(&step.action, Action::Plugin { plugin, .. } if plugin == flat.plugin)
+        };
+        let name = format!("{owner}/{}", flat.plugin);
+        match before.filter(alike).count() {
+            0 => name.into(),
+            earlier => format!("{name}#{}", earlier + 1).into(),
         }
     }
-}
 
-/// The compiled `when` of a step.
-fn condition(step: &ConfigStep, errors: &mut Errors<'_>) -> Option<Expression> {
-    let text = step.when.as_deref()?;
-    match Expression::parse(text) {
-        Ok(expression) => Some(expression),
-        Err(error) => {
-            errors.within(&step.at.path.key("when"), error.offset(), error.message());
-            None
+    /// What a list of steps is called, and the list. Where a chain, a route and a listener share a name, the chain has it.
+    fn owner(&self, path: &ConfigPath) -> (String, &'c [ConfigStep]) {
+        let config = self.config;
+        let is_chain = |name: &Name| config.chains.get(name.as_str()).is_some();
+        match path.segments() {
+            [Segment::Key(section), Segment::Key(name), ..] if &**section == "chains" => {
+                (name.to_string(), config.chains.get(&**name).map(Vec::as_slice).unwrap_or_default())
+            }
+            [Segment::Key(section), Segment::Index(index), ..] if &**section == "routes" => {
+                let Some(route) = config.routes.get(*index) else { return (path.to_string(), &[]) };
+                (format!("{}{}", if is_chain(&route.name) { "route:" } else { "" }, route.name), &route.plugins)
+            }
+            [Segment::Key(_), Segment::Index(index), ..] => {
+                let Some(listener) = config.listeners.get(*index) else { return (path.to_string(), &[]) };
+                let name = &listener.name;
+                let is_taken = is_chain(name) || config.routes.iter().any(|route| route.name == *name);
+                (format!("{}{name}", if is_taken { "listener:" } else { "" }), &listener.plugins)
+            }
+            _ => (path.to_string(), &[]),
         }
     }
 }

@@ -1,8 +1,10 @@
 //! The gateway as plugins see it while a configuration is compiled.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::future::BoxFuture;
+use portreeve_config::Doubts;
 use portreeve_plugin::engine::{Engine, Metrics, Shared as SharedValues};
 use portreeve_plugin::{Answer, CallError, Clock, DeclaredConsumer, Fetch, Task, Tier, Upstream};
 use tokio::sync::watch;
@@ -17,6 +19,10 @@ pub(super) struct LoadHost {
     consumers: Vec<DeclaredConsumer>,
     shared: Arc<Shared>,
     purpose: Purpose,
+    /// What of the file is wrong.
+    doubts: Doubts,
+    /// Whether a plugin was told something that is in doubt: an error of its is not believed then.
+    misled: AtomicBool,
     /// Whether the file has been accepted. Tasks wait for it; with a file that is refused they end unrun.
     accepted: watch::Sender<bool>,
 }
@@ -28,9 +34,27 @@ impl LoadHost {
         consumers: Vec<DeclaredConsumer>,
         shared: Arc<Shared>,
         purpose: Purpose,
+        doubts: Doubts,
     ) -> Self {
         let upstreams = pools.values().map(|pool| Upstream::new(pool.clone())).collect();
-        Self { upstreams, tiers, consumers, shared, purpose, accepted: watch::Sender::new(false) }
+        let (accepted, misled) = (watch::Sender::new(false), AtomicBool::new(false));
+        Self { upstreams, tiers, consumers, shared, purpose, doubts, misled, accepted }
+    }
+
+    /// Forgets that anybody was misled.
+    pub(super) fn before_building(&self) {
+        self.misled.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether what was built since was told something that is in doubt.
+    pub(super) fn has_misled(&self) -> bool {
+        self.misled.load(Ordering::Relaxed)
+    }
+
+    fn tells(&self, is_sure: bool) {
+        if !is_sure {
+            self.misled.store(true, Ordering::Relaxed);
+        }
     }
 
     /// The whole file is good: what was spawned begins.
@@ -41,7 +65,9 @@ impl LoadHost {
 
 impl Engine for LoadHost {
     fn upstream(&self, name: &str) -> Option<Upstream> {
-        self.upstreams.iter().find(|upstream| &**upstream.name() == name).cloned()
+        let found = self.upstreams.iter().find(|upstream| &**upstream.name() == name).cloned();
+        self.tells(found.is_some() || self.doubts.knows_all_of("upstreams"));
+        found
     }
 
     fn upstream_names(&self) -> Vec<Arc<str>> {
@@ -49,10 +75,13 @@ impl Engine for LoadHost {
     }
 
     fn tiers(&self) -> &[Tier] {
+        // A tier that is wrong has another in its place: that there is one, and its name, is true.
+        self.tells(!self.tiers.is_empty() || self.doubts.knows_all_of("tiers"));
         &self.tiers
     }
 
     fn consumers(&self) -> &[DeclaredConsumer] {
+        self.tells(self.doubts.knows_all_of("consumers"));
         &self.consumers
     }
 

@@ -2,20 +2,26 @@
 
 mod chains;
 mod host;
+mod pages;
 mod routes;
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use portreeve_config::units::{LogTarget, Name};
-use portreeve_config::{Balance, Config, ConfigPath, Diagnostic, Diagnostics, Loaded, Sources};
+use portreeve_config::units::{LogTarget, Name, Networks};
+use portreeve_config::{Balance, Config, ConfigPath, Diagnostic, Diagnostics, Doubts, Language, Loaded, Sources, Text};
+use portreeve_plugin::engine::{check_expression, check_template};
 use portreeve_plugin::template::{AtRequest, Template};
 use portreeve_plugin::{Consumer, DeclaredConsumer, Registry, Tier};
 
 use crate::engine::Shared;
+use crate::https::Https;
+use crate::listener::{Terms, Tls};
 use crate::observe::AccessLog;
 use crate::snapshot::{Entrance, Snapshot};
-use crate::upstream::Pool;
+use crate::upstream::{Pool, Transport};
 use chains::Chains;
 use host::LoadHost;
 
@@ -40,19 +46,31 @@ pub(crate) fn compile(
     listeners: &[usize],
     purpose: Purpose,
 ) -> Result<Snapshot, Diagnostics> {
-    let Loaded { config, sources } = loaded;
-    let mut errors = Errors { sources, all: Vec::new() };
+    let Loaded { config, sources, texts, doubts } = loaded;
+    let mut errors = Errors { sources, doubts: doubts.clone(), all: Vec::new(), warnings: Vec::new() };
+    errors.texts(texts);
     let pools = pools(config, shared, before, &mut errors);
-    let host = Arc::new(LoadHost::new(&pools, tiers(config), consumers(config), shared.clone(), purpose));
+    for (name, _) in config.upstreams.into_iter().filter(|(name, _)| !pools.contains_key(name.as_str())) {
+        errors.doubts.insert(ConfigPath::from("upstreams").key(name.as_str()));
+    }
+    let doubts = errors.doubts.clone();
+    let host = Arc::new(LoadHost::new(&pools, tiers(config), consumers(config), shared.clone(), purpose, doubts));
     let mut chains = Chains::new(config, sources, registry, host.clone());
 
-    let entrances = config.listeners.iter().enumerate().map(|(index, listener)| {
+    let trusted: Arc<Networks> = Arc::new(config.trusted_proxies.iter().collect());
+    let entrances = config.listeners.iter().zip(listeners).enumerate().map(|(index, (listener, number))| {
         let path = ConfigPath::from("listeners").index(index);
         let chain = chains.compile(&listener.plugins, &path, &mut errors);
-        Arc::new(Entrance { name: listener.name.shared(), chain })
+        let known = before.and_then(|before| before.listeners.get(*number)?.as_ref()?.terms.tls.as_ref());
+        let tls = listener.tls.as_ref().and_then(|tls| Tls::build(tls, &path.key("tls"), &mut errors, known));
+        let terms = Arc::new(Terms::new(listener, trusted.clone(), tls));
+        Arc::new(Entrance { name: listener.name.shared(), terms, https: Https::new(listener), chain })
     });
     let entrances: Vec<_> = entrances.collect();
+    chains.conditions(&mut errors);
     let (routes, router) = routes::compile(config, &pools, &mut chains, shared, &mut errors);
+    chains.unused(&mut errors);
+    let pages = pages::compile(config, sources, &mut errors);
     // Last, and only when all else is good: a file that is refused makes no log file.
     let access_log = if errors.all.is_empty() { access_log(config, shared, purpose, &mut errors) } else { None };
 
@@ -60,6 +78,11 @@ pub(crate) fn compile(
         return Err(Diagnostics::new(errors.all));
     };
     host.accept();
+    if purpose == Purpose::Serve {
+        for warning in &errors.warnings {
+            tracing::warn!(warning = warning.headline(), "The configuration has something worth a look.");
+        }
+    }
     let mut numbered: Vec<Option<Arc<Entrance>>> = Vec::new();
     for (number, entrance) in listeners.iter().zip(entrances) {
         if numbered.len() <= *number {
@@ -76,25 +99,67 @@ pub(crate) fn compile(
         listeners: numbered.into(),
         pools: pools.into_values().collect(),
         access_log,
-        unrouted: shared.metrics.route("(none)"),
+        errors: pages,
+        unrouted: shared.metrics.route("(none)".into()),
+        warnings: Diagnostics::new(errors.warnings),
     })
 }
 
-/// Errors found so far.
+/// Errors found so far, and what is no error but worth a word.
 pub(crate) struct Errors<'s> {
     sources: &'s Sources,
+    /// What is wrong already: nothing is said of what follows from it.
+    doubts: Doubts,
     all: Vec<Diagnostic>,
+    warnings: Vec<Diagnostic>,
+}
+
+#[cfg(test)]
+impl<'s> Errors<'s> {
+    /// For the test of a part.
+    pub(crate) fn none(sources: &'s Sources) -> Self {
+        Self { sources, doubts: Doubts::default(), all: Vec::new(), warnings: Vec::new() }
+    }
+
+    /// Errors and warnings.
+    pub(crate) fn told(self) -> (Diagnostics, Diagnostics) {
+        (Diagnostics::new(self.all), Diagnostics::new(self.warnings))
+    }
 }
 
 impl Errors<'_> {
     /// At a value.
-    fn at(&mut self, path: &ConfigPath, message: impl Into<String>) {
+    pub(crate) fn at(&mut self, path: &ConfigPath, message: impl Into<String>) {
         self.all.push(self.sources.diagnostic(path, message));
+    }
+
+    /// At a value, of something that is no reason to refuse the file.
+    pub(crate) fn warn(&mut self, path: &ConfigPath, message: impl Into<String>) {
+        self.warnings.push(self.sources.diagnostic(path, message));
+    }
+
+    /// The folder that relative paths of a value count from.
+    pub(crate) fn folder(&self, path: &ConfigPath) -> PathBuf {
+        self.sources.folder(path).to_owned()
     }
 
     /// At a byte of a text.
     fn within(&mut self, path: &ConfigPath, offset: usize, message: impl Into<String>) {
         self.all.push(self.sources.diagnostic_within(path, offset, message));
+    }
+
+    /// Checks what the settings of plugins hold in the two small languages, each text for itself.
+    fn texts(&mut self, texts: &[Text]) {
+        for Text { language, moment, path, text } in texts {
+            let checked = match language {
+                Language::Template => check_template(moment, text),
+                Language::Expression => check_expression(moment, text),
+            };
+            if let Err(error) = checked {
+                self.within(path, error.offset(), error.message());
+                self.doubts.insert(path.clone());
+            }
+        }
     }
 
     /// Compiles a template of the engine's own keys.
@@ -114,24 +179,50 @@ fn pools(config: &Config, shared: &Arc<Shared>, before: Option<&Snapshot>, error
         before.into_iter().flat_map(|before| &before.pools).map(|pool| (&*pool.name, pool)).collect();
     let pool = |(name, upstream): (&Name, &portreeve_config::Upstream)| {
         let before = before.get(name.as_str()).copied();
-        if let Some(same) = before.filter(|before| before.is_of(upstream)) {
-            return (name.shared(), same.clone());
+        let path = ConfigPath::from("upstreams").key(name.as_str());
+        let transport = transport(upstream, &path, errors)?;
+        if let Some(same) = before.filter(|before| before.is_of(upstream, &transport)) {
+            return Some((name.shared(), same.clone()));
         }
-        let path = ConfigPath::from("upstreams").key(name.as_str()).key("balance").key("hash");
         let key = match &upstream.balance {
-            Balance::Hash(template) => Some(errors.template(&path, template)),
+            Balance::Hash(template) => Some(errors.template(&path.key("balance").key("hash"), template)),
             _ => None,
         };
         let metrics = shared.metrics.upstream(name.as_str());
-        let pool = Pool::new(name.shared(), upstream, key, &shared.upstreams, metrics, before.map(|before| &**before));
-        (name.shared(), Arc::new(pool))
+        let before = before.map(|before| &**before);
+        let pool = Pool::new(name.shared(), upstream, transport, key, &shared.upstreams, metrics, before);
+        Some((name.shared(), Arc::new(pool)))
     };
-    config.upstreams.into_iter().map(pool).collect()
+    config.upstreams.into_iter().filter_map(pool).collect()
+}
+
+/// How an upstream is spoken to; `None` after an error, which is then reported.
+fn transport(
+    upstream: &portreeve_config::Upstream,
+    path: &ConfigPath,
+    errors: &mut Errors<'_>,
+) -> Option<Arc<Transport>> {
+    if upstream.tls.as_ref().is_some_and(|tls| !tls.verify) {
+        let warning = "the certificates of the targets are not verified: anybody on the way can be them";
+        errors.warn(&path.key("tls").key("verify"), warning);
+    }
+    match Transport::load(upstream, errors.sources.folder(&path.key("tls"))) {
+        Ok(transport) => Some(Arc::new(transport)),
+        Err(wrong) => {
+            for wrong in wrong {
+                errors.at(&path.join(wrong.at), wrong.message);
+            }
+            None
+        }
+    }
 }
 
 fn tiers(config: &Config) -> Vec<Tier> {
-    let tier =
-        |(name, tier): (&Name, &portreeve_config::Tier)| Tier { name: name.shared(), rate: tier.rate, burst: None };
+    let tier = |(name, tier): (&Name, &portreeve_config::Tier)| Tier {
+        name: name.shared(),
+        rate: tier.rate,
+        burst: tier.burst.map(NonZeroU32::get),
+    };
     config.tiers.into_iter().map(tier).collect()
 }
 
@@ -149,15 +240,23 @@ fn consumers(config: &Config) -> Vec<DeclaredConsumer> {
 }
 
 fn access_log(config: &Config, shared: &Shared, purpose: Purpose, errors: &mut Errors<'_>) -> Option<AccessLog> {
-    match shared.access_log(&config.access_log.to, purpose) {
+    let at = ConfigPath::from("access_log.to");
+    let target = match &config.access_log.to {
+        LogTarget::File(path) => LogTarget::File(errors.sources.folder(&at).join(path)),
+        other => other.clone(),
+    };
+    match shared.access_log(&target, purpose) {
         Ok(log) => Some(log),
         Err(error) => {
-            let target = match &config.access_log.to {
+            let target = match &target {
                 LogTarget::File(path) => path.display().to_string(),
                 other => other.to_string(),
             };
-            errors.at(&ConfigPath::from("access_log.to"), format!("cannot write to {target}: {error}"));
+            errors.at(&at, format!("cannot write to {target}: {error}"));
             None
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! Routes: patterns, conditions and ends compiled, and the router that finds them. Conflicts come with a witness request.
 
+use std::any::Any;
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -25,12 +27,24 @@ pub(super) fn compile(
     shared: &Shared,
     errors: &mut Errors<'_>,
 ) -> (Vec<Arc<Route>>, Option<Router>) {
-    let (mut routes, mut rules) = (Vec::new(), Vec::new());
+    let (mut routes, mut rules, mut known) = (Vec::new(), Vec::new(), Vec::new());
+    let mut words: HashSet<Arc<str>> = HashSet::new();
     for (index, route) in config.routes.iter().enumerate() {
         let path = ConfigPath::from("routes").index(index);
         let chain = chains.compile(&route.plugins, &path, errors);
+        let before = errors.all.len();
         let rule = rule(route, &path, errors);
-        let names = |pattern: &Pattern| pattern.names().map(Arc::from).collect();
+        let is_whole = errors.all.len() == before && has_sound_match(&path, errors);
+        // Ten thousand routes have a few names of parameters between them.
+        let mut word = |name: &str| -> Arc<str> {
+            let known = words.get(name).cloned();
+            known.unwrap_or_else(|| {
+                let word: Arc<str> = name.into();
+                words.insert(word.clone());
+                word
+            })
+        };
+        let names = |pattern: &Pattern| pattern.names().map(&mut word).collect();
         // A rule without paths takes any path, with the one pattern that has no parameters.
         let params = if rule.paths.is_empty() {
             Box::new([Box::default()]) as Box<[_]>
@@ -46,14 +60,19 @@ pub(super) fn compile(
             max_body: route.limits.body.bytes(),
             timeout: route.timeout.get(),
             idle: route.timeouts.idle.map(portreeve_config::units::Duration::get),
-            metrics: shared.metrics.route(route.name.as_str()),
+            metrics: shared.metrics.route(route.name.shared()),
         }));
-        rules.push(rule);
+        // Of a route whose match is wrong nothing can be said beside others.
+        if is_whole {
+            known.push(index);
+            rules.push(rule);
+        }
     }
     match Router::compile(rules) {
         Ok(router) => (routes, Some(router)),
         Err(conflicts) => {
-            errors.all.extend(conflicts.iter().map(|conflict| tell(conflict, config, errors.sources)));
+            let of_file = |rule: RuleId| known.get(rule.0).copied().unwrap_or_default();
+            errors.all.extend(conflicts.iter().map(|conflict| tell(conflict, &of_file, config, errors.sources)));
             (routes, None)
         }
     }
@@ -64,7 +83,7 @@ fn rule(route: &RouteConfig, path: &ConfigPath, errors: &mut Errors<'_>) -> Rule
     let wanted = &route.matches;
     let one_or_many = |key: &str, count: usize, index: usize| {
         let path = matches.key(key);
-        if count == 1 && errors_is_scalar(&path, errors.sources) { path } else { path.index(index) }
+        if count == 1 && is_one_text(&path, errors.sources) { path } else { path.index(index) }
     };
     let mut rule = Rule::default();
     let hosts: Vec<_> =
@@ -96,8 +115,14 @@ fn rule(route: &RouteConfig, path: &ConfigPath, errors: &mut Errors<'_>) -> Rule
     rule
 }
 
+/// Whether the file has a `match` here in which nothing is wrong.
+fn has_sound_match(route: &ConfigPath, errors: &Errors<'_>) -> bool {
+    let at = route.key("match");
+    errors.doubts.is_sound(&at) && errors.sources.place(&at).is_some()
+}
+
 /// Whether the file writes one text here rather than a list of one.
-fn errors_is_scalar(path: &ConfigPath, sources: &portreeve_config::Sources) -> bool {
+fn is_one_text(path: &ConfigPath, sources: &portreeve_config::Sources) -> bool {
     sources.place(&path.index(0)).is_none()
 }
 
@@ -156,10 +181,15 @@ fn end(route: &RouteConfig, path: &ConfigPath, pools: &Pools, errors: &mut Error
     End::Plugin
 }
 
-/// A conflict in the words of the file.
-fn tell(conflict: &Conflict, config: &Config, sources: &portreeve_config::Sources) -> Diagnostic {
-    let name = |rule: RuleId| config.routes.get(rule.0).map_or("?", |route| route.name.as_str());
-    let path = |rule: RuleId| ConfigPath::from("routes").index(rule.0).key("match");
+/// A conflict in the words of the file. `of_file` gives the place of a rule in the list of routes.
+fn tell(
+    conflict: &Conflict,
+    of_file: &dyn Fn(RuleId) -> usize,
+    config: &Config,
+    sources: &portreeve_config::Sources,
+) -> Diagnostic {
+    let name = |rule: RuleId| config.routes.get(of_file(rule)).map_or("?", |route| route.name.as_str());
+    let path = |rule: RuleId| ConfigPath::from("routes").index(of_file(rule)).key("match");
     let (at, other, message) = match conflict {
         Conflict::Tie { a, b, witness } => {
             (*b, Some(*a), format!("as specific as route \"{}\", and both would take {witness}", name(*a)))
@@ -191,6 +221,11 @@ struct Condition(Expression<AtMatch>);
 impl Guard for Condition {
     fn admits(&self, request: &Lookup<'_>) -> bool {
         self.0.eval(&AtRouting(request))
+    }
+
+    fn excludes(&self, other: &dyn Guard) -> bool {
+        let other = (other as &dyn Any).downcast_ref::<Self>();
+        other.is_some_and(|other| self.0.excludes(&other.0))
     }
 }
 

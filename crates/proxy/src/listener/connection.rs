@@ -1,10 +1,13 @@
-//! One accepted connection as Pingora sees it: a TCP stream that coalesces writes until they are flushed.
+//! One client connection as Pingora sees it: a stream that carries one well-formed request at a time.
 //!
-//! Pingora sends the head and the body of an answer apart; together they cost one `send` less, the dearest thing in the
-//! profile (docs/performance.md). TLS, PROXY protocol and absolute deadlines belong here too: they wrap or replace `io`.
+//! What comes in is read strictly (`portreeve-wire`) before Pingora gets it: a request's head when it is whole, its body
+//! within its bounds, and the next request only when this one has been answered. What goes out is gathered until it is
+//! flushed: Pingora sends the head and the body of an answer apart, and one `send` less is the dearest thing in the profile
+//! (docs/performance.md).
 
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,108 +15,327 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::HeaderValue;
+use bytes::{Buf, BytesMut};
 use pingora::http::ResponseHeader;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::{
-    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest, UniqueID,
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest, UniqueID,
     UniqueIDType,
 };
+use portreeve_wire::http1::{At, Requests};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::time::{Sleep, sleep};
+use tokio::time::Instant;
+
+use super::deadline::Deadline;
+use super::facts::{Facts, Line};
+use super::refused::Reason;
+use super::terms::Terms;
+use super::transport::Transport;
 
 /// Bytes gathered before they are sent unasked. A head and a small body fit; large bodies pass by.
 const GATHER: usize = 16 * 1024;
-/// A buffer that grew beyond this is given back when it is empty, so that an idle connection stays small.
-const KEEP: usize = 2 * 1024;
+/// Buffers that grew beyond this are given back when they are empty, so that an idle connection stays small.
+const KEEP: usize = 1024;
+/// Bytes read at once where there is no buffer of Pingora's to read into.
+const READ: usize = 16 * 1024;
+/// A request body may trickle this long before its rate counts.
+const BODY_GRACE: Duration = Duration::from_secs(10);
+/// How an HTTP/2 client begins (RFC 9113 §3.4).
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Longest that a client may take nothing of what it is sent.
-const STALL: Duration = Duration::from_secs(30);
-
-/// What every hook may know of the connection a request came on.
-#[derive(Debug, Clone)]
-pub(crate) struct Facts {
-    /// The listener that accepted it, by its number in the engine.
-    pub(crate) listener: usize,
-    /// The client's address, as accepted.
-    pub(crate) peer: SocketAddr,
-    /// The same for `X-Forwarded-For`: written once for the connection, not for each request.
-    pub(crate) forwarded_for: HeaderValue,
+thread_local! {
+    /// Shared by the connections of a worker: an idle one needs no buffer of its own.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into());
 }
 
-impl Facts {
-    pub(super) fn new(listener: usize, peer: SocketAddr) -> Self {
-        // An IPv4 client on a dual-stack socket is still an IPv4 client.
-        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        let text = HeaderValue::from_str(&peer.ip().to_string());
-        Self { listener, peer, forwarded_for: text.unwrap_or(HeaderValue::from_static("unknown")) }
-    }
+/// What a client wants next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// A request, whose head has come and is well-formed.
+    Request,
+    /// HTTP/2, by its preface.
+    Http2,
+    /// Nothing: it has left, or been silent for too long.
+    Nothing,
+    /// Something that is not served.
+    Refused(Reason),
+}
+
+/// How the bytes that come in are to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// As HTTP/1.x requests, one at a time.
+    Requests,
+    /// As they come: HTTP/2, or what follows a 101.
+    Raw,
 }
 
 /// An accepted connection.
 #[derive(Debug)]
 pub(super) struct Connection {
-    io: TcpStream,
+    io: Transport,
+    terms: Arc<Terms>,
+    reading: Reading,
+    requests: Requests,
+    /// Bytes that came, and that Pingora has not got yet.
+    ahead: BytesMut,
+    /// So many of them belong to the request in hand.
+    in_hand: usize,
     out: Vec<u8>,
     sent: usize,
-    stalled: Option<Pin<Box<Sleep>>>,
+    /// For reading: silence, heads, bodies.
+    patience: Deadline,
+    /// For writing: a client that takes nothing.
+    stalled: Deadline,
+    /// Waiting for bytes of the body in hand since then, and before that for so long.
+    waiting: Option<Instant>,
+    waited: Duration,
+    line: Arc<Line>,
     socket: Arc<SocketDigest>,
     facts: Arc<ProxyDigest>,
 }
 
 impl Connection {
-    pub(super) fn new(io: TcpStream, facts: Facts) -> pingora::Result<Self> {
+    pub(super) fn new(io: Transport, facts: Facts, terms: Arc<Terms>) -> pingora::Result<Self> {
         let socket = SocketDigest::from_raw_fd(io.as_raw_fd());
         // Known from `accept`: saves the `getpeername` that Pingora would make.
-        socket.peer_addr.set(Some(facts.peer.into())).ok();
+        socket.peer_addr.set(Some(facts.client.into())).ok();
+        let line = facts.line.clone();
         // The one slot of Pingora's connection digest that takes a value of ours.
         let carrier = Box::new(ResponseHeader::build_no_case(200, Some(0))?);
         let facts = Arc::new(ProxyDigest::new(carrier, Some(Box::new(facts))));
-        Ok(Self { io, out: Vec::new(), sent: 0, stalled: None, socket: Arc::new(socket), facts })
+        Ok(Self {
+            io,
+            requests: Requests::new(terms.bounds),
+            terms,
+            reading: Reading::Requests,
+            ahead: BytesMut::new(),
+            in_hand: 0,
+            out: Vec::new(),
+            sent: 0,
+            patience: Deadline::default(),
+            stalled: Deadline::default(),
+            waiting: None,
+            waited: Duration::ZERO,
+            line,
+            socket: Arc::new(socket),
+            facts,
+        })
+    }
+
+    /// From here on bytes pass as they come, those that were read already first.
+    pub(super) fn pass_raw(&mut self) {
+        self.reading = Reading::Raw;
+    }
+
+    /// Whether the request in hand has been read to its end: then another may follow.
+    pub(super) fn is_between(&self) -> bool {
+        self.reading == Reading::Requests && self.in_hand == 0 && self.requests.at() == At::End
+    }
+
+    /// Waits for the next request. When `stopping` is ready, the client has only `last` more to send one.
+    pub(super) async fn next(&mut self, mut stopping: Pin<&mut (impl Future + Send)>, last: Duration) -> Next {
+        self.patience.clear();
+        self.line.set_deadline(None);
+        let mut stopped = false;
+        poll_fn(|cx| {
+            if !stopped && stopping.as_mut().poll(cx).is_ready() {
+                stopped = true;
+                self.patience.hurry(last);
+            }
+            self.poll_next(cx)
+        })
+        .await
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        loop {
+            if let Some(next) = self.look() {
+                self.patience.clear();
+                return Poll::Ready(next);
+            }
+            let in_head = self.requests.at() == At::Head;
+            match self.poll_fill(cx) {
+                Poll::Ready(Ok(n)) if n > 0 => {
+                    if !in_head {
+                        // The silence is over; the head has its own time.
+                        self.patience.clear();
+                    }
+                }
+                Poll::Ready(_) => return Poll::Ready(Next::Nothing),
+                Poll::Pending => {
+                    let limit = if in_head { self.terms.head } else { self.terms.idle };
+                    ready!(self.patience.poll_within(cx, limit));
+                    return Poll::Ready(if in_head { Next::Refused(Reason::SlowHead) } else { Next::Nothing });
+                }
+            }
+        }
+    }
+
+    /// What the bytes that have come so far are; `None` while it takes more of them to tell.
+    fn look(&mut self) -> Option<Next> {
+        let fresh = self.ahead.get(self.in_hand..).filter(|fresh| !fresh.is_empty())?;
+        let plain = matches!(self.io, Transport::Plain(_));
+        if self.requests.at() == At::Between && plain && self.terms.http2 && fresh.first() == PREFACE.first() {
+            let n = fresh.len().min(PREFACE.len());
+            if fresh.get(..n) == PREFACE.get(..n) {
+                return (n == PREFACE.len()).then_some(Next::Http2);
+            }
+        }
+        match self.requests.read(fresh) {
+            Ok(progress) => {
+                self.in_hand += progress.taken;
+                matches!(progress.at, At::Body | At::End).then(|| {
+                    (self.waiting, self.waited) = (None, Duration::ZERO);
+                    Next::Request
+                })
+            }
+            Err(refusal) => Some(Next::Refused(Reason::Malformed(refusal))),
+        }
+    }
+
+    /// Reads what there is into `ahead`. `Ready(0)`: the client has sent its last byte.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut buf = ReadBuf::new(scratch);
+            ready!(Pin::new(&mut self.io).poll_read(cx, &mut buf))?;
+            self.ahead.extend_from_slice(buf.filled());
+            Poll::Ready(Ok(buf.filled().len()))
+        })
+    }
+
+    /// Hands over up to `limit` of the bytes that wait.
+    fn hand_over(&mut self, limit: usize, buf: &mut ReadBuf<'_>) {
+        let n = self.ahead.len().min(limit).min(buf.remaining());
+        buf.put_slice(self.ahead.get(..n).unwrap_or_default());
+        self.ahead.advance(n);
+        self.in_hand = self.in_hand.saturating_sub(n);
+        if self.ahead.is_empty() && self.ahead.capacity() > KEEP {
+            self.ahead = BytesMut::new();
+        }
+    }
+
+    /// Reads more of the body in hand, into Pingora's buffer.
+    fn poll_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        if Pin::new(&mut self.io).poll_read(cx, buf)?.is_pending() {
+            return self.poll_rate(cx);
+        }
+        if let Some(since) = self.waiting.take() {
+            self.waited += since.elapsed();
+        }
+        let fresh = buf.filled().get(before..).unwrap_or_default();
+        match self.requests.read(fresh) {
+            Ok(progress) => {
+                self.ahead.extend_from_slice(fresh.get(progress.taken..).unwrap_or_default());
+                buf.set_filled(before + progress.taken);
+                Poll::Ready(Ok(()))
+            }
+            Err(refusal) => {
+                buf.set_filled(before);
+                Poll::Ready(Err(self.refuse(Reason::Malformed(refusal))))
+            }
+        }
+    }
+
+    /// Waits for more of the body, for as long as the least rate allows. Only waiting counts: a body that Pingora is in no
+    /// hurry to read is not the client's fault.
+    fn poll_rate(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let now = Instant::now();
+        let since = *self.waiting.get_or_insert(now);
+        let rate = self.terms.min_body_rate;
+        if let Some(earned) = self.requests.body_bytes().checked_div(rate).map(Duration::from_secs) {
+            let until = since + (BODY_GRACE + earned).saturating_sub(self.waited);
+            if self.line.deadline().is_none_or(|deadline| until < deadline.into()) {
+                ready!(self.patience.poll_until(cx, until));
+                return Poll::Ready(Err(self.refuse(Reason::SlowBody)));
+            }
+        }
+        self.poll_late(cx)
+    }
+
+    fn refuse(&self, reason: Reason) -> io::Error {
+        self.line.refuse(reason);
+        io::Error::new(io::ErrorKind::InvalidData, "the request is refused")
+    }
+
+    /// The request has come whole: only whether the client stays is of interest until it is answered.
+    fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.ahead.is_empty()
+            && let Poll::Ready(read) = self.poll_fill(cx)
+            && read? == 0
+        {
+            return Poll::Ready(Ok(()));
+        }
+        // A client that sends ahead is still there; what it sends waits, and no more of it is read.
+        self.poll_late(cx)
+    }
+
+    /// Ready when the time of the request in hand has passed.
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(deadline) = self.line.deadline() else { return Poll::Pending };
+        ready!(self.patience.poll_until(cx, deadline.into()));
+        Poll::Ready(Err(self.refuse(Reason::Late)))
+    }
+
+    fn poll_incoming(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.reading == Reading::Requests && self.line.is_tunnel() {
+            self.reading = Reading::Raw;
+        }
+        if self.reading == Reading::Raw {
+            if self.ahead.is_empty() {
+                return Pin::new(&mut self.io).poll_read(cx, buf);
+            }
+            self.hand_over(usize::MAX, buf);
+            return Poll::Ready(Ok(()));
+        }
+        if self.in_hand > 0 {
+            self.hand_over(self.in_hand, buf);
+            return Poll::Ready(Ok(()));
+        }
+        match self.requests.at() {
+            At::Body => self.poll_body(cx, buf),
+            _ => self.poll_client(cx),
+        }
     }
 
     /// Sends what was gathered.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(rest) = self.out.get(self.sent..).filter(|rest| !rest.is_empty()) {
-            let Poll::Ready(written) = Pin::new(&mut self.io).poll_write(cx, rest) else {
-                return self.poll_stalled(cx);
-            };
-            self.stalled = None;
-            let n = written?;
-            if n == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.sent += n;
+            let written = Pin::new(&mut self.io).poll_write(cx, rest);
+            self.sent += ready!(self.poll_taken(cx, written))?;
         }
         self.sent = 0;
         self.out.clear();
         self.out.shrink_to(KEEP);
         Poll::Ready(Ok(()))
     }
-}
 
-impl Connection {
-    /// The client takes nothing: it may do so only for so long. Costs nothing while it takes what it is sent.
-    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(STALL)));
-        ready!(stalled.as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")))
+    /// What came of a write. A client may take nothing for only so long; while it takes what it is sent, that costs nothing.
+    fn poll_taken(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        let Poll::Ready(written) = written else {
+            ready!(self.stalled.poll_within(cx, self.terms.stall));
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")));
+        };
+        self.stalled.clear();
+        Poll::Ready(match written? {
+            0 => Err(io::ErrorKind::WriteZero.into()),
+            n => Ok(n),
+        })
     }
 }
 
 impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if Pin::new(&mut self.io).poll_read(cx, buf)?.is_ready() {
-            return Poll::Ready(Ok(()));
-        }
+        let incoming = self.poll_incoming(cx, buf);
         // Somebody waits for the client, so nothing more is coming for it at the moment: what was gathered goes out.
-        if !self.out.is_empty()
+        if incoming.is_pending()
+            && !self.out.is_empty()
             && let Poll::Ready(Err(error)) = self.poll_send(cx)
         {
             return Poll::Ready(Err(error));
         }
-        Poll::Pending
+        incoming
     }
 }
 
@@ -122,7 +344,8 @@ impl AsyncWrite for Connection {
         if self.out.len() + buf.len() > GATHER {
             ready!(self.poll_send(cx))?;
             if buf.len() > GATHER {
-                return Pin::new(&mut self.io).poll_write(cx, buf);
+                let written = Pin::new(&mut self.io).poll_write(cx, buf);
+                return self.poll_taken(cx, written);
             }
         }
         self.out.extend_from_slice(buf);
@@ -163,7 +386,12 @@ impl UniqueID for Connection {
     }
 }
 
-impl Ssl for Connection {}
+impl Ssl for Connection {
+    /// HTTP/2 is chosen before Pingora gets the connection: by ALPN, or by its preface.
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        (self.reading == Reading::Raw).then_some(ALPN::H2)
+    }
+}
 
 #[async_trait]
 impl Peek for Connection {}
@@ -195,46 +423,5 @@ impl GetSocketDigest for Connection {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::io::AsyncReadExt;
-    use tokio::net::TcpListener;
-
-    use super::*;
-
-    async fn pair() -> (Connection, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (io, peer) = listener.accept().await.unwrap();
-        (Connection::new(io, Facts::new(0, peer)).unwrap(), client)
-    }
-
-    #[tokio::test]
-    async fn writes_wait_for_the_flush_and_then_arrive_together() {
-        let (mut connection, mut client) = pair().await;
-        connection.write_all(b"head ").await.unwrap();
-        connection.write_all(b"body").await.unwrap();
-        assert_eq!(client.try_read(&mut [0; 16]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
-        connection.flush().await.unwrap();
-        let mut all = [0; 9];
-        client.read_exact(&mut all).await.unwrap();
-        assert_eq!(&all, b"head body");
-    }
-
-    #[tokio::test]
-    async fn a_large_write_passes_by_in_order_and_the_buffer_shrinks_again() {
-        let (mut connection, mut client) = pair().await;
-        let large = vec![7_u8; 300_000];
-        let reader = tokio::spawn(async move {
-            let mut all = vec![0; 300_004];
-            client.read_exact(&mut all).await.unwrap();
-            all
-        });
-        connection.write_all(b"abcd").await.unwrap();
-        connection.write_all(&large).await.unwrap();
-        connection.flush().await.unwrap();
-        let all = reader.await.unwrap();
-        assert_eq!(&all[..4], b"abcd");
-        assert_eq!(&all[4..], &large);
-        assert!(connection.out.capacity() <= KEEP);
-    }
-}
+#[path = "connection_tests.rs"]
+mod tests;

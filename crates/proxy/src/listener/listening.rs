@@ -5,9 +5,10 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use portreeve_config::Loaded;
 
-use super::socket::{BindError, Sockets};
+use super::socket::{BindError, Inherited, Sockets};
 use super::workers::Workers;
 
 /// The listeners that are being accepted on.
@@ -17,6 +18,9 @@ pub(crate) struct Listening {
     /// Numbers are never used again: a connection lives longer than the listener that accepted it, and must not find itself
     /// on another. Only listeners that came into effect use one up.
     next_number: usize,
+    /// What another process handed over and no listener has taken yet.
+    inherited: Vec<Inherited>,
+    copies: Arc<Copies>,
 }
 
 /// A listener that is being accepted on.
@@ -30,11 +34,29 @@ struct Open {
     address: SocketAddr,
 }
 
+/// The sockets of all listeners once more, for the process that takes over. They keep their addresses open: closed with the
+/// listener, and all of them when the gateway stops.
+#[derive(Debug, Default)]
+pub(crate) struct Copies(Mutex<Vec<(usize, Inherited)>>);
+
+impl Copies {
+    /// # Errors
+    /// When the system has no descriptors left.
+    pub(crate) fn hand_over(&self) -> Result<Vec<Inherited>, BindError> {
+        self.0.lock().iter().map(|(_, held)| held.copy()).collect()
+    }
+
+    pub(crate) fn close(&self) {
+        self.0.lock().clear();
+    }
+}
+
 /// What a configuration changes about the listeners. Sockets are bound already: after this nothing can fail. Dropped, it
 /// leaves nothing behind.
 pub(crate) struct Change {
     after: Vec<Open>,
     bound: Vec<(usize, Sockets)>,
+    copies: Vec<(usize, Inherited)>,
 }
 
 impl Change {
@@ -45,22 +67,45 @@ impl Change {
 }
 
 impl Listening {
+    /// Sockets that another process handed over are taken before others are bound.
+    pub(crate) fn inheriting(inherited: Vec<Inherited>) -> Self {
+        Self { inherited, ..Self::default() }
+    }
+
+    /// The sockets once more, for whoever looks.
+    pub(crate) fn copies(&self) -> Arc<Copies> {
+        self.copies.clone()
+    }
+
+    /// Closes what was handed over and not taken: addresses that the configuration does not have.
+    pub(crate) fn let_go(&mut self) {
+        self.inherited.clear();
+    }
+
     /// Binds what is new. A listener that keeps its address keeps its sockets and its number.
     ///
     /// # Errors
     /// When an address cannot be listened on; what was bound is closed again.
-    pub(crate) fn plan(&self, loaded: &Loaded, workers: usize) -> Result<Change, BindError> {
-        let mut change = Change { after: Vec::new(), bound: Vec::new() };
+    pub(crate) fn plan(&mut self, loaded: &Loaded, workers: usize) -> Result<Change, BindError> {
+        let mut change = Change { after: Vec::new(), bound: Vec::new(), copies: Vec::new() };
         for listener in &loaded.config.listeners {
             let (name, wanted) = (listener.name.shared(), listener.bind.get());
-            let same = self.open.iter().find(|open| open.wanted == wanted && (wanted.port() != 0 || open.name == name));
+            // Port 0 is another port for each listener.
+            let is_it = |at: SocketAddr, called: &Arc<str>| at == wanted && (wanted.port() != 0 || *called == name);
+            let same = self.open.iter().find(|open| is_it(open.wanted, &open.name));
             if let Some(open) = same {
                 change.after.push(Open { name, ..open.clone() });
                 continue;
             }
-            let sockets = Sockets::bind(wanted, workers)?;
+            let handed = self.inherited.iter().position(|inherited| is_it(inherited.wanted, &inherited.name));
+            let sockets = match handed {
+                Some(handed) => Sockets::take_over(self.inherited.swap_remove(handed), workers)?,
+                None => Sockets::bind(wanted, workers)?,
+            };
             let number = self.next_number + change.bound.len();
-            change.after.push(Open { number, name, wanted, address: sockets.address() });
+            let address = sockets.address();
+            change.copies.push((number, Inherited { name: name.clone(), wanted, address, sockets: sockets.copies()? }));
+            change.after.push(Open { number, name, wanted, address });
             change.bound.push((number, sockets));
         }
         Ok(change)
@@ -70,6 +115,10 @@ impl Listening {
     /// not be waited for.
     pub(crate) fn carry_out(&mut self, change: Change, workers: &Workers) -> impl Future<Output = ()> + Send + use<> {
         self.next_number += change.bound.len();
+        let mut copies = self.copies.0.lock();
+        copies.retain(|(number, _)| change.after.iter().any(|after| after.number == *number));
+        copies.extend(change.copies);
+        drop(copies);
         for (number, sockets) in change.bound {
             workers.open(number, sockets);
         }

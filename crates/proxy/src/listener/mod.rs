@@ -5,12 +5,23 @@
 //! connections it reuses never leave their core. Health, counts, limits and the snapshot are shared. docs/adr/0003.
 
 mod connection;
+mod crowd;
+mod deadline;
+mod facts;
 mod listening;
+mod refused;
+mod serve;
 mod socket;
+mod terms;
+mod tls;
+mod transport;
 mod workers;
 
-pub(crate) use connection::Facts;
-pub(crate) use listening::Listening;
-pub use socket::BindError;
+pub(crate) use facts::Facts;
+pub(crate) use listening::{Copies, Listening};
+pub(crate) use refused::Reason;
+pub use socket::{BindError, Inherited};
+pub(crate) use terms::Terms;
+pub(crate) use tls::{Expiry, Tls, watch_expiry};
 pub use workers::Drained;
 pub(crate) use workers::Workers;

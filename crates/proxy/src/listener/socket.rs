@@ -2,13 +2,19 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Connections the kernel keeps for us until they are accepted; it caps this at `net.core.somaxconn`.
 const BACKLOG: i32 = 65_535;
 
-/// The sockets of one listener, one for each worker.
+/// Bytes that the kernel holds back unsent before it says that there is room again. Without a bound it says so only when a
+/// third of its buffer, up to megabytes, is free, and a client that is slow looks like one that takes nothing.
+#[cfg(target_os = "linux")]
+const NOT_SENT: u32 = 16 * 1024;
+
+/// The sockets of one listener: one for each worker, or more if another process with more workers handed them over.
 #[derive(Debug)]
 pub(super) struct Sockets {
     pub(super) each: Vec<TcpListener>,
@@ -45,9 +51,59 @@ impl Sockets {
         Ok(Self { each, address: bound })
     }
 
+    /// Takes over sockets that another process listens with, and adds what is missing for as many workers. Nobody who
+    /// connects meanwhile is refused: the queue of a socket lives as long as anyone has it.
+    ///
+    /// # Errors
+    /// When a further socket cannot be had.
+    pub(super) fn take_over(inherited: Inherited, workers: usize) -> Result<Self, BindError> {
+        let Inherited { address, sockets: mut each, .. } = inherited;
+        let failed = |source| BindError { address, source };
+        for socket in &each {
+            socket.set_nonblocking(true).map_err(failed)?;
+        }
+        for _ in each.len()..workers {
+            each.push(open(address, true).map_err(failed)?);
+        }
+        Ok(Self { each, address })
+    }
+
     /// The address in use.
     pub(super) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The same sockets once more, to be handed over.
+    pub(super) fn copies(&self) -> Result<Vec<TcpListener>, BindError> {
+        let failed = |source| BindError { address: self.address, source };
+        self.each.iter().map(|socket| socket.try_clone().map_err(failed)).collect()
+    }
+}
+
+/// The sockets of one listener, on their way from one process to the next.
+#[derive(Debug)]
+pub struct Inherited {
+    /// The listener's name.
+    pub name: Arc<str>,
+    /// Its address as the file has it; port 0 stays 0.
+    pub wanted: SocketAddr,
+    /// Where they listen.
+    pub address: SocketAddr,
+    /// At least one.
+    pub sockets: Vec<TcpListener>,
+}
+
+impl Inherited {
+    /// The same once more.
+    pub(super) fn copy(&self) -> Result<Self, BindError> {
+        let Self { wanted, address, .. } = *self;
+        let sockets = self.sockets.iter().map(TcpListener::try_clone).collect::<io::Result<_>>();
+        Ok(Self {
+            name: self.name.clone(),
+            wanted,
+            address,
+            sockets: sockets.map_err(|source| BindError { address, source })?,
+        })
     }
 }
 
@@ -73,6 +129,11 @@ fn open(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     }
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(shared)?;
+    // Connections take these two over from the socket that accepts them. Answers leave in one piece when they are flushed;
+    // waiting for more (Nagle) would only delay them.
+    socket.set_tcp_nodelay(true)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_notsent_lowat(NOT_SENT)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     if shared {

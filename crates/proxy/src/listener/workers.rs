@@ -1,33 +1,43 @@
 //! The workers: threads that accept and serve. Listeners come and go at run time; a stop drains.
 
 use std::io;
-use std::net::TcpListener as StdListener;
+use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use pingora::apps::{HttpServerApp, ServerApp};
+use pingora::apps::HttpServerOptions;
+use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora::server::configuration::ServerConf;
 use pingora_proxy::{HttpProxy, http_proxy};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::connection::{Connection, Facts};
+use super::crowd::Crowd;
+use super::serve::Serving;
 use super::socket::{Sockets, waiting};
 use crate::phases::Phases;
 
 /// After the system refused a socket (descriptors or memory are short), accepting rests this long.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
-/// When a stop has closed the listeners, a connection without a request has this long to send one before it is let go: whoever
-/// had just connected has a request on the way.
-const LAST_REQUEST: Duration = Duration::from_millis(100);
 /// After the limit of a stop, a worker has this long to end. One that does not is held up by a plugin and left behind.
 const STUCK: Duration = Duration::from_secs(1);
 /// How often a stop looks whether the last connection has gone.
 const DRAIN_POLL: Duration = Duration::from_millis(10);
 /// Idle upstream connections each worker keeps.
 const IDLE_UPSTREAM_CONNECTIONS: usize = 512;
+/// An HTTP/2 connection without a request is closed after this long.
+const HTTP2_IDLE: Duration = Duration::from_secs(75);
+/// Requests at once on one HTTP/2 connection.
+const HTTP2_STREAMS: u32 = 128;
+/// Bytes of one request body that may be on the way before we have taken them, and of all of a connection.
+const HTTP2_STREAM_WINDOW: u32 = 256 * 1024;
+const HTTP2_CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// Bytes of a request's fields, each with 32 more, as RFC 9113 §6.5.2 counts them.
+const HTTP2_HEAD: u32 = 64 * 1024;
+/// Bytes of one answer that wait for a slow client.
+const HTTP2_SEND_BUFFER: usize = 256 * 1024;
 /// The most attempts Pingora makes for one request; each upstream's own limit is lower (at most 10).
 const MAX_ATTEMPTS: usize = 16;
 
@@ -50,6 +60,7 @@ enum Command {
     Open {
         listener: usize,
         socket: StdListener,
+        crowd: Arc<Crowd>,
     },
     /// Accept no more here. `done` is dropped when the socket is closed.
     Close {
@@ -109,9 +120,10 @@ impl Workers {
 
     /// Begins to accept on `sockets` for the listener of this number.
     pub(super) fn open(&self, listener: usize, sockets: Sockets) {
-        for (worker, socket) in self.each.iter().zip(sockets.each) {
+        let crowd = Arc::new(Crowd::default());
+        for (worker, socket) in self.each.iter().cycle().zip(sockets.each) {
             // A worker's inbox closes only when its thread ends, at the very end.
-            worker.commands.send(Command::Open { listener, socket }).ok();
+            worker.commands.send(Command::Open { listener, socket, crowd: crowd.clone() }).ok();
         }
     }
 
@@ -170,14 +182,15 @@ struct Served {
 impl Served {
     /// The life of one worker: until its inbox closes. Connections that are still open then end with the runtime.
     async fn run(self, mut inbox: mpsc::UnboundedReceiver<Command>) {
-        let proxy = Arc::new(http_proxy(&self.conf, self.phases.clone()));
+        let proxy = Arc::new(self.proxy());
         let mut accepting: Vec<Accepting> = Vec::new();
         while let Some(command) = inbox.recv().await {
             match command {
-                Command::Open { listener, socket } => match TcpListener::from_std(socket) {
+                Command::Open { listener, socket, crowd } => match TcpListener::from_std(socket) {
                     Ok(socket) => {
-                        let door =
-                            Door { listener, proxy: proxy.clone(), stop: self.stop.clone(), open: self.open.clone() };
+                        let (proxy, phases) = (proxy.clone(), self.phases.clone());
+                        let serving = Serving { listener, proxy, phases, stop: self.stop.clone(), crowd };
+                        let door = Door { serving, open: self.open.clone() };
                         let (close, closing) = oneshot::channel();
                         let task = tokio::spawn(door.accept(socket, closing));
                         accepting.push(Accepting { listener, close, task });
@@ -195,15 +208,35 @@ impl Served {
                         gone.close().await;
                     }
                     drop(done);
-                    let proxy = proxy.clone();
-                    tokio::spawn(async move {
-                        tokio::time::sleep(LAST_REQUEST).await;
-                        proxy.http_cleanup().await;
-                    });
                 }
             }
         }
     }
+
+    /// Pingora, as it serves this worker's requests.
+    fn proxy(&self) -> HttpProxy<Phases> {
+        let mut proxy = http_proxy(&self.conf, self.phases.clone());
+        let mut options = HttpServerOptions::default();
+        options.h2_idle_timeout = Some(HTTP2_IDLE);
+        proxy.server_options = Some(options);
+        proxy.h2_options = Some(http2());
+        proxy
+    }
+}
+
+/// Bounds on what an HTTP/2 client may make us hold and do (RFC 9113 §10.5). Pingora bounds malformed streams as well.
+fn http2() -> H2Options {
+    let mut options = default_h2_options();
+    options
+        .max_concurrent_streams(HTTP2_STREAMS)
+        .initial_window_size(HTTP2_STREAM_WINDOW)
+        .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
+        .max_header_list_size(HTTP2_HEAD)
+        .max_send_buffer_size(HTTP2_SEND_BUFFER)
+        // Rapid reset (CVE-2023-44487) and MadeYouReset (CVE-2025-8671): streams that end before they were served.
+        .max_pending_accept_reset_streams(20)
+        .max_local_error_reset_streams(Some(64));
+    options
 }
 
 /// The task that accepts on one socket.
@@ -223,9 +256,7 @@ impl Accepting {
 
 /// One listener's socket in one worker.
 struct Door {
-    listener: usize,
-    proxy: Arc<HttpProxy<Phases>>,
-    stop: watch::Receiver<bool>,
+    serving: Serving,
     open: Arc<AtomicUsize>,
 }
 
@@ -242,7 +273,7 @@ impl Door {
             match accepted {
                 Ok((io, peer)) => {
                     resting = false;
-                    self.serve(io, Facts::new(self.listener, peer));
+                    self.serve(io, peer);
                 }
                 // The client gave up between the handshake and our accept.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -259,19 +290,16 @@ impl Door {
         for (io, peer) in waiting(&socket) {
             let io = io.set_nonblocking(true).and_then(|()| TcpStream::from_std(io));
             if let Ok(io) = io {
-                self.serve(io, Facts::new(self.listener, peer));
+                self.serve(io, peer);
             }
         }
     }
 
-    fn serve(&self, io: TcpStream, facts: Facts) {
-        // Answers leave in one piece when they are flushed; waiting for more (Nagle) would only delay them.
-        io.set_nodelay(true).ok();
-        let Ok(connection) = Connection::new(io, facts) else { return };
-        let (proxy, stop, counted) = (self.proxy.clone(), self.stop.clone(), Counted::new(&self.open));
+    fn serve(&self, io: TcpStream, peer: SocketAddr) {
+        let (serving, counted) = (self.serving.clone(), Counted::new(&self.open));
         tokio::spawn(async move {
             let _counted = counted;
-            proxy.process_new(Box::new(connection), &stop).await;
+            serving.serve(io, peer).await;
         });
     }
 }

@@ -1,8 +1,8 @@
 //! The access log: one JSON line for each request, handed to a thread of its own. A slow disk drops lines, never requests.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -29,6 +29,8 @@ pub(crate) struct AccessLog {
 #[derive(Debug)]
 enum Entry {
     Line(Vec<u8>),
+    /// The lines after this go to a new file of the same path.
+    Reopen,
     /// Everything before this is to be written, then this is answered.
     Flush(SyncSender<()>),
 }
@@ -83,7 +85,7 @@ impl AccessLog {
 
     /// Writes to standard output.
     pub(crate) fn stdout(dropped: IntCounter) -> io::Result<Self> {
-        Self::to(io::stdout(), dropped)
+        Self::to(Sink { out: Box::new(io::stdout()), path: None }, dropped)
     }
 
     /// Appends to a file.
@@ -91,10 +93,10 @@ impl AccessLog {
     /// # Errors
     /// When the file cannot be opened.
     pub(crate) fn file(path: &Path, dropped: IntCounter) -> io::Result<Self> {
-        Self::to(OpenOptions::new().create(true).append(true).open(path)?, dropped)
+        Self::to(Sink { out: Box::new(opened(path)?), path: Some(path.to_owned()) }, dropped)
     }
 
-    fn to(sink: impl Write + Send + 'static, dropped: IntCounter) -> io::Result<Self> {
+    fn to(sink: Sink, dropped: IntCounter) -> io::Result<Self> {
         let (queue, lines) = sync_channel(QUEUE);
         let lost = dropped.clone();
         // Ends by itself when the last sender, and with it the last request of the last generation, has gone.
@@ -119,6 +121,14 @@ impl AccessLog {
 }
 
 impl AccessLog {
+    /// Writes the lines from here on to a new file of the same path; nothing for a log that is no file. Blocks while the
+    /// queue is full.
+    pub(crate) fn reopen(&self) {
+        if let Some(queue) = &self.queue {
+            queue.send(Entry::Reopen).ok();
+        }
+    }
+
     /// Waits until every line so far has been written, for at most `limit`. Blocks: for the end of a process.
     pub(crate) fn flush(&self, limit: Duration) {
         let Some(queue) = &self.queue else { return };
@@ -129,15 +139,40 @@ impl AccessLog {
     }
 }
 
+/// What the writer writes to.
+struct Sink {
+    out: Box<dyn Write + Send>,
+    /// Where it was opened, if it is a file.
+    path: Option<PathBuf>,
+}
+
+/// Written at once, in bytes: more than a moment's lines.
+const BUFFER: usize = 64 * 1024;
+
+fn opened(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
+}
+
 /// Writes what there is, then flushes, so that a quiet log is up to date and a busy one is written in large pieces.
-fn write(entries: &Receiver<Entry>, sink: impl Write, lost: &IntCounter) {
-    let mut sink = BufWriter::with_capacity(64 * 1024, sink);
+fn write(entries: &Receiver<Entry>, sink: Sink, lost: &IntCounter) {
+    let Sink { out, path } = sink;
+    let mut sink = BufWriter::with_capacity(BUFFER, out);
     while let Ok(first) = entries.recv() {
         let mut waiting = Vec::new();
         for entry in std::iter::once(first).chain(entries.try_iter()) {
             match entry {
                 Entry::Line(line) if sink.write_all(&line).is_err() => lost.inc(),
                 Entry::Line(_) => {}
+                Entry::Reopen => {
+                    if sink.flush().is_err() {
+                        lost.inc();
+                    }
+                    match path.as_deref().map(opened) {
+                        Some(Ok(file)) => sink = BufWriter::with_capacity(BUFFER, Box::new(file)),
+                        Some(Err(error)) => tracing::error!(%error, "The access log cannot be opened anew."),
+                        None => {}
+                    }
+                }
                 Entry::Flush(done) => waiting.push(done),
             }
         }
@@ -150,5 +185,30 @@ fn write(entries: &Receiver<Entry>, sink: impl Write, lost: &IntCounter) {
         }
         // Under load the lines of a moment are written together, and whoever hands one over wakes nobody.
         thread::sleep(GATHER);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(log: &AccessLog, text: &str) {
+        let queue = log.queue.as_ref().unwrap();
+        queue.send(Entry::Line(text.as_bytes().to_vec())).unwrap();
+        log.flush(Duration::from_secs(20));
+    }
+
+    #[test]
+    fn after_a_rotation_lines_go_to_a_new_file_of_the_same_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, moved) = (folder.path().join("access.log"), folder.path().join("access.log.1"));
+        let log = AccessLog::file(&path, IntCounter::new("dropped", "dropped").unwrap()).unwrap();
+        line(&log, "one\n");
+        std::fs::rename(&path, &moved).unwrap();
+        line(&log, "two\n");
+        log.reopen();
+        line(&log, "three\n");
+        assert_eq!(std::fs::read_to_string(&moved).unwrap(), "one\ntwo\n");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "three\n");
     }
 }

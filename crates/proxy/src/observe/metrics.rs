@@ -1,6 +1,6 @@
 //! The engine's metrics. Labels come from the configuration alone; children are looked up at load, never per request.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::StatusCode;
@@ -9,7 +9,7 @@ use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
-use crate::upstream::PoolStatus;
+use crate::snapshot::Snapshot;
 
 const REQUESTS: &str = "portreeve_requests_total";
 const DURATION: &str = "portreeve_request_duration_seconds";
@@ -19,6 +19,9 @@ const IN_FLIGHT: &str = "portreeve_target_in_flight_requests";
 const RELOAD_SUCCESS: &str = "portreeve_config_last_reload_success";
 const GENERATION: &str = "portreeve_config_generation";
 const CONNECTIONS: &str = "portreeve_connections";
+const CONNECTIONS_REFUSED: &str = "portreeve_connections_refused_total";
+const REQUESTS_REFUSED: &str = "portreeve_requests_refused_total";
+const CERTIFICATE_EXPIRY: &str = "portreeve_certificate_expiry_seconds";
 const LOG_DROPPED: &str = "portreeve_access_log_dropped_total";
 
 /// Upper bounds in seconds: from an answer in memory to the longest usual timeout.
@@ -37,6 +40,9 @@ pub(crate) struct Metrics {
     reload_success: IntGauge,
     generation: IntGauge,
     connections: IntGauge,
+    connections_refused: IntCounterVec,
+    requests_refused: IntCounterVec,
+    certificate_expiry: IntGaugeVec,
     log_dropped: IntCounter,
     plugins: portreeve_plugin::engine::Metrics,
     scrape: Arc<Mutex<()>>,
@@ -77,6 +83,21 @@ impl Metrics {
             )?,
             generation: IntGauge::new(GENERATION, "Number of the configuration in effect.")?,
             connections: IntGauge::new(CONNECTIONS, "Client connections open now.")?,
+            connections_refused: IntCounterVec::new(
+                Opts::new(CONNECTIONS_REFUSED, "Connections that ended before a request: limits, PROXY protocol, TLS."),
+                &["listener", "reason"],
+            )?,
+            requests_refused: IntCounterVec::new(
+                Opts::new(
+                    REQUESTS_REFUSED,
+                    "Requests refused before routing, since they are malformed, too large or too slow.",
+                ),
+                &["listener", "reason"],
+            )?,
+            certificate_expiry: IntGaugeVec::new(
+                Opts::new(CERTIFICATE_EXPIRY, "When the certificate of a listener expires, in seconds since 1970."),
+                &["listener", "certificate"],
+            )?,
             log_dropped: IntCounter::new(LOG_DROPPED, "Access-log lines dropped because the writer was behind.")?,
             plugins: portreeve_plugin::engine::Metrics::new(registry.clone()),
             registry,
@@ -95,13 +116,18 @@ impl Metrics {
         self.registry.register(Box::new(self.reload_success.clone()))?;
         self.registry.register(Box::new(self.generation.clone()))?;
         self.registry.register(Box::new(self.connections.clone()))?;
+        self.registry.register(Box::new(self.connections_refused.clone()))?;
+        self.registry.register(Box::new(self.requests_refused.clone()))?;
+        self.registry.register(Box::new(self.certificate_expiry.clone()))?;
         self.registry.register(Box::new(self.log_dropped.clone()))
     }
 
-    pub(crate) fn route(&self, route: &str) -> RouteMetrics {
+    pub(crate) fn route(&self, route: Arc<str>) -> RouteMetrics {
         RouteMetrics {
-            classes: CLASSES.map(|class| self.requests.with_label_values(&[route, class])),
-            duration: self.duration.with_label_values(&[route]),
+            route,
+            requests: self.requests.clone(),
+            durations: self.duration.clone(),
+            ended: OnceLock::new(),
         }
     }
 
@@ -114,6 +140,16 @@ impl Metrics {
             timed_out: result("timed_out"),
             unavailable: result("no_target"),
         }
+    }
+
+    /// Counts a connection that was not served. `reason` is a word of a closed set.
+    pub(crate) fn connection_refused(&self, listener: &str, reason: &'static str) {
+        self.connections_refused.with_label_values(&[listener, reason]).inc();
+    }
+
+    /// Counts a request that no hook has seen. `reason` is a word of a closed set.
+    pub(crate) fn request_refused(&self, listener: &str, reason: &'static str) {
+        self.requests_refused.with_label_values(&[listener, reason]).inc();
     }
 
     pub(crate) fn log_dropped(&self) -> IntCounter {
@@ -139,13 +175,17 @@ impl Metrics {
     ///
     /// # Errors
     /// When a metric cannot be written, which the constants here exclude.
-    pub(crate) fn exposition(&self, pools: &[PoolStatus], connections: usize) -> prometheus::Result<Vec<u8>> {
+    pub(crate) fn exposition(&self, snapshot: &Snapshot, connections: usize) -> prometheus::Result<Vec<u8>> {
         self.connections.set(i64::try_from(connections).unwrap_or(i64::MAX));
         // Targets come and go with discovery: the gauges are made anew from what is there now, for one scraper at a time.
         let _turn = self.scrape.lock();
         self.healthy.reset();
         self.in_flight.reset();
-        for pool in pools {
+        self.certificate_expiry.reset();
+        for (listener, expiry) in snapshot.certificates() {
+            self.certificate_expiry.with_label_values(&[&**listener, &*expiry.certificate]).set(expiry.at);
+        }
+        for pool in snapshot.pools() {
             for target in &pool.targets {
                 let address = target.address.to_string();
                 self.healthy.with_label_values(&[&*pool.name, &address]).set(i64::from(target.healthy));
@@ -159,20 +199,34 @@ impl Metrics {
 }
 
 /// The metrics of one route.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct RouteMetrics {
-    classes: [IntCounter; 6],
+    route: Arc<str>,
+    requests: IntCounterVec,
+    durations: HistogramVec,
+    /// Made when the first request ends: made at load, those of ten thousand routes would be most of what a route weighs,
+    /// and most of `/metrics`.
+    ended: OnceLock<Box<Ended>>,
+}
+
+#[derive(Debug)]
+struct Ended {
+    classes: [OnceLock<IntCounter>; 6],
     duration: prometheus::Histogram,
 }
 
 impl RouteMetrics {
     /// Counts one request, where it ends (`ProxyHttp::logging`): once, whatever became of it.
     pub(crate) fn ended(&self, status: Option<StatusCode>, duration: Duration) {
+        let ended = self.ended.get_or_init(|| {
+            let duration = self.durations.with_label_values(&[&*self.route]);
+            Box::new(Ended { classes: Default::default(), duration })
+        });
         let class = status.map_or(0, |status| usize::from(status.as_u16() / 100));
-        if let Some(counter) = self.classes.get(class) {
-            counter.inc();
+        if let (Some(counter), Some(name)) = (ended.classes.get(class), CLASSES.get(class)) {
+            counter.get_or_init(|| self.requests.with_label_values(&[&*self.route, *name])).inc();
         }
-        self.duration.observe(duration.as_secs_f64());
+        ended.duration.observe(duration.as_secs_f64());
     }
 }
 

@@ -4,16 +4,19 @@
 //! leaving its core. Outside URLs (key sets, discovery documents) are fetched with reqwest: redirects, proxies, public roots.
 
 use std::any::Any;
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use futures::future::BoxFuture;
-use http::{HeaderValue, Method, header};
+use http::uri::{PathAndQuery, Scheme, Uri};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use pingora::connectors::http::Connector;
 use pingora::http::RequestHeader;
 use pingora::protocols::http::client::HttpSession;
 use pingora::upstreams::peer::{HttpPeer, Peer};
+use pingora::{Error, ErrorType};
 use portreeve_plugin::{Answer, Call, CallError, Fetch};
 
 use super::picker::Tried;
@@ -85,6 +88,31 @@ impl Pool {
     }
 }
 
+/// Asks a target for its health: what it answers to a GET, on a connection that is used once.
+pub(super) async fn check(peer: &HttpPeer, target: PathAndQuery, timeout: Duration) -> pingora::Result<StatusCode> {
+    let mut headers = HeaderMap::new();
+    if !peer.is_tls() {
+        headers.insert(header::HOST, HeaderValue::from_static("health-check"));
+    }
+    headers.insert(header::USER_AGENT, HeaderValue::from_static("portreeve-health-check"));
+    let call = Call { headers, timeout, max_body: MAX_HEALTH, ..Call::get(target) };
+    let connector = CONNECTOR.with(Arc::clone);
+    let (mut session, _) = connector.get_http_session(peer).await?;
+    let answer = exchange(&mut session, peer, &call).await;
+    session.shutdown().await;
+    answer.map(|answer| answer.status).map_err(|broken| {
+        let (kind, text) = match broken {
+            Broken::BeforeAnswer(text) | Broken::InAnswer(text) => (ErrorType::ReadError, text),
+            Broken::TimedOut(_) => (ErrorType::ReadTimedout, "no answer in time".to_owned()),
+            Broken::TooLarge => (ErrorType::ReadError, format!("an answer of more than {MAX_HEALTH} bytes")),
+        };
+        Error::explain(kind, text)
+    })
+}
+
+/// Longest answer to a health check, in bytes.
+const MAX_HEALTH: usize = 1 << 20;
+
 /// Why an attempt failed, for the retry policy if it can be retried, and for the caller.
 type Failed = (Option<Cause>, CallError);
 
@@ -119,10 +147,14 @@ enum Broken {
 
 /// Sends the request and reads the whole answer, within the peer's timeouts and the call's bound.
 async fn exchange(session: &mut HttpSession, peer: &HttpPeer, call: &Call) -> Result<Answer, Broken> {
-    let before = |error: Box<pingora::Error>| Broken::BeforeAnswer(error.to_string());
+    let before = |error: Box<Error>| Broken::BeforeAnswer(error.to_string());
+    let is_h2 = matches!(session, HttpSession::H2(_));
+    if !is_h2 && peer.options.alpn.get_min_http_version() == 2 {
+        return Err(Broken::InAnswer("the target does not speak HTTP/2".to_owned()));
+    }
     session.set_write_timeout(peer.options.write_timeout);
     session.set_read_timeout(peer.options.read_timeout);
-    session.write_request_header(Box::new(request(peer, call).map_err(before)?)).await.map_err(before)?;
+    session.write_request_header(Box::new(request(peer, call, is_h2).map_err(before)?)).await.map_err(before)?;
     if !call.body.is_empty() {
         session.write_request_body(call.body.clone(), true).await.map_err(before)?;
     }
@@ -146,7 +178,7 @@ const MAX_INTERIM: usize = 8;
 async fn read_head(session: &mut HttpSession, peer: &HttpPeer) -> Result<(), Broken> {
     for _ in 0..=MAX_INTERIM {
         session.read_response_header().await.map_err(|error| match error.etype() {
-            pingora::ErrorType::ReadTimedout => Broken::TimedOut(peer.options.read_timeout.unwrap_or_default()),
+            ErrorType::ReadTimedout => Broken::TimedOut(peer.options.read_timeout.unwrap_or_default()),
             _ => Broken::BeforeAnswer(error.to_string()),
         })?;
         if session.response_header().is_some_and(|head| !head.status.is_informational()) {
@@ -157,7 +189,7 @@ async fn read_head(session: &mut HttpSession, peer: &HttpPeer) -> Result<(), Bro
 }
 
 /// The head on the wire: the caller's headers without hop-by-hop fields, and framing that is ours.
-fn request(peer: &HttpPeer, call: &Call) -> pingora::Result<RequestHeader> {
+fn request(peer: &HttpPeer, call: &Call, is_h2: bool) -> pingora::Result<RequestHeader> {
     let mut head = RequestHeader::build(call.method.clone(), call.target.as_str().as_bytes(), Some(8))?;
     for (name, value) in &call.headers {
         if !is_hop_by_hop(name) && *name != header::CONTENT_LENGTH && *name != header::HOST {
@@ -165,13 +197,38 @@ fn request(peer: &HttpPeer, call: &Call) -> pingora::Result<RequestHeader> {
         }
     }
     let host = call.headers.get(header::HOST).cloned();
-    let host = host.or_else(|| HeaderValue::from_str(&peer.address().to_string()).ok());
-    head.insert_header(header::HOST, host.unwrap_or(HeaderValue::from_static("localhost")))?;
+    let host = host.or_else(|| HeaderValue::from_str(&authority(peer)).ok());
+    let host = host.unwrap_or(HeaderValue::from_static("localhost"));
+    if is_h2 {
+        // RFC 9113 §8.3.1: `:scheme` and `:authority` in the place of `Host`.
+        let scheme = if peer.is_tls() { Scheme::HTTPS } else { Scheme::HTTP };
+        let uri = Uri::builder().scheme(scheme).authority(host.as_bytes()).path_and_query(call.target.clone()).build();
+        let uri =
+            uri.map_err(|cause| Error::because(ErrorType::InvalidHTTPHeader, "no authority for HTTP/2", cause))?;
+        head.set_uri(uri);
+        head.set_version(Version::HTTP_2);
+    } else {
+        head.insert_header(header::HOST, host)?;
+    }
     let has_body = matches!(call.method, Method::POST | Method::PUT | Method::PATCH) || !call.body.is_empty();
     if has_body {
         head.insert_header(header::CONTENT_LENGTH, call.body.len())?;
     }
     Ok(head)
+}
+
+/// What a target is called where the caller does not say: over TLS the name of its certificate, else its address.
+fn authority(peer: &HttpPeer) -> String {
+    match peer.address().as_inet() {
+        Some(address) if peer.is_tls() && peer.sni.parse::<IpAddr>().is_err() => {
+            if address.port() == 443 {
+                peer.sni.clone()
+            } else {
+                format!("{}:{}", peer.sni, address.port())
+            }
+        }
+        _ => peer.address().to_string(),
+    }
 }
 
 /// GETs outside URLs. The client is made when first needed: most gateways never fetch, and a machine without trusted roots

@@ -104,6 +104,15 @@ impl Addresses {
         self.known.lock().len() == self.names.len()
     }
 
+    /// What the file calls the target at this address, if it does by a name: the first of several.
+    pub(super) fn name_of(&self, address: SocketAddr) -> Option<Box<str>> {
+        let known = self.known.lock();
+        self.targets.iter().find_map(|target| match &target.address.host {
+            Host::Name(name) if known.get(&target.address)?.contains(&address) => Some(name.as_str().into()),
+            _ => None,
+        })
+    }
+
     /// Asks for every name at once; answers come as they arrive.
     pub(super) fn ask(&self) -> impl Stream<Item = Answer> + Send + use<> {
         let ask = |name: &Address| {

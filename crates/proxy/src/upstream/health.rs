@@ -5,18 +5,21 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use futures::FutureExt;
+use http::uri::PathAndQuery;
 use parking_lot::Mutex;
-use pingora::http::RequestHeader;
 use pingora::{Error, ErrorType};
-use pingora_load_balancing::health_check::{HealthCheck, HttpHealthCheck, TcpHealthCheck};
+use pingora_load_balancing::health_check::{HealthCheck, TcpHealthCheck};
 use pingora_load_balancing::{Backend, HealthRegistry};
 use portreeve_config::{Health as HealthConfig, Probe};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use super::call::check;
 use super::target::{Target, Thresholds};
+use super::transport::Transport;
 
 /// After a target came, its companions have this long to come too before all are checked.
 const BUNCH: Duration = Duration::from_millis(20);
@@ -29,25 +32,35 @@ pub(super) struct HealthGroup {
     /// `None` where nothing is checked.
     interval: Option<Duration>,
     prober: OnceLock<AbortHandle>,
+    /// How targets are spoken to, by the newest pool: its files may have changed.
+    transport: Arc<ArcSwap<Transport>>,
 }
 
 /// The targets of a group by address. Held weakly: a target lives as long as a pool has it.
 #[derive(Default)]
 struct Targets {
-    by_address: Mutex<HashMap<SocketAddr, Weak<Target>>>,
+    by_address: Mutex<HashMap<SocketAddr, Known>>,
     /// Wakes the prober: a new target is checked at once.
     added: Notify,
 }
 
+struct Known {
+    target: Weak<Target>,
+    /// What the file calls it, which is what its certificate is for.
+    name: Option<Box<str>>,
+}
+
 impl Targets {
-    fn get(&self, address: SocketAddr) -> Option<Arc<Target>> {
-        self.by_address.lock().get(&address).and_then(Weak::upgrade)
+    fn get(&self, address: SocketAddr) -> Option<(Arc<Target>, Option<Box<str>>)> {
+        let known = self.by_address.lock();
+        let known = known.get(&address)?;
+        Some((known.target.upgrade()?, known.name.clone()))
     }
 }
 
 impl HealthGroup {
     /// A group that will check like `health` says. Without a check, nothing ever changes.
-    pub(super) fn new(health: Option<&HealthConfig>) -> Arc<Self> {
+    pub(super) fn new(health: Option<&HealthConfig>, transport: Arc<Transport>) -> Arc<Self> {
         // The address alone: a changed weight is the same target, and must not be checked twice.
         let registry = Arc::new(HealthRegistry::with_equivalence(|backend| {
             use std::hash::{DefaultHasher, Hash, Hasher};
@@ -56,15 +69,17 @@ impl HealthGroup {
             hasher.finish()
         }));
         let targets = Arc::<Targets>::default();
+        let transport = Arc::new(ArcSwap::new(transport));
         if let Some(health) = health {
-            registry.set_health_check(Box::new(Checker::new(health, targets.clone())));
+            registry.set_health_check(Box::new(Checker::new(health, targets.clone(), transport.clone())));
         }
         let interval = health.map(|health| health.interval.get());
-        Arc::new(Self { registry, targets, interval, prober: OnceLock::new() })
+        Arc::new(Self { registry, targets, interval, prober: OnceLock::new(), transport })
     }
 
-    /// Begins to check, unless it does already.
-    pub(super) fn start(&self, control: &tokio::runtime::Handle) {
+    /// Begins to check, unless it does already; from now on over `transport`.
+    pub(super) fn start(&self, control: &tokio::runtime::Handle, transport: Arc<Transport>) {
+        self.transport.store(transport);
         if let Some(interval) = self.interval {
             let probe = || control.spawn(probe(self.registry.clone(), self.targets.clone(), interval)).abort_handle();
             self.prober.get_or_init(probe);
@@ -72,14 +87,17 @@ impl HealthGroup {
     }
 
     /// The target at `address`, with the state it has if anybody knows it already.
-    pub(super) fn target(&self, address: SocketAddr) -> Arc<Target> {
+    pub(super) fn target(&self, address: SocketAddr, name: Option<Box<str>>) -> Arc<Target> {
         let mut targets = self.targets.by_address.lock();
-        if let Some(target) = targets.get(&address).and_then(Weak::upgrade) {
+        if let Some(known) = targets.get_mut(&address)
+            && let Some(target) = known.target.upgrade()
+        {
+            known.name = name;
             return target;
         }
         let target = Arc::new(Target::new(address));
-        targets.retain(|_, target| target.strong_count() > 0);
-        targets.insert(address, Arc::downgrade(&target));
+        targets.retain(|_, known| known.target.strong_count() > 0);
+        targets.insert(address, Known { target: Arc::downgrade(&target), name });
         self.targets.added.notify_one();
         target
     }
@@ -109,58 +127,69 @@ async fn probe(registry: Arc<HealthRegistry>, targets: Arc<Targets>, interval: D
 
 /// One check with one deadline over all of it, telling the target what came out.
 struct Checker {
-    check: Box<dyn HealthCheck + Send + Sync>,
+    probe: Asking,
     timeout: Duration,
     thresholds: Thresholds,
     targets: Arc<Targets>,
+    transport: Arc<ArcSwap<Transport>>,
+}
+
+/// What a check does.
+enum Asking {
+    /// Opens a connection: TCP alone, also where TLS is spoken.
+    Connection(Box<TcpHealthCheck>),
+    /// Asks for a path as requests would, and looks at the status.
+    Path { path: PathAndQuery, wanted: Box<[u16]> },
 }
 
 impl Checker {
-    fn new(health: &HealthConfig, targets: Arc<Targets>) -> Self {
+    fn new(health: &HealthConfig, targets: Arc<Targets>, transport: Arc<ArcSwap<Transport>>) -> Self {
         let thresholds = Thresholds { healthy_after: health.healthy_after, unhealthy_after: health.unhealthy_after };
         let timeout = health.timeout.get();
-        let check: Box<dyn HealthCheck + Send + Sync> = match health.probe() {
+        let probe = match health.probe() {
             Probe::Tcp => {
                 let mut check = TcpHealthCheck::new();
                 check.peer_template.options.connection_timeout = Some(timeout);
-                check
+                Asking::Connection(check)
             }
-            Probe::Http(path) => {
-                let mut check = HttpHealthCheck::new("health-check", false);
-                check.peer_template.options.connection_timeout = Some(timeout);
-                check.peer_template.options.read_timeout = Some(timeout);
-                check.reuse_connection = false;
-                // The loader has checked that it is a path.
-                if let Ok(mut request) = RequestHeader::build("GET", path.as_bytes(), Some(2)) {
-                    request.insert_header("host", "health-check").ok();
-                    request.insert_header("user-agent", "portreeve-health-check").ok();
-                    request.insert_header("connection", "close").ok();
-                    check.req = request;
-                }
-                let wanted: Vec<u16> = health.expect.status.iter().map(|status| status.get()).collect();
-                check.validator = Some(Box::new(move |answer| {
-                    if wanted.contains(&answer.status.as_u16()) {
-                        return Ok(());
-                    }
-                    Error::e_explain(ErrorType::CustomCode("status", answer.status.as_u16()), "not the expected status")
-                }));
-                Box::new(check)
-            }
+            Probe::Http(path) => Asking::Path {
+                // The loader has checked that it begins with `/`; the engine, that it is a path.
+                path: PathAndQuery::try_from(path).unwrap_or_else(|_| PathAndQuery::from_static("/")),
+                wanted: health.expect.status.iter().map(|status| status.get()).collect(),
+            },
         };
-        Self { check, timeout, thresholds, targets }
+        Self { probe, timeout, thresholds, targets, transport }
+    }
+
+    async fn ask(&self, backend: &Backend, name: Option<&str>) -> pingora::Result<()> {
+        let (path, wanted) = match &self.probe {
+            Asking::Connection(check) => return check.check(backend).await,
+            Asking::Path { path, wanted } => (path, wanted),
+        };
+        let Some(address) = backend.addr.as_inet() else {
+            return Error::e_explain(ErrorType::InternalError, "not an internet address");
+        };
+        let transport = self.transport.load_full();
+        let peer = transport.check_peer(*address, name, self.timeout);
+        let status = check(&peer, path.clone(), self.timeout).await?.as_u16();
+        if wanted.contains(&status) {
+            return Ok(());
+        }
+        Error::e_explain(ErrorType::CustomCode("status", status), "not the expected status")
     }
 }
 
 #[async_trait]
 impl HealthCheck for Checker {
     async fn check(&self, backend: &Backend) -> pingora::Result<()> {
+        let target = backend.addr.as_inet().and_then(|address| self.targets.get(*address));
+        let name = target.as_ref().and_then(|(_, name)| name.as_deref());
         // Pingora's own timeouts are for each read; a target that drips bytes would hold the whole pass.
-        let outcome = match tokio::time::timeout(self.timeout, self.check.check(backend)).await {
+        let outcome = match tokio::time::timeout(self.timeout, self.ask(backend, name)).await {
             Ok(outcome) => outcome,
             Err(_) => Error::e_explain(ErrorType::ReadTimedout, "the health check took too long"),
         };
-        let target = backend.addr.as_inet().and_then(|address| self.targets.get(*address));
-        if let Some(target) = target
+        if let Some((target, _)) = target
             && target.observe(outcome.is_ok(), self.thresholds)
         {
             let address = target.address;

@@ -14,6 +14,12 @@ fn config(settings: Value) -> HealthConfig {
     serde_json::from_value(settings).unwrap()
 }
 
+/// Plain HTTP/1.1.
+fn transport() -> Arc<Transport> {
+    let upstream = serde_json::from_value(json!({ "targets": ["127.0.0.1:1"] })).unwrap();
+    Arc::new(Transport::load(&upstream, std::path::Path::new("")).unwrap())
+}
+
 /// A port that is ours and refuses connections, until it is listened on.
 fn dead() -> (Socket, SocketAddr) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
@@ -26,7 +32,7 @@ async fn join(group: &HealthGroup, address: SocketAddr) -> (BackendView, Arc<Tar
     let discovery = Static::try_from_iter([address]).unwrap();
     let view = BackendView::new_with_health_registry(discovery, group.registry.clone());
     view.update(|_| {}).await.unwrap();
-    (view, group.target(address))
+    (view, group.target(address, None))
 }
 
 async fn until(what: &str, mut holds: impl FnMut() -> bool) {
@@ -39,8 +45,9 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 
 #[tokio::test]
 async fn a_target_that_comes_is_checked_at_once() {
-    let group = HealthGroup::new(Some(&config(json!({ "tcp": true, "interval": "1h", "unhealthy_after": 1 }))));
-    group.start(&tokio::runtime::Handle::current());
+    let group =
+        HealthGroup::new(Some(&config(json!({ "tcp": true, "interval": "1h", "unhealthy_after": 1 }))), transport());
+    group.start(&tokio::runtime::Handle::current(), transport());
     let (one, two) = (dead(), dead());
     let (_first_view, first) = join(&group, one.1).await;
     until("the first is out", || !first.is_healthy()).await;
@@ -52,12 +59,13 @@ async fn a_target_that_comes_is_checked_at_once() {
 async fn a_group_that_is_never_started_checks_nobody() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
-    let group = HealthGroup::new(Some(&config(json!({ "tcp": true, "interval": "10ms" }))));
+    let group = HealthGroup::new(Some(&config(json!({ "tcp": true, "interval": "10ms" }))), transport());
     let (_view, target) = join(&group, listener.local_addr().unwrap()).await;
     // A group that was started shows when a check would have come.
     let (_socket, refusing) = dead();
-    let started = HealthGroup::new(Some(&config(json!({ "tcp": true, "interval": "10ms", "unhealthy_after": 3 }))));
-    started.start(&tokio::runtime::Handle::current());
+    let started =
+        HealthGroup::new(Some(&config(json!({ "tcp": true, "interval": "10ms", "unhealthy_after": 3 }))), transport());
+    started.start(&tokio::runtime::Handle::current(), transport());
     let (_other_view, other) = join(&started, refusing).await;
     until("the other is out", || !other.is_healthy()).await;
     assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
@@ -67,8 +75,8 @@ async fn a_group_that_is_never_started_checks_nobody() {
 #[tokio::test]
 async fn a_target_that_goes_and_comes_back_is_judged_afresh() {
     let health = config(json!({ "tcp": true, "interval": "5ms", "unhealthy_after": 2, "healthy_after": 1 }));
-    let group = HealthGroup::new(Some(&health));
-    group.start(&tokio::runtime::Handle::current());
+    let group = HealthGroup::new(Some(&health), transport());
+    group.start(&tokio::runtime::Handle::current(), transport());
     let (_socket, address) = dead();
     for _ in 0..3 {
         let (view, target) = join(&group, address).await;
@@ -84,8 +92,8 @@ async fn a_target_that_goes_and_comes_back_is_judged_afresh() {
 async fn a_target_recovers_when_its_checks_pass_again() {
     let (socket, address) = dead();
     let health = config(json!({ "tcp": true, "interval": "5ms", "unhealthy_after": 1, "healthy_after": 2 }));
-    let group = HealthGroup::new(Some(&health));
-    group.start(&tokio::runtime::Handle::current());
+    let group = HealthGroup::new(Some(&health), transport());
+    group.start(&tokio::runtime::Handle::current(), transport());
     let (_view, target) = join(&group, address).await;
     until("it is out", || !target.is_healthy()).await;
     socket.listen(8).unwrap();

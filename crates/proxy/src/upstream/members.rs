@@ -7,15 +7,15 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use futures::{FutureExt, StreamExt};
 use parking_lot::Mutex;
-use pingora::upstreams::peer::HttpPeer;
 use pingora_load_balancing::{Backend, BackendView};
-use portreeve_config::{Balance, Timeouts, Upstream as UpstreamConfig};
+use portreeve_config::{Balance, Upstream as UpstreamConfig};
 use tokio::runtime::Handle;
 
 use super::TargetRegistry;
 use super::discovery::{Addresses, Answer};
 use super::health::HealthGroup;
 use super::picker::{Member, Picker};
+use super::transport::Transport;
 
 /// The members of one pool, shared with the task that keeps them fresh.
 pub(super) struct Members {
@@ -25,13 +25,18 @@ pub(super) struct Members {
     view: Mutex<BackendView>,
     group: Arc<HealthGroup>,
     balance: Balance,
-    timeouts: Timeouts,
+    pub(super) transport: Arc<Transport>,
 }
 
 impl Members {
     /// Nobody yet. The names will stand for what they stood for in `before`, until they are asked for.
-    pub(super) fn new(config: &UpstreamConfig, registry: &TargetRegistry, before: Option<&Self>) -> Self {
-        let group = registry.group(config.health.as_ref());
+    pub(super) fn new(
+        config: &UpstreamConfig,
+        transport: Arc<Transport>,
+        registry: &TargetRegistry,
+        before: Option<&Self>,
+    ) -> Self {
+        let group = registry.group(config, &transport);
         let addresses = Addresses::new(&config.targets, registry.resolver.clone(), before.map(|it| &it.addresses));
         let view = BackendView::new_with_health_registry(Box::new(addresses.clone()), group.registry.clone());
         Self {
@@ -40,13 +45,13 @@ impl Members {
             view: Mutex::new(view),
             group,
             balance: config.balance.clone(),
-            timeouts: config.timeouts.clone(),
+            transport,
         }
     }
 
     /// Whoever is known can be picked from now on, and is checked.
     pub(super) fn begin(&self, control: &Handle) {
-        self.group.start(control);
+        self.group.start(control, self.transport.clone());
         self.publish();
     }
 
@@ -86,19 +91,8 @@ impl Members {
     }
 
     fn member(&self, address: SocketAddr, weight: u32) -> Member {
-        Member { target: self.group.target(address), weight, peer: peer(address, &self.timeouts) }
+        let name = self.addresses.name_of(address);
+        let peer = self.transport.peer(address, name.as_deref());
+        Member { target: self.group.target(address, name), weight, peer }
     }
-}
-
-/// The peer of a target, prepared once and cloned for each attempt. Every timeout is finite: Pingora's defaults are none.
-fn peer(address: SocketAddr, timeouts: &Timeouts) -> HttpPeer {
-    // An address, never a name: `HttpPeer::new` would resolve a name here and panic if it could not.
-    let mut peer = HttpPeer::new(address, false, String::new());
-    let options = &mut peer.options;
-    options.connection_timeout = Some(timeouts.connect.get());
-    options.total_connection_timeout = Some(timeouts.connect.get());
-    options.read_timeout = Some(timeouts.first_byte.get());
-    options.write_timeout = Some(timeouts.write.get());
-    options.idle_timeout = Some(timeouts.idle.get());
-    peer
 }

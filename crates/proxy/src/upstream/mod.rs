@@ -3,27 +3,33 @@
 //! Membership and probing are pingora-load-balancing's; health and picking are ours (docs/adr/0004). A pool whose
 //! configuration did not change lives on through a reload; the state of a target lives on in [`TargetRegistry`].
 
+mod answer;
 mod call;
 mod discovery;
 mod hash;
 mod health;
+mod identity;
 mod members;
 mod picker;
 mod pool;
 mod retry;
 mod target;
+mod transport;
 
+pub(crate) use answer::{BadAnswer, MAX_INTERIM, check_response};
 pub(crate) use call::Fetcher;
 pub(crate) use picker::Tried;
 pub(crate) use pool::Pool;
 pub use pool::{PoolStatus, TargetStatus};
 pub(crate) use retry::Cause as RetryCause;
 pub(crate) use target::InFlight;
+pub(crate) use transport::Transport;
 
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
-use portreeve_config::Health as HealthConfig;
+use portreeve_config::units::Address;
+use portreeve_config::{Health as HealthConfig, Probe, Protocol, Upstream as UpstreamConfig, UpstreamTls};
 
 use discovery::Resolver;
 use health::HealthGroup;
@@ -32,21 +38,38 @@ use health::HealthGroup;
 #[derive(Default)]
 pub(crate) struct TargetRegistry {
     /// Few: a gateway has a handful of ways of checking, however many pools.
-    groups: Mutex<Vec<(Option<HealthConfig>, Weak<HealthGroup>)>>,
+    groups: Mutex<Vec<(Checked, Weak<HealthGroup>)>>,
     resolver: Resolver,
 }
 
+/// How targets are checked, as the file has it: what makes two pools tell each other of their targets' health.
+#[derive(PartialEq)]
+struct Checked {
+    health: Option<HealthConfig>,
+    /// How the check is spoken, if it is more than a connection. As written: a rotated certificate is the same way.
+    spoken: Option<(Protocol, Option<UpstreamTls>, Vec<Address>)>,
+}
+
+impl Checked {
+    fn new(config: &UpstreamConfig) -> Self {
+        let asks = config.health.as_ref().is_some_and(|health| matches!(health.probe(), Probe::Http(_)));
+        let spoken = asks.then(|| (config.protocol, config.tls.clone(), transport::names(config)));
+        Self { health: config.health.clone(), spoken }
+    }
+}
+
 impl TargetRegistry {
-    /// The living group that checks like `health` says, or a new one.
-    fn group(&self, health: Option<&HealthConfig>) -> Arc<HealthGroup> {
+    /// The living group that checks like the upstream says, or a new one.
+    fn group(&self, config: &UpstreamConfig, transport: &Arc<Transport>) -> Arc<HealthGroup> {
+        let wanted = Checked::new(config);
         let mut groups = self.groups.lock();
-        let same = groups.iter().find(|(checked, _)| checked.as_ref() == health);
+        let same = groups.iter().find(|(checked, _)| *checked == wanted);
         if let Some(group) = same.and_then(|(_, group)| group.upgrade()) {
             return group;
         }
-        let group = HealthGroup::new(health);
+        let group = HealthGroup::new(config.health.as_ref(), transport.clone());
         groups.retain(|(_, group)| group.strong_count() > 0);
-        groups.push((health.cloned(), Arc::downgrade(&group)));
+        groups.push((wanted, Arc::downgrade(&group)));
         group
     }
 

@@ -19,6 +19,7 @@ use super::members::Members;
 use super::picker::Member;
 use super::retry::{Cause, Retries};
 use super::target::InFlight;
+use super::transport::Transport;
 use crate::observe::UpstreamMetrics;
 
 /// Longest wait for the first answers of the resolver when a pool begins. What comes later is taken when it comes.
@@ -67,12 +68,13 @@ impl Pool {
     pub(crate) fn new(
         name: Arc<str>,
         config: &UpstreamConfig,
+        transport: Arc<Transport>,
         key: Option<Template>,
         registry: &TargetRegistry,
         metrics: UpstreamMetrics,
         before: Option<&Self>,
     ) -> Self {
-        let members = Members::new(config, registry, before.map(|before| &*before.members));
+        let members = Members::new(config, transport, registry, before.map(|before| &*before.members));
         Self {
             name,
             config: config.clone(),
@@ -84,9 +86,14 @@ impl Pool {
         }
     }
 
-    /// Whether this is the pool that `config` asks for.
-    pub(crate) fn is_of(&self, config: &UpstreamConfig) -> bool {
-        self.config == *config
+    /// Whether this is the pool that `config` asks for, and its files are as they were.
+    pub(crate) fn is_of(&self, config: &UpstreamConfig, transport: &Transport) -> bool {
+        self.config == *config && self.members.transport.is_like(transport)
+    }
+
+    /// How its targets are spoken to.
+    pub(crate) fn transport(&self) -> &Transport {
+        &self.members.transport
     }
 
     /// Begins to check the members, and to find them if names are among them. Waits for the resolver only for a moment; a

@@ -44,7 +44,8 @@ fn config(targets: &[&str], attempts: u32) -> UpstreamConfig {
 
 fn pool(config: &UpstreamConfig, registry: &TargetRegistry, before: Option<&Pool>) -> Pool {
     let metrics = Metrics::new().unwrap().upstream("pool");
-    Pool::new("pool".into(), config, None, registry, metrics, before)
+    let transport = Arc::new(Transport::load(config, std::path::Path::new("")).unwrap());
+    Pool::new("pool".into(), config, transport, None, registry, metrics, before)
 }
 
 fn addresses(pool: &Pool) -> Vec<String> {

@@ -3,6 +3,7 @@
 mod claims;
 mod fetched;
 mod keys;
+mod mutated;
 mod sign;
 mod tokens;
 

@@ -1,20 +1,20 @@
 //! Networks as they are written, and a set of them that answers in a time that hardly grows with their number.
 
-use std::borrow::Cow;
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de};
+
+use super::{Unit, UnitError, parses, text_form};
 
 /// A network in CIDR notation (RFC 4632), or a single address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Network(IpNet);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Network(IpNet);
 
 /// A set of networks: sorted ranges that do not touch, for each family.
-#[derive(Debug, Default)]
-pub(crate) struct Networks {
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Networks {
     v4: Ranges,
     v6: Ranges,
 }
@@ -23,21 +23,23 @@ pub(crate) struct Networks {
 type Ranges = Box<[(u128, u128)]>;
 
 impl FromStr for Network {
-    type Err = String;
+    type Err = UnitError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, UnitError> {
         let net = match text.parse::<IpAddr>() {
             Ok(address) => IpNet::from(address),
             Err(_) => text.parse::<IpNet>().map_err(|_| {
-                format!("{text:?} is not a network; write an address or a network such as 10.0.0.0/8 or 2001:db8::/32")
+                UnitError(format!(
+                    "{text:?} is not a network; write an address or a network such as 10.0.0.0/8 or 2001:db8::/32"
+                ))
             })?,
         };
         if net.addr() != net.network() {
             // One of the two halves is a slip, and only the author knows which.
             let (whole, single) = (net.trunc(), net.addr());
-            return Err(format!(
+            return Err(UnitError(format!(
                 "{text} has address bits beyond its prefix; write {whole}, or {single} for one address"
-            ));
+            )));
         }
         Ok(Self(unmapped(net)))
     }
@@ -53,9 +55,24 @@ fn unmapped(net: IpNet) -> IpNet {
     }
 }
 
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            net if net.prefix_len() == net.max_prefix_len() => net.addr().fmt(f),
+            net => net.fmt(f),
+        }
+    }
+}
+
 impl Networks {
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.v4.is_empty() && self.v6.is_empty()
+    }
+
     /// Whether one of the networks holds this address. An IPv4 address written as IPv6 counts as IPv4.
-    pub(crate) fn contain(&self, address: IpAddr) -> bool {
+    pub fn contain(&self, address: IpAddr) -> bool {
         match address.to_canonical() {
             IpAddr::V4(address) => within(&self.v4, u128::from(address.to_bits())),
             IpAddr::V6(address) => within(&self.v6, address.to_bits()),
@@ -97,24 +114,17 @@ fn merged(mut ranges: Vec<(u128, u128)>) -> Ranges {
     merged.into()
 }
 
-impl<'de> Deserialize<'de> for Network {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <Cow<'de, str>>::deserialize(deserializer)?;
-        text.parse().map_err(de::Error::custom)
-    }
-}
+pub(crate) const UNIT: Unit = Unit {
+    kind: "network",
+    expected: "an address or a network such as 10.0.0.0/8",
+    check: parses::<Network>,
+    bare_number: None,
+};
 
-impl JsonSchema for Network {
-    fn schema_name() -> Cow<'static, str> {
-        "Network".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "description": "An address or a network, such as `192.0.2.7`, `10.0.0.0/8` or `2001:db8::/32`.",
-            "type": "string",
-            "pattern": "^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$",
-            "x-expected": "an address or a network such as 10.0.0.0/8",
-        })
-    }
-}
+text_form!(
+    Network,
+    "Network",
+    UNIT,
+    "^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$",
+    "An address or a network, such as `192.0.2.7`, `10.0.0.0/8` or `2001:db8::/32`."
+);

@@ -1,0 +1,57 @@
+//! `listeners[].limits`: what a client may take up before a request of it is understood.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::units::{Duration, Size};
+
+/// Bounds on the connections of a listener and on what comes over them. All are finite.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ListenerLimits {
+    /// Connections open at once. Further ones are closed as they come.
+    #[schemars(range(min = 1))]
+    pub connections: u32,
+    /// Connections open at once from one client: an IPv4 address, or an IPv6 network of 64 bits. `trusted_proxies`
+    /// are not counted, since many clients stand behind one.
+    #[schemars(range(min = 1))]
+    pub connections_per_client: u32,
+    /// Requests on one connection, after which it is closed.
+    #[schemars(range(min = 1))]
+    pub requests_per_connection: u32,
+    /// For the PROXY protocol header and the TLS handshake together, from the first byte to the last.
+    pub handshake: Duration,
+    /// For the head of a request, from its first byte to its last, however it trickles. After it 408.
+    pub head: Duration,
+    /// How long a connection may wait for its next request.
+    pub idle: Duration,
+    /// Bytes per second that a client must at least send of a request body, on average, after the first 10 seconds. After it 408.
+    pub min_body_rate: Size,
+    /// The longest that a client may take nothing of an answer that waits for it.
+    pub stall: Duration,
+    /// The largest request head: request line and fields. After it 431.
+    pub head_size: Size,
+    /// The most fields of a request. After it 431.
+    #[schemars(range(min = 1, max = 250))]
+    pub headers: u16,
+    /// The longest request target: path and query. After it 414.
+    pub uri: Size,
+}
+
+impl Default for ListenerLimits {
+    fn default() -> Self {
+        Self {
+            connections: 50_000,
+            connections_per_client: 2_000,
+            requests_per_connection: 10_000,
+            handshake: Duration::from_secs(10),
+            head: Duration::from_secs(10),
+            idle: Duration::from_secs(75),
+            min_body_rate: Size::from_bytes(256),
+            stall: Duration::from_secs(30),
+            head_size: Size::from_bytes(64 * 1024),
+            headers: 100,
+            uri: Size::from_bytes(8 * 1024),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What compiling says of a file, what it calls the steps, and what a route weighs.
+
+mod memory;
+
+use std::fmt::Write as _;
+
+use portreeve_config::{Catalog, PluginInfo, load_str};
+use portreeve_plugin::Registry;
+use portreeve_plugin::prelude::*;
+
+use super::*;
+
+/// A plugin with a template and nothing to do.
+struct Notes;
+
+/// Settings.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    /// A text.
+    #[serde(default)]
+    #[expect(dead_code, reason = "it is only read")]
+    text: Option<portreeve_plugin::Template>,
+}
+
+impl Plugin for Notes {}
+
+impl Build for Notes {
+    const NAME: &'static str = "notes";
+    type Config = Settings;
+
+    fn build(_: Settings, _: &Host) -> Result<Self, BuildError> {
+        Ok(Self)
+    }
+}
+
+/// Another.
+struct Other;
+
+impl Plugin for Other {}
+
+impl Build for Other {
+    const NAME: &'static str = "other";
+    type Config = Settings;
+
+    fn build(_: Settings, _: &Host) -> Result<Self, BuildError> {
+        Ok(Self)
+    }
+}
+
+fn registry() -> Registry {
+    Registry::new().with::<Notes>().with::<Other>()
+}
+
+fn load(rest: &str) -> Loaded {
+    let plugins = registry();
+    let plugins = plugins.iter().map(|plugin| {
+        let info = PluginInfo {
+            schema: plugin.schema.clone(),
+            authenticates: plugin.authenticates,
+            ends_chain: plugin.ends_chain,
+            summary: String::new(),
+        };
+        (plugin.name.to_owned(), info)
+    });
+    let text = format!("version: 1\nlisteners: [{{ name: public, bind: '127.0.0.1:0' }}]\n{rest}");
+    let catalog = Catalog { plugins: plugins.collect() };
+    load_str("gateway.yaml", &text, &catalog, &|_| None).map_err(|errors| errors.to_string()).unwrap()
+}
+
+/// Something to compile with, and what keeps it alive.
+fn shared() -> (tokio::runtime::Runtime, Arc<Shared>) {
+    let idle = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let shared = Arc::new(Shared::new(idle.handle().clone()).unwrap());
+    (idle, shared)
+}
+
+fn compiled(rest: &str) -> Result<Snapshot, String> {
+    let (_idle, shared) = shared();
+    let compiled = compile(&load(rest), &registry(), &shared, None, &[0], Purpose::Check);
+    compiled.map_err(|errors| errors.to_string())
+}
+
+/// Two routes of one path with these conditions.
+fn split(one: &str, two: &str) -> Result<Snapshot, String> {
+    compiled(&format!(
+        "routes:\n  - {{ name: a, match: {{ path: /x, if: \"{one}\" }}, public: true, respond: {{}} }}\n  - {{ name: b, match: {{ path: /x, if: \"{two}\" }}, public: true, respond: {{}} }}\n"
+    ))
+}
+
+#[test]
+fn routes_whose_conditions_exclude_each_other_stand_side_by_side() {
+    assert!(split("request.headers.x == 'a'", "request.headers.x == 'b'").is_ok());
+    assert!(split("has(request.query.beta)", "not has(request.query.beta)").is_ok());
+    assert!(split("request.method in ['GET', 'PUT']", "request.method == 'POST'").is_ok());
+}
+
+#[test]
+fn routes_whose_conditions_may_both_hold_tie() {
+    for (one, two) in [("request.headers.x == 'a'", "request.headers.y == 'b'"), ("true", "request.host == 'a'")] {
+        let error = split(one, two).unwrap_err();
+        assert!(error.contains("as specific as route \"a\""), "{error}");
+    }
+}
+
+#[test]
+fn a_route_with_a_condition_stands_before_the_same_route_without() {
+    let routes = "routes:\n  - { name: a, match: { path: /x }, public: true, respond: {} }\n  - { name: b, match: { path: /x, if: \"has(request.query.b)\" }, public: true, respond: {} }\n";
+    assert!(compiled(routes).is_ok());
+}
+
+/// The names of the steps of a route, in order.
+fn steps(snapshot: &Snapshot, route: usize) -> Vec<String> {
+    snapshot.routes[route].chain.steps().iter().map(|step| step.name.to_string()).collect()
+}
+
+const NAMES: &str = "chains:
+  api: [notes, other, notes, { notes: {}, name: mine }, notes]
+routes:
+  - { name: r, match: { path: /r }, public: true, plugins: [use: api, notes], respond: {} }
+  - { name: api, match: { path: /s }, public: true, plugins: [notes, use: api], respond: {} }
+";
+
+#[test]
+fn steps_are_named_by_their_chain_and_plugin_and_repeated_ones_are_numbered() {
+    let snapshot = compiled(NAMES).unwrap();
+    let of_chain = ["api/notes", "api/other", "api/notes#2", "mine", "api/notes#3"];
+    assert_eq!(steps(&snapshot, 0), [&of_chain[..], &["r/notes"]].concat());
+    // A route of the same name as a chain is told apart from it.
+    assert_eq!(steps(&snapshot, 1), [&["route:api/notes"], &of_chain[..]].concat());
+}
+
+#[test]
+fn a_step_of_another_plugin_that_is_put_in_renames_nothing() {
+    let names = steps(&compiled(&NAMES.replace("[notes, other, notes,", "[other, notes, notes,")).unwrap(), 0);
+    assert_eq!(names, ["api/other", "api/notes", "api/notes#2", "mine", "api/notes#3", "r/notes"]);
+}
+
+#[test]
+fn the_burst_of_a_tier_comes_to_the_plugins() {
+    let loaded = load("tiers: { free: { rate: 10/s, burst: 30 }, paid: { rate: 20/s } }\n");
+    let tiers: Vec<_> = tiers(&loaded.config).into_iter().map(|tier| tier.burst).collect();
+    assert_eq!(tiers, [Some(30), None]);
+}
+
+/// So many routes as a file of that size has them: a path with a parameter and a chain of five steps.
+fn many_routes(count: usize) -> String {
+    let mut text = "upstreams: { users: { targets: ['127.0.0.1:1'] } }
+chains:
+  api: [notes, other, { notes: { text: '${request.path}' } }, other, notes]
+routes:
+"
+    .to_owned();
+    for n in 0..count {
+        writeln!(
+            text,
+            "  - {{ name: route-{n}, match: {{ path: '/v1/resource-{n}/{{id}}', methods: [GET] }}, public: true, plugins: [use: api], upstream: users }}"
+        )
+        .unwrap();
+    }
+    text
+}

@@ -1,0 +1,86 @@
+//! What a connection tells the hooks of the requests on it, and the little that hooks tell the connection.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use http::HeaderValue;
+use parking_lot::Mutex;
+use portreeve_config::units::Networks;
+
+use super::refused::Reason;
+
+/// What every hook may know of the connection a request came on.
+#[derive(Debug, Clone)]
+pub(crate) struct Facts {
+    /// The listener that accepted it, by its number in the engine.
+    pub(crate) listener: usize,
+    /// The client: as accepted, or as a PROXY protocol header told.
+    pub(crate) client: SocketAddr,
+    /// Whether the client is one of `trusted_proxies`: then what its requests say of *their* client is believed.
+    pub(crate) trusted: bool,
+    pub(crate) trusted_proxies: Arc<Networks>,
+    /// If the client speaks TLS to us.
+    pub(crate) tls: Option<Arc<super::tls::TlsFacts>>,
+    /// The client's address as fields say it: written once for the connection, not for each request.
+    pub(crate) client_text: HeaderValue,
+    /// What hooks and connection tell each other.
+    pub(crate) line: Arc<Line>,
+}
+
+impl Facts {
+    pub(crate) fn new(listener: usize, client: SocketAddr, trusted_proxies: Arc<Networks>) -> Self {
+        // An IPv4 client on a dual-stack socket is still an IPv4 client.
+        let client = SocketAddr::new(client.ip().to_canonical(), client.port());
+        let text = HeaderValue::from_str(&client.ip().to_string());
+        Self {
+            listener,
+            client,
+            trusted: trusted_proxies.contain(client.ip()),
+            trusted_proxies,
+            tls: None,
+            client_text: text.unwrap_or(HeaderValue::from_static("unknown")),
+            line: Arc::default(),
+        }
+    }
+}
+
+/// Between the hooks of a request and the connection it came on.
+#[derive(Debug, Default)]
+pub(crate) struct Line {
+    tunnel: AtomicBool,
+    refused: Mutex<Option<Reason>>,
+    deadline: Mutex<Option<Instant>>,
+}
+
+impl Line {
+    /// The request was answered with 101: from here on the bytes are another protocol's.
+    pub(crate) fn open_tunnel(&self) {
+        self.tunnel.store(true, Ordering::Relaxed);
+    }
+
+    /// Until when the request in hand must have been answered; `None` for no longer. Whatever waits for the target, the
+    /// client is watched meanwhile: so the connection keeps this time.
+    pub(crate) fn set_deadline(&self, deadline: Option<Instant>) {
+        *self.deadline.lock() = deadline;
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        *self.deadline.lock()
+    }
+
+    pub(super) fn is_tunnel(&self) -> bool {
+        self.tunnel.load(Ordering::Relaxed)
+    }
+
+    /// The rest of the request in hand cannot be read, because of this.
+    pub(super) fn refuse(&self, reason: Reason) {
+        *self.refused.lock() = Some(reason);
+    }
+
+    /// Why the rest of the request in hand could not be read, if that was so.
+    pub(crate) fn refused(&self) -> Option<Reason> {
+        *self.refused.lock()
+    }
+}

@@ -1,0 +1,96 @@
+//! Requests that are refused before any hook sees them: why, and what the client is sent.
+
+use std::fmt;
+use std::time::Duration;
+
+use http::StatusCode;
+use portreeve_wire::http1::Refusal;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+
+use super::connection::Connection;
+use crate::reply;
+
+/// After the answer, what the client is still sending is read for so long: closing with bytes unread would reset the
+/// connection, and the client might lose the answer with it.
+const LINGER: Duration = Duration::from_secs(1);
+/// And only so many bytes of it.
+const LINGER_BYTES: u64 = 256 * 1024;
+/// For sending the answer.
+const SEND: Duration = Duration::from_secs(5);
+
+/// Why a request is refused at the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// It is no well-formed request, or larger than the listener allows.
+    Malformed(Refusal),
+    /// Its head did not come in time.
+    SlowHead,
+    /// Its body trickles.
+    SlowBody,
+    /// Its time has passed, whoever it was that took it.
+    Late,
+}
+
+impl Reason {
+    /// What the client is answered.
+    pub(crate) fn status(self) -> StatusCode {
+        match self {
+            Self::Malformed(refusal) => StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST),
+            Self::SlowHead | Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
+            Self::Late => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// The reason in one word of a closed set, for metrics.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Malformed(refusal) => refusal.name(),
+            Self::SlowHead => "slow_head",
+            Self::SlowBody => "slow_body",
+            Self::Late => "late",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed(refusal) => write!(f, "refused: {refusal}"),
+            Self::SlowHead => f.write_str("refused: the head did not come in time"),
+            Self::SlowBody => f.write_str("refused: the body comes too slowly"),
+            Self::Late => f.write_str("the time of the request passed"),
+        }
+    }
+}
+
+/// Answers a request that no hook has seen, and closes the connection. Returns how many bytes the client was sent.
+pub(super) async fn answer(mut connection: Connection, reason: Reason, request_id: &str) -> u64 {
+    let status = reason.status();
+    let page = reply::problem(status, None, request_id);
+    let mut text = format!(
+        "HTTP/1.1 {} {}\r\nContent-Type: application/problem+json\r\nContent-Length: {}\r\nConnection: close\r\n",
+        status.as_str(),
+        status.canonical_reason().unwrap_or("Error"),
+        page.len(),
+    )
+    .into_bytes();
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        // RFC 9110 §15.5.6: only CONNECT is refused here, and no target takes it.
+        text.extend_from_slice(b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n");
+    }
+    text.extend_from_slice(b"\r\n");
+    text.extend_from_slice(&page);
+    connection.pass_raw();
+    let sent = timeout(SEND, async {
+        connection.write_all(&text).await?;
+        AsyncWriteExt::shutdown(&mut connection).await
+    });
+    if !matches!(sent.await, Ok(Ok(()))) {
+        return 0;
+    }
+    let (mut rest, mut nowhere) = (connection.take(LINGER_BYTES), tokio::io::sink());
+    // Whatever comes of it: the client has been answered.
+    timeout(LINGER, tokio::io::copy(&mut rest, &mut nowhere)).await.ok();
+    page.len() as u64
+}

@@ -1,0 +1,173 @@
+//! The life of one connection: PROXY protocol, TLS, and then one request after the other.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use pingora::apps::{HttpServerApp, ServerApp};
+use pingora::protocols::http::ServerSession;
+use portreeve_wire::proxy_protocol::{self, Header, Parsed};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::connection::{Connection, Next};
+use super::crowd::{Crowd, Full};
+use super::facts::Facts;
+use super::refused::{self, Reason};
+use super::terms::Terms;
+use super::transport::{Rewound, Transport};
+use crate::phases::Phases;
+use crate::snapshot::Entrance;
+use pingora_proxy::HttpProxy;
+use portreeve_plugin::engine::fresh_request_id;
+
+/// When a stop has closed the listeners, a connection without a request has this long to send one before it is let go: whoever
+/// had just connected has a request on the way.
+const LAST_REQUEST: Duration = Duration::from_millis(100);
+/// The longest PROXY protocol header there is room for: version 2 with its TLVs.
+const PROXY_HEADER: usize = 16 + 2048;
+
+/// What the connections of one listener are served with, in one worker.
+#[derive(Clone)]
+pub(super) struct Serving {
+    pub(super) listener: usize,
+    pub(super) proxy: Arc<HttpProxy<Phases>>,
+    pub(super) phases: Phases,
+    pub(super) stop: watch::Receiver<bool>,
+    pub(super) crowd: Arc<Crowd>,
+}
+
+/// Why a connection was not served. The words are labels of a metric.
+type Refused = &'static str;
+
+impl Serving {
+    /// Serves whoever has connected, to the end.
+    pub(super) async fn serve(self, io: TcpStream, peer: SocketAddr) {
+        // A listener that has left the configuration meanwhile serves nobody.
+        let Some(entrance) = self.phases.entrance(self.listener) else { return };
+        if let Err(reason) = self.admit(io, peer, &entrance).await {
+            self.phases.connection_refused(&entrance, reason);
+        }
+    }
+
+    async fn admit(&self, io: TcpStream, peer: SocketAddr, entrance: &Arc<Entrance>) -> Result<(), Refused> {
+        let terms = &entrance.terms;
+        let mut place = self.crowd.enter(terms.connections).map_err(full)?;
+        // Many clients stand behind a proxy of ours: who they are is known only after its header.
+        if !terms.trusted.contain(peer.ip()) {
+            place.of_client(peer.ip(), terms.connections_per_client).map_err(full)?;
+        }
+        let (transport, facts) = if terms.proxy_protocol || terms.tls.is_some() {
+            // Boxed: a handshake takes some kilobytes that the connection should not carry on.
+            let opening = Box::pin(open(io, peer, self.listener, terms));
+            timeout(terms.handshake, opening).await.map_err(|_| "handshake_timeout")??
+        } else {
+            (Transport::Plain(Rewound::new(io, Vec::new())), Facts::new(self.listener, peer, terms.trusted.clone()))
+        };
+        if facts.client.ip() != peer.ip() && !facts.trusted {
+            place.of_client(facts.client.ip(), terms.connections_per_client).map_err(full)?;
+        }
+        let http2 = facts.tls.as_ref().is_some_and(|tls| tls.http2);
+        let Ok(connection) = Connection::new(transport, facts.clone(), terms.clone()) else { return Ok(()) };
+        self.speak(connection, http2, &facts, entrance).await;
+        drop(place);
+        Ok(())
+    }
+
+    /// One request after the other, or HTTP/2.
+    async fn speak(&self, mut connection: Connection, http2: bool, facts: &Facts, entrance: &Entrance) {
+        let mut stop = self.stop.clone();
+        let stopping = stop.wait_for(|stopping| *stopping).map(drop).fuse();
+        let mut stopping = std::pin::pin!(stopping);
+        let mut left = entrance.terms.requests_per_connection;
+        loop {
+            let next = if http2 { Next::Http2 } else { connection.next(stopping.as_mut(), LAST_REQUEST).await };
+            match next {
+                Next::Request => {}
+                Next::Http2 => {
+                    connection.pass_raw();
+                    self.proxy.process_new(Box::new(connection), &self.stop).await;
+                    return;
+                }
+                Next::Nothing => return,
+                Next::Refused(reason) => return self.refuse(connection, reason, facts, entrance).await,
+            }
+            left = left.saturating_sub(1);
+            let mut session = ServerSession::new_http1(Box::new(connection));
+            let last = left == 0 || *self.stop.borrow();
+            // The time until the next request is kept by the connection; here only whether there is one.
+            session.set_keepalive((!last).then_some(1));
+            let reused = self.proxy.process_new_http(session, &self.stop).await;
+            let Some((stream, _)) = reused.map(pingora::apps::ReusedHttpStream::consume) else { return };
+            let Ok(again) = stream.into_any().downcast::<Connection>() else { return };
+            connection = *again;
+            // Anything else would mean that Pingora and we disagree on where the request ended.
+            if !connection.is_between() {
+                return;
+            }
+        }
+    }
+
+    async fn refuse(&self, connection: Connection, reason: Reason, facts: &Facts, entrance: &Entrance) {
+        let started = Instant::now();
+        let id = fresh_request_id();
+        let sent = refused::answer(connection, reason, &id).await;
+        self.phases.request_refused(entrance, facts, reason, &id, started.elapsed(), sent);
+    }
+}
+
+const fn full(full: Full) -> Refused {
+    match full {
+        Full::Listener => "too_many",
+        Full::Client => "too_many_of_client",
+    }
+}
+
+/// What comes before HTTP: whom the peer speaks for, and TLS.
+async fn open(
+    mut io: TcpStream,
+    peer: SocketAddr,
+    listener: usize,
+    terms: &Terms,
+) -> Result<(Transport, Facts), Refused> {
+    let (client, early) =
+        if terms.proxy_protocol { announced(&mut io, peer, terms).await? } else { (peer, Vec::new()) };
+    let mut facts = Facts::new(listener, client, terms.trusted.clone());
+    let io = Rewound::new(io, early);
+    let Some(tls) = &terms.tls else { return Ok((Transport::Plain(io), facts)) };
+    match tls.accept(io).await {
+        Ok((stream, tls)) => {
+            facts.tls = Some(Arc::new(tls));
+            Ok((Transport::Tls(Box::new(stream)), facts))
+        }
+        Err(error) => Err(error.reason()),
+    }
+}
+
+/// Reads the PROXY protocol header: the client it tells of, and what was read beyond it.
+async fn announced(io: &mut TcpStream, peer: SocketAddr, terms: &Terms) -> Result<(SocketAddr, Vec<u8>), Refused> {
+    if !terms.trusted.contain(peer.ip()) {
+        return Err("proxy_protocol_untrusted");
+    }
+    let mut bytes = Vec::with_capacity(256);
+    loop {
+        if bytes.len() >= PROXY_HEADER || io.read_buf(&mut bytes).await.map_err(|_| "closed")? == 0 {
+            return Err("proxy_protocol_incomplete");
+        }
+        match proxy_protocol::parse(&bytes) {
+            Ok(Parsed::Incomplete) => {}
+            Ok(Parsed::Complete { length, header }) => {
+                let early = bytes.split_off(length.min(bytes.len()));
+                let client = match header {
+                    Header::Local => peer,
+                    Header::Proxied { source, .. } => source,
+                };
+                return Ok((client, early));
+            }
+            Err(_) => return Err("proxy_protocol_malformed"),
+        }
+    }
+}

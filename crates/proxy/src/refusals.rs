@@ -1,0 +1,61 @@
+//! What never reaches a hook is told here: connections that were not served, and requests that were refused at the wire.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::listener::{Facts, Reason};
+use crate::observe::Line;
+use crate::phases::Phases;
+use crate::snapshot::Entrance;
+
+impl Phases {
+    /// What the live generation says of a listener; `None` if it does not have it any more.
+    pub(crate) fn entrance(&self, listener: usize) -> Option<Arc<Entrance>> {
+        self.live.load().listeners.get(listener).and_then(Option::as_ref).cloned()
+    }
+
+    /// Counts a connection that was not served.
+    pub(crate) fn connection_refused(&self, entrance: &Entrance, reason: &'static str) {
+        self.metrics.connection_refused(&entrance.name, reason);
+        tracing::debug!(listener = %entrance.name, reason, "A connection was refused.");
+    }
+
+    /// Counts a request that was refused at the wire, and writes its line in the access log.
+    pub(crate) fn request_refused(
+        &self,
+        entrance: &Entrance,
+        facts: &Facts,
+        reason: Reason,
+        request_id: &str,
+        duration: Duration,
+        bytes_out: u64,
+    ) {
+        self.metrics.request_refused(&entrance.name, reason.label());
+        let snapshot = self.live.load();
+        if !snapshot.access_log.is_on() {
+            return;
+        }
+        snapshot.access_log.write(&Line {
+            time: jiff::Timestamp::now().to_string(),
+            request_id,
+            generation: snapshot.generation,
+            client_ip: facts.client.ip(),
+            listener: &entrance.name,
+            // What was sent is not understood, so nothing of it is repeated here.
+            method: "",
+            host: "",
+            path: "",
+            status: Some(reason.status().as_u16()),
+            route: None,
+            consumer: None,
+            upstream: None,
+            target: None,
+            attempts: 0,
+            duration_ms: (duration.as_secs_f64() * 1e6).round() / 1e3,
+            bytes_in: 0,
+            bytes_out,
+            error: Some(&reason.to_string()),
+            decisions: &[],
+        });
+    }
+}

@@ -1,0 +1,207 @@
+//! How connections to the targets of an upstream are made: what is spoken, with TLS or without, and who proves what to whom.
+//! Files are read once, at load; every peer is a copy of what was made of them.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Version;
+use pingora::protocols::tls::CaType;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::utils::tls::CertKey;
+use portreeve_config::units::{Address, Host};
+use portreeve_config::{Protocol, Timeouts, Upstream as UpstreamConfig, UpstreamTls};
+use tokio_rustls::rustls::pki_types::ServerName;
+
+use super::identity::{Loaded, authorities, client_identity};
+
+/// Requests at once on one HTTP/2 connection, if the target allows as many; the next one opens another connection.
+const H2_STREAMS: usize = 100;
+/// What a target may send of one answer ahead of a slow client (RFC 9113 §5.2). Pingora's default is 8 MiB.
+const H2_STREAM_WINDOW: u32 = 1 << 20;
+/// The same for all answers on a connection together: what one connection may cost in memory.
+const H2_CONNECTION_WINDOW: u32 = 4 << 20;
+/// Finds connections that died without a word beneath long streams. No oftener: gRPC servers take more than one ping in five
+/// minutes for an attack, and end the connection with `too_many_pings`.
+const H2_PING: Duration = Duration::from_secs(330);
+
+/// The transport of one upstream. Two with different keys never share a connection.
+pub(crate) struct Transport {
+    protocol: Protocol,
+    timeouts: Timeouts,
+    tls: Option<Tls>,
+    key: u64,
+}
+
+struct Tls {
+    /// What the file says; else it is the name of the target.
+    sni: Option<Box<str>>,
+    /// `None`: those of the system.
+    ca: Option<Arc<CaType>>,
+    client: Option<Arc<CertKey>>,
+    verify: bool,
+}
+
+/// What is wrong with the `tls` of an upstream, and under which key.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Wrong {
+    /// Below the upstream: `tls.ca`.
+    pub(crate) at: &'static str,
+    pub(crate) message: String,
+}
+
+impl Transport {
+    /// Reads the files that `config` names, relative to `folder`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them, and a name that is missing: an empty one would switch verification off in Pingora.
+    pub(crate) fn load(config: &UpstreamConfig, folder: &Path) -> Result<Self, Vec<Wrong>> {
+        let mut hasher = DefaultHasher::new();
+        let tls = config.tls.as_ref().map(|tls| Tls::load(tls, config, folder, &mut hasher)).transpose()?;
+        let is_usual = tls.is_none() && config.protocol == Protocol::Http1;
+        (config.protocol as u8).hash(&mut hasher);
+        // Whatever speaks plain HTTP/1.1 to an address may share connections to it.
+        let key = if is_usual { 0 } else { hasher.finish() };
+        Ok(Self { protocol: config.protocol, timeouts: config.timeouts.clone(), tls, key })
+    }
+
+    /// Whether this is `other` in all that a target or an onlooker could tell.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+
+    /// The peer of a target, prepared once and cloned for each attempt. Every timeout is finite: Pingora's defaults are none.
+    /// `name` is what the file calls the target.
+    pub(super) fn peer(&self, address: SocketAddr, name: Option<&str>) -> HttpPeer {
+        let name = self.tls.as_ref().map_or_else(String::new, |tls| match (&tls.sni, name) {
+            (Some(sni), _) => sni.to_string(),
+            (None, Some(name)) => name.to_owned(),
+            // Only where nothing is verified; see `load`. An address is never sent as SNI (RFC 6066 §3).
+            (None, None) => address.ip().to_string(),
+        });
+        // An address, never a name: `HttpPeer::new` would resolve a name here and panic if it could not.
+        let mut peer = HttpPeer::new(address, self.tls.is_some(), name);
+        peer.group_key = self.key;
+        let options = &mut peer.options;
+        options.connection_timeout = Some(self.timeouts.connect.get());
+        options.total_connection_timeout = Some(self.timeouts.connect.get());
+        options.read_timeout = Some(self.timeouts.first_byte.get());
+        options.write_timeout = Some(self.timeouts.write.get());
+        options.idle_timeout = Some(self.timeouts.idle.get());
+        if self.protocol == Protocol::Http2 {
+            options.set_http_version(2, 2);
+            options.max_h2_streams = H2_STREAMS;
+            options.h2_stream_window_size = Some(H2_STREAM_WINDOW);
+            options.h2_connection_window_size = Some(H2_CONNECTION_WINDOW);
+            options.h2_ping_interval = Some(H2_PING);
+        }
+        if let Some(tls) = &self.tls {
+            options.ca.clone_from(&tls.ca);
+            options.verify_cert = tls.verify;
+            options.verify_hostname = tls.verify;
+            peer.client_cert_key.clone_from(&tls.client);
+        }
+        peer
+    }
+
+    /// The peer of a health check: like that of a request, on a connection of its own, all within `timeout`.
+    pub(super) fn check_peer(&self, address: SocketAddr, name: Option<&str>, timeout: Duration) -> HttpPeer {
+        let mut peer = self.peer(address, name);
+        // One stream to a connection: a check asks whether a connection can be made.
+        peer.options.max_h2_streams = 1;
+        peer.options.connection_timeout = Some(timeout);
+        peer.options.total_connection_timeout = Some(timeout);
+        peer.options.read_timeout = Some(timeout);
+        peer
+    }
+
+    /// Whether a message of this version is what the file wants spoken. Where a target does not agree on HTTP/2, Pingora falls
+    /// back to HTTP/1.1, in which gRPC has no trailers.
+    pub(crate) fn speaks(&self, version: Version) -> bool {
+        self.protocol == Protocol::Http1 || version == Version::HTTP_2
+    }
+}
+
+impl Tls {
+    fn load(
+        tls: &UpstreamTls,
+        config: &UpstreamConfig,
+        folder: &Path,
+        hasher: &mut DefaultHasher,
+    ) -> Result<Self, Vec<Wrong>> {
+        let mut wrong: Vec<Wrong> = name_wrong(tls, config).into_iter().collect();
+        let mut keep = |at, message| wrong.push(Wrong { at, message });
+        let ca = tls.ca.as_deref().and_then(|file| match authorities(&folder.join(file)) {
+            Ok(loaded) => Some(loaded),
+            Err(message) => {
+                keep("tls.ca", message);
+                None
+            }
+        });
+        let client = match (&tls.cert, &tls.key) {
+            (Some(cert), Some(key)) => match client_identity(&folder.join(cert), &folder.join(key)) {
+                Ok(loaded) => Some(loaded),
+                Err((of_key, message)) => {
+                    keep(if of_key { "tls.key" } else { "tls.cert" }, message);
+                    None
+                }
+            },
+            (Some(_), None) => {
+                keep("tls.cert", "a certificate is of no use without its key; add key: file".to_owned());
+                None
+            }
+            (None, Some(_)) => {
+                keep("tls.key", "a key is of no use without its certificate; add cert: file".to_owned());
+                None
+            }
+            (None, None) => None,
+        };
+        if !wrong.is_empty() {
+            return Err(wrong);
+        }
+        (&tls.sni, tls.verify).hash(hasher);
+        // The content, not the path: a rotated file makes new connections.
+        ca.as_ref().map(|ca| ca.digest).hash(hasher);
+        client.as_ref().map(|client| client.digest).hash(hasher);
+        let it = |loaded: Loaded<_>| loaded.value;
+        Ok(Self {
+            sni: tls.sni.as_deref().map(Box::from),
+            ca: ca.map(|ca| ca.value),
+            client: client.map(it),
+            verify: tls.verify,
+        })
+    }
+}
+
+/// Every target needs a name that its certificate can be checked against.
+fn name_wrong(tls: &UpstreamTls, config: &UpstreamConfig) -> Option<Wrong> {
+    if let Some(sni) = &tls.sni {
+        let message = format!("{sni:?} is no host name that a certificate could be for");
+        return ServerName::try_from(sni.as_str()).is_err().then_some(Wrong { at: "tls.sni", message });
+    }
+    let nameless = config.targets.iter().map(|target| &target.address).find(|address| match &address.host {
+        Host::Ip(_) => tls.verify,
+        Host::Name(name) => ServerName::try_from(name.as_str()).is_err(),
+    })?;
+    let message = format!("whose certificate is expected of {nameless}? Name it: sni: users.example.com");
+    Some(Wrong { at: "tls", message })
+}
+
+/// The names of the targets, where what is said in TLS depends on them.
+pub(super) fn names(config: &UpstreamConfig) -> Vec<Address> {
+    let by_name = config.tls.as_ref().is_some_and(|tls| tls.sni.is_none());
+    if by_name { config.targets.iter().map(|target| target.address.clone()).collect() } else { Vec::new() }
+}
+
+impl std::fmt::Debug for Transport {
+    /// Without keys and certificates.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Transport({:?}, tls: {})", self.protocol, self.tls.is_some())
+    }
+}
+
+#[cfg(test)]
+#[path = "transport_tests.rs"]
+mod tests;

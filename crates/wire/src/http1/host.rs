@@ -1,0 +1,56 @@
+//! `host [ ":" port ]`, as it stands in `Host` and in the authority of a target (RFC 9110 §7.2, RFC 3986 §3.2).
+
+use std::net::Ipv6Addr;
+
+use super::Refusal;
+use crate::class::{self, HOST};
+
+/// Longest host: no name that can be looked up is longer (RFC 1035 §2.3.4), but for its final dot.
+const MAX_HOST: usize = 254;
+
+/// A host and a port, as they were sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct HostPort<'a> {
+    host: &'a [u8],
+    port: Option<u16>,
+}
+
+impl<'a> HostPort<'a> {
+    /// No user information, no empty host, no empty port; an address in brackets is IPv6 and has no zone.
+    pub(super) fn parse(text: &'a [u8]) -> Result<Self, Refusal> {
+        let end = if text.starts_with(b"[") {
+            1 + memchr::memchr(b']', text).ok_or(Refusal::Host)?
+        } else {
+            class::run(text, HOST)
+        };
+        let (host, rest) = text.split_at_checked(end).ok_or(Refusal::Host)?;
+        let is_host = match host {
+            [b'[', address @ .., b']'] => {
+                str::from_utf8(address).is_ok_and(|address| address.parse::<Ipv6Addr>().is_ok())
+            }
+            name => !name.is_empty() && name.len() <= MAX_HOST,
+        };
+        let port = match rest {
+            [] => None,
+            [b':', digits @ ..] => Some(port(digits).ok_or(Refusal::Host)?),
+            _ => return Err(Refusal::Host),
+        };
+        if is_host { Ok(Self { host, port }) } else { Err(Refusal::Host) }
+    }
+
+    /// Whether both name the same place, where `default` is the port that need not be written.
+    pub(super) fn is_same(&self, other: &Self, default: u16) -> bool {
+        self.host.eq_ignore_ascii_case(other.host) && self.port.unwrap_or(default) == other.port.unwrap_or(default)
+    }
+}
+
+/// A port in decimal digits, at least one and at most five.
+fn port(digits: &[u8]) -> Option<u16> {
+    if digits.is_empty() || digits.len() > 5 {
+        return None;
+    }
+    digits.iter().try_fold(0_u16, |sum, digit| {
+        let digit = digit.is_ascii_digit().then(|| u16::from(digit - b'0'))?;
+        sum.checked_mul(10)?.checked_add(digit)
+    })
+}

@@ -1,0 +1,24 @@
+//! HTTP/1.x, read strictly: where each message begins and ends, and whether it is well-formed (RFC 9110, 9112, 3986).
+
+mod answer;
+mod body;
+mod bounds;
+mod chunk;
+mod field;
+mod framing;
+mod head;
+mod host;
+mod lines;
+mod refusal;
+mod request_head;
+mod requests;
+mod responses;
+mod status_line;
+mod target;
+
+pub use answer::{Answer, AnswerBody, Asked, Flaw};
+pub use bounds::Bounds;
+pub use head::{At, Body, Head, Progress};
+pub use refusal::Refusal;
+pub use requests::Requests;
+pub use responses::Responses;

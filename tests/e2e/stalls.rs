@@ -1,0 +1,72 @@
+//! Clients that ask and then take nothing, or little.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use portreeve_tests::{Gateway, RawOrigin, Wire, until};
+
+const LARGE: usize = 50 * 1024 * 1024;
+
+async fn before(origin: SocketAddr, stall: &str) -> Gateway {
+    let yaml = r#"
+listeners: [{ name: public, bind: "127.0.0.1:0", limits: { stall: STALL } }]
+upstreams: { raw: { targets: ["@raw"], timeouts: { first_byte: 30s, write: 30s } } }
+routes: [{ name: all, match: { path: "/**" }, public: true, upstream: raw, timeout: 1m }]
+"#;
+    Gateway::spawn(&yaml.replace("@raw", &origin.to_string()).replace("STALL", stall)).await
+}
+
+/// An answer of fifty megabytes. Over when it has been taken, or the gateway has hung up.
+async fn large(mut target: Wire) {
+    target.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {LARGE}\r\n\r\n")).await;
+    for _ in 0..LARGE / 65_536 {
+        target.send(vec![b'x'; 65_536]).await;
+    }
+    target.finish().await;
+    target.rest().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_takes_nothing_is_let_go_and_its_target_with_it() {
+    let origin = RawOrigin::start().await;
+    let gateway = before(origin.address(), "300ms").await;
+    let mut client = Wire::connect_narrow(gateway.address()).await;
+    client.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let (target, _) = origin.request().await;
+    let begun = Instant::now();
+    large(target).await;
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_millis(300) && took < Duration::from_secs(10), "{took:?}");
+    let idle = async || {
+        let pools = gateway.admin().json("/api/v1/upstreams").await;
+        (pools[0]["targets"][0]["in_flight"] == 0).then_some(())
+    };
+    until("the target is left", idle).await;
+    // What had been sent can still be read, and is not the whole.
+    assert!(client.rest().await.len() < LARGE);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_takes_a_little_now_and_then_is_served() {
+    let origin = RawOrigin::start().await;
+    let gateway = before(origin.address(), "1s").await;
+    let mut client = Wire::connect_narrow(gateway.address()).await;
+    client.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let (target, _) = origin.request().await;
+    let sending = tokio::spawn(large(target));
+    let begun = Instant::now();
+    let mut got = 0;
+    // Slow all the time, for three times as long as it may stand still.
+    while begun.elapsed() < Duration::from_secs(3) {
+        let next = client.next().await;
+        assert!(!next.is_empty(), "let go after {:?} and {got} bytes", begun.elapsed());
+        got += next.len();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    while got < LARGE {
+        let next = client.next().await;
+        assert!(!next.is_empty(), "let go after {got} bytes");
+        got += next.len();
+    }
+    sending.await.unwrap();
+}

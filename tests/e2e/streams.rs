@@ -1,0 +1,138 @@
+//! What is bounded by silence instead of a deadline, and what only looks as if it were.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use portreeve_tests::{Gateway, RawOrigin, Wire};
+
+/// Far beyond both timeouts of [`before`], so that a test tells which of them ended it.
+const LONG: Duration = Duration::from_millis(900);
+
+/// A gateway whose timeouts are short, with an upstream that a test plays.
+async fn before(origin: SocketAddr, idle: &str) -> Gateway {
+    let yaml = r#"
+upstreams: { raw: { targets: ["@raw"], timeouts: { first_byte: 200ms } } }
+routes: [{ name: all, match: { path: "/**" }, public: true, upstream: raw, timeout: 300ms, timeouts: { idle: IDLE } }]
+"#;
+    Gateway::spawn(&yaml.replace("@raw", &origin.to_string()).replace("IDLE", idle)).await
+}
+
+/// Both ends of a WebSocket that has just been opened.
+async fn open_socket(gateway: &Gateway, origin: &RawOrigin) -> (Wire, Wire) {
+    let mut client = gateway.wire().await;
+    client
+        .send(
+            "GET /ws HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+             sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        )
+        .await;
+    let (mut target, head) = origin.request().await;
+    assert!(head.to_ascii_lowercase().contains("\r\nupgrade: websocket\r\n"), "{head}");
+    target
+        .send(
+            "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+             sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
+        )
+        .await;
+    let head = client.read_until("\r\n\r\n").await;
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    (client, target)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_web_socket_outlives_first_byte_and_the_routes_timeout() {
+    let origin = RawOrigin::start().await;
+    let gateway = before(origin.address(), "1h").await;
+    let (mut client, mut target) = open_socket(&gateway, &origin).await;
+    assert!(client.is_silent_for(LONG).await && target.is_silent_for(Duration::from_millis(1)).await);
+    client.send("ping").await;
+    assert_eq!(target.read_until("ping").await, "ping");
+    target.send("pong").await;
+    assert_eq!(client.read_until("pong").await, "pong");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_web_socket_that_is_silent_for_too_long_is_closed_on_both_sides() {
+    let origin = RawOrigin::start().await;
+    let gateway = before(origin.address(), "300ms").await;
+    let (mut client, mut target) = open_socket(&gateway, &origin).await;
+    let begun = Instant::now();
+    client.send("ping").await;
+    target.read_until("ping").await;
+    assert_eq!((client.rest().await, target.rest().await), (vec![], vec![]));
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_millis(250) && took < Duration::from_secs(5), "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_stream_outlives_the_routes_timeout_in_silence_and_ends_after_too_much_of_it() {
+    let origin = RawOrigin::start().await;
+    let gateway = before(origin.address(), "1500ms").await;
+    let mut client = gateway.wire().await;
+    client.send("GET / HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\n\r\n").await;
+    let (mut target, _) = origin.request().await;
+    target.send("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n").await;
+    client.read_until("\r\n\r\n").await;
+    assert!(client.is_silent_for(LONG).await);
+    target.send("b\r\ndata: one\n\n\r\n").await;
+    client.read_until("data: one").await;
+    let begun = Instant::now();
+    let rest = client.rest().await;
+    assert!(!String::from_utf8_lossy(&rest).contains("0\r\n\r\n"), "a stream that was cut must not look whole");
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(10), "{took:?}");
+}
+
+/// Requests that ask for a stream, each in its way.
+const WISHES: [&str; 3] = [
+    "accept: text/event-stream\r\n",
+    "connection: upgrade\r\nupgrade: websocket\r\n",
+    "connection: upgrade\r\nupgrade: websocket\r\naccept: text/event-stream\r\n",
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_for_a_stream_and_gets_an_ordinary_answer_is_cut_at_the_routes_timeout() {
+    for wish in WISHES {
+        let origin = RawOrigin::start().await;
+        let gateway = before(origin.address(), "1h").await;
+        let mut client = gateway.wire().await;
+        client.send(format!("GET / HTTP/1.1\r\nhost: x\r\n{wish}\r\n")).await;
+        let (mut target, _) = origin.request().await;
+        target.send("HTTP/1.1 200 OK\r\ncontent-length: 10000\r\n\r\n").await;
+        let begun = Instant::now();
+        let trickle = async {
+            // A byte now and then: no single wait is long, all together are.
+            for _ in 0..200 {
+                target.send("x").await;
+                if !target.is_silent_for(Duration::from_millis(50)).await {
+                    break;
+                }
+            }
+        };
+        let (answer, ()) = tokio::join!(client.try_answer("GET"), trickle);
+        assert!(answer.is_err(), "{wish}: {answer:?}");
+        assert!(begun.elapsed() < Duration::from_secs(5), "{wish}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_for_a_stream_waits_no_longer_for_a_silent_target_than_anybody_else() {
+    for wish in WISHES {
+        let origin = RawOrigin::start().await;
+        let gateway = before(origin.address(), "1h").await;
+        let mut client = gateway.wire().await;
+        client.send(format!("GET / HTTP/1.1\r\nhost: x\r\n{wish}\r\n")).await;
+        // First the head does not come, then the body of an ordinary answer.
+        let (_silent, _) = origin.request().await;
+        let begun = Instant::now();
+        assert_eq!(client.answer().await.status, 504, "{wish}");
+        assert!(begun.elapsed() < Duration::from_secs(5), "{wish}");
+        let mut client = gateway.wire().await;
+        client.send(format!("GET / HTTP/1.1\r\nhost: x\r\n{wish}\r\n")).await;
+        let (mut target, _) = origin.request().await;
+        target.send("HTTP/1.1 200 OK\r\ncontent-length: 10000\r\n\r\n").await;
+        let begun = Instant::now();
+        assert!(client.try_answer("GET").await.is_err(), "{wish}");
+        assert!(begun.elapsed() < Duration::from_secs(5), "{wish}");
+    }
+}
