@@ -34,6 +34,11 @@ bench: ## The gateway beside bare Pingora, nginx and HAProxy (docs/performance.m
 	cargo build --locked --release -p portreeve-proxy --example bare
 	tests/load/run
 
+conformance: ## Tools that nobody here wrote, before the gateway: curl, nghttp2, grpcio, testssl.sh, slowhttptest …
+	@scripts/setup test
+	cargo build --locked -p portreeve
+	tests/conformance/run $(BUILT)/debug/portreeve
+
 docs: ## Makes docs/configuration.md and gateway.schema.json anew from the types
 	@scripts/setup build
 	cargo build --locked -p portreeve

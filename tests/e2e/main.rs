@@ -1,6 +1,8 @@
 //! Whole behaviours, through a real gateway on real sockets.
 
 #[cfg(test)]
+mod acme;
+#[cfg(test)]
 mod admin;
 #[cfg(test)]
 mod answers;
@@ -46,3 +48,5 @@ mod tls;
 mod uploads;
 #[cfg(test)]
 mod upstream_tls;
+#[cfg(test)]
+mod wire;

@@ -104,6 +104,8 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, seen: Arc<Seen>) {
     while let Some(Ok((request, respond))) = connection.accept().await {
         calls.spawn(answer(request, respond, seen.clone()));
     }
+    // A call may have been reset in the last bytes of the connection.
+    while calls.join_next().await.is_some() {}
 }
 
 async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, seen: Arc<Seen>) {

@@ -16,6 +16,7 @@
 mod gateway;
 mod http1;
 mod origin;
+mod pebble;
 mod process;
 mod raw_origin;
 pub mod servers;
@@ -27,6 +28,7 @@ mod wire;
 pub use gateway::{Admin, Ask, Gateway, Setup};
 pub use http1::{Answer, Head};
 pub use origin::{Beat, Origin, Received, at};
+pub use pebble::{BINDING, Pebble};
 pub use process::{Exit, Process};
 pub use raw_origin::RawOrigin;
 

@@ -19,7 +19,7 @@ pub struct Server {
     address: SocketAddr,
     folder: TempDir,
     _reserved: Socket,
-    _child: Child,
+    child: Child,
 }
 
 impl Server {
@@ -33,22 +33,44 @@ impl Server {
         self.folder.path()
     }
 
-    async fn start(program: &Path, arguments: impl FnOnce(SocketAddr, &Path) -> Vec<String>) -> Self {
+    /// The number of its process.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().expect("a running server")
+    }
+
+    /// Starts one, with these variables and arguments, and waits until it accepts connections.
+    pub(crate) async fn start(
+        program: &Path,
+        environment: &[(&str, &str)],
+        arguments: impl FnOnce(SocketAddr, &Path) -> Vec<String>,
+    ) -> Self {
         assert!(program.exists(), "{} is not installed; type: make setup", program.display());
         let folder = tempfile::tempdir().unwrap();
-        // Bound and never listening: nobody else gets the port before the server has it.
-        let reserved = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).unwrap();
-        reserved.set_reuse_address(true).unwrap();
-        reserved.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-        let address = reserved.local_addr().unwrap().as_socket().unwrap();
+        let (reserved, address) = reserve();
         let mut command = Command::new(program);
         command.args(arguments(address, folder.path())).current_dir(folder.path());
+        command.envs(environment.iter().copied());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
         let child = command.spawn().unwrap();
         let opens = format!("{} accepts connections", program.display());
         until(&opens, async || TcpStream::connect(address).await.ok()).await;
-        Self { address, folder, _reserved: reserved, _child: child }
+        Self { address, folder, _reserved: reserved, child }
     }
+}
+
+/// A port that nobody else gets, before or between the servers that have it: bound, and never listening.
+///
+/// # Panics
+/// When the system has none.
+pub fn reserve() -> (Socket, SocketAddr) {
+    let reserved = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).unwrap();
+    reserved.set_reuse_address(true).unwrap();
+    reserved.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let address = reserved.local_addr().unwrap().as_socket().unwrap();
+    (reserved, address)
 }
 
 /// nginx with what a service behind a gateway does: files, compression, uploads, a redirect, a slow and a broken place.
@@ -56,7 +78,7 @@ impl Server {
 /// # Panics
 /// When it is not installed or does not start.
 pub async fn nginx() -> Server {
-    Server::start(Path::new("/usr/sbin/nginx"), |address, folder| {
+    Server::start(Path::new("/usr/sbin/nginx"), &[], |address, folder| {
         std::fs::create_dir(folder.join("www")).unwrap();
         let text = include_str!("nginx.conf").replace("ADDRESS", &address.to_string());
         std::fs::write(folder.join("nginx.conf"), text).unwrap();
@@ -79,7 +101,7 @@ pub async fn nginx() -> Server {
 /// When it is not installed or does not start.
 pub async fn httpbin() -> Server {
     let gunicorn = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/venv/bin/gunicorn");
-    Server::start(&gunicorn, |address, _| {
+    Server::start(&gunicorn, &[], |address, _| {
         let arguments = ["httpbin:app", "--worker-class", "gthread", "--threads", "8", "--bind"];
         arguments.into_iter().map(str::to_owned).chain([address.to_string()]).collect()
     })

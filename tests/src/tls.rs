@@ -143,9 +143,19 @@ impl TlsClient {
         Self::made(trusted, Some(certificate), &[b"http/1.1"])
     }
 
+    /// A client of HTTP/1.1 that trusts this root (PEM), and shows a certificate if it is given one.
+    pub fn trusting(root: &str, certificate: Option<&Certificate>) -> Self {
+        let root = CertificateDer::from_pem_slice(root.as_bytes()).unwrap();
+        Self::with_root(root, certificate, &[b"http/1.1"])
+    }
+
     fn made(trusted: &Authority, certificate: Option<&Certificate>, alpn: &[&[u8]]) -> Self {
+        Self::with_root(trusted.der.clone(), certificate, alpn)
+    }
+
+    fn with_root(root: CertificateDer<'static>, certificate: Option<&Certificate>, alpn: &[&[u8]]) -> Self {
         let mut roots = RootCertStore::empty();
-        roots.add(trusted.der.clone()).unwrap();
+        roots.add(root).unwrap();
         let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
         let config = config.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
         let mut config = match certificate {
@@ -181,6 +191,12 @@ impl Secure {
     pub fn was_shown(&self, certificate: &Certificate) -> bool {
         let leaf = self.0.get_ref().get_ref().1.peer_certificates().and_then(<[_]>::first);
         leaf == Some(&certificate.der)
+    }
+
+    /// The certificate that was shown (DER).
+    pub fn leaf(&self) -> Vec<u8> {
+        let shown = self.0.get_ref().get_ref().1.peer_certificates().and_then(<[_]>::first);
+        shown.map(|der| der.to_vec()).unwrap_or_default()
     }
 
     /// Whether a session was resumed.

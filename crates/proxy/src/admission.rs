@@ -37,6 +37,10 @@ pub(crate) async fn admit(session: &mut Session, cx: &mut Request) -> Result<Opt
     if let Err(refusal) = forward(session, cx) {
         return Ok(Some(refusal));
     }
+    let challenges = cx.entrance.as_ref().and_then(|entrance| entrance.challenges.as_ref());
+    if let Some(page) = challenges.and_then(|challenges| challenges.page(session.req_header().uri.path())) {
+        return Ok(Some(page));
+    }
     let answer = cx.through_entrance(session.req_header_mut()).await?;
     if answer.is_some() {
         return Ok(answer);

@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 use http::uri::PathAndQuery;
+use pingora::protocols::http::ServerSession;
 use pingora::{Error, ErrorSource, ErrorType};
 use pingora_proxy::{FailToProxy, Session};
 use portreeve_plugin::Reply;
@@ -11,7 +12,7 @@ use crate::context::Request;
 use crate::listener::Reason;
 use crate::observe::Line;
 use crate::phases::{answered, facts};
-use crate::{head, reply, status};
+use crate::{grpc, head, reply, status};
 
 /// Sends the error page, if the client can still be sent one. Never names a target or a cause.
 pub(crate) async fn fail(session: &mut Session, error: &Error, cx: &mut Request) -> FailToProxy {
@@ -21,9 +22,12 @@ pub(crate) async fn fail(session: &mut Session, error: &Error, cx: &mut Request)
     if cx.error.is_none() {
         cx.error = Some(refused.map_or_else(|| error.to_string(), |reason| reason.to_string()));
     }
-    // Once the head is out, cutting the connection is all that is left.
     let status = refused.map(Reason::status).or_else(|| status::of(error));
-    let Some(status) = status.filter(|_| answered(session).is_none()) else { return none };
+    if answered(session).is_some() {
+        break_off(session, status);
+        return none;
+    }
+    let Some(status) = status else { return none };
     let page = cx.pending.take().unwrap_or_else(|| match error.etype() {
         ErrorType::HTTPStatus(413) => Reply::problem(status, "the request body is longer than is allowed here"),
         ErrorType::HTTPStatus(503) => {
@@ -38,6 +42,20 @@ pub(crate) async fn fail(session: &mut Session, error: &Error, cx: &mut Request)
         return none;
     }
     FailToProxy { error_code, can_reuse_downstream: false }
+}
+
+/// Once the head is out, the answer can only be broken off, so that nobody takes a part of it for the whole. In HTTP/1.1
+/// closing the connection says so; in HTTP/2 the stream does, and to a gRPC client a status in the trailers.
+fn break_off(session: &mut Session, status: Option<StatusCode>) {
+    let is_call = answered(session).is_some_and(|head| grpc::is_grpc(&head.headers));
+    let ServerSession::H2(stream) = session.as_mut() else { return };
+    let told = match status.filter(|_| is_call) {
+        Some(status) => stream.write_trailers(grpc::trailers(status)).is_ok(),
+        None => false,
+    };
+    if !told {
+        stream.shutdown();
+    }
 }
 
 /// The last thing that happens to every request.

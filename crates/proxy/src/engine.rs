@@ -14,6 +14,7 @@ use portreeve_plugin::engine::Shared as SharedValues;
 use portreeve_plugin::{Clock, Registry};
 use tokio::runtime::Handle;
 
+use crate::acme::Acme;
 use crate::compile::{Purpose, compile};
 use crate::listener::{BindError, Copies, Drained, Inherited, Listening, Workers, watch_expiry};
 use crate::observe::{AccessLog, Metrics};
@@ -31,6 +32,7 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) fetcher: Fetcher,
     pub(crate) clock: Clock,
+    pub(crate) acme: Acme,
     log: Mutex<Option<(LogTarget, AccessLog)>>,
 }
 
@@ -43,6 +45,7 @@ impl Shared {
             metrics: Metrics::new().map_err(|error| StartError::Setup(error.to_string()))?,
             fetcher: Fetcher::default(),
             clock: Clock::system(),
+            acme: Acme::default(),
             log: Mutex::new(None),
         })
     }
@@ -141,6 +144,8 @@ impl Engine {
         listening.let_go();
         shared.metrics.took_effect(1);
         shared.control.spawn(watch_expiry(Arc::downgrade(&live)));
+        shared.acme.follow(live.load().acme.clone());
+        shared.control.spawn(shared.acme.run(shared.metrics.clone()));
         Ok(Self {
             shared,
             live,
@@ -184,11 +189,13 @@ impl Engine {
         let snapshot = compiled(loaded, &self.registry, &self.shared, Some(before), change.numbers()).await?;
         start_pools(&snapshot, &self.shared).await;
         let generation = snapshot.generation;
+        let plan = snapshot.acme.clone();
         let before = self.live.swap(Arc::new(snapshot));
         // A generation may be large, and plugins may do anything when they are dropped.
         self.shared.control.spawn_blocking(move || drop(before));
         let closed = self.workers.lock().as_ref().map(|workers| listening.carry_out(change, workers));
         self.addresses.store(Arc::new(listening.addresses()));
+        self.shared.acme.follow(plan);
         self.shared.metrics.took_effect(generation);
         // Whoever asks for the same address next must find it free.
         if let Some(closed) = closed
@@ -257,6 +264,7 @@ impl Engine {
     /// behind shortly after `limit`; its thread ends with the process.
     pub async fn stop(&self, grace: Duration, limit: Duration) -> Drained {
         self.ready.store(false, Ordering::Relaxed);
+        self.shared.acme.follow(None);
         tokio::time::sleep(grace).await;
         let workers = self.workers.lock().take();
         let Some(workers) = workers else { return Drained::Clean };

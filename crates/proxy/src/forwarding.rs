@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use pingora::http::RequestHeader;
 use portreeve_wire::forwarded::{Element, by_forwarded, by_x_forwarded_for};
 
@@ -29,8 +29,15 @@ static FORGEABLE: [HeaderName; 6] = [
     HeaderName::from_static("x-consumer-tier"),
 ];
 
-/// How we call ourselves in `Via` and in `Forwarded`.
-const VIA: &str = "1.1 portreeve";
+/// The version that the request was received in, and how we call ourselves (RFC 9110 §7.6.3).
+fn via_of(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_2 => "2 portreeve",
+        Version::HTTP_10 => "1.0 portreeve",
+        _ => "1.1 portreeve",
+    }
+}
+
 /// A request that has come through here so often goes in a circle.
 const MAX_LOOPS: usize = 8;
 
@@ -156,7 +163,7 @@ fn asked_host(head: &RequestHeader) -> Option<HeaderValue> {
 
 fn via(head: &mut RequestHeader) -> Result<(), Loop> {
     if !head.headers.contains_key(header::VIA) {
-        head.insert_header("Via", HeaderValue::from_static(VIA)).ok();
+        head.insert_header("Via", HeaderValue::from_static(via_of(head.version))).ok();
         return Ok(());
     }
     let received = head.headers.get_all(header::VIA).iter();
@@ -167,7 +174,7 @@ fn via(head: &mut RequestHeader) -> Result<(), Loop> {
     if received.map(ours).sum::<usize>() >= MAX_LOOPS {
         return Err(Loop);
     }
-    if let Some(list) = joined(&head.headers, &header::VIA, VIA.as_bytes()) {
+    if let Some(list) = joined(&head.headers, &header::VIA, via_of(head.version).as_bytes()) {
         head.insert_header("Via", list).ok();
     }
     Ok(())

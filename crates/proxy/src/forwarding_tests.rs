@@ -1,3 +1,5 @@
+//! Whom we believe, and what targets are told.
+
 use std::sync::Arc;
 
 use portreeve_config::units::Networks;

@@ -116,6 +116,12 @@ pub(crate) fn as_status(head: &mut ResponseHeader, asked: &HeaderMap, message: &
     Ok(())
 }
 
+/// What ends a call whose answer breaks off: trailers with the status.
+pub(crate) fn trailers(status: StatusCode) -> HeaderMap {
+    let message = HeaderValue::from_static("the answer broke off");
+    HeaderMap::from_iter([(STATUS, HeaderValue::from(u16::from(code(status)))), (MESSAGE, message)])
+}
+
 /// `Percent-Encoded` of the protocol: printable ASCII but `%` as it is.
 fn percent_encoded(message: &str) -> String {
     message.bytes().fold(String::with_capacity(message.len()), |mut text, byte| {

@@ -1,5 +1,7 @@
 //! Heads at the edge: what is checked before anything else looks, what a stranger may not say, and which fields stay on one hop.
 
+use std::net::Ipv6Addr;
+
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -88,15 +90,45 @@ fn check_http2(head: &RequestHeader) -> Result<(), BadHead> {
     {
         return Err(BadHead::Host);
     }
+    let asked = host.map(HeaderValue::as_bytes).or_else(|| Some(head.uri.authority()?.as_str().as_bytes()));
+    if !asked.is_some_and(is_host) {
+        return Err(BadHead::Host);
+    }
     let mut lengths = head.headers.get_all(header::CONTENT_LENGTH).iter();
     let one = |length: &HeaderValue| !length.is_empty() && length.as_bytes().iter().all(u8::is_ascii_digit);
     let clear = lengths.next().is_none_or(one) && lengths.next().is_none();
     let of_connection =
         [&header::CONNECTION, &header::TRANSFER_ENCODING, &header::UPGRADE, &KEEP_ALIVE, &PROXY_CONNECTION];
-    if !clear || of_connection.iter().any(|name| head.headers.contains_key(*name)) {
+    let forbidden = of_connection.iter().any(|name| head.headers.contains_key(*name));
+    if !clear || forbidden || head.headers.keys().any(is_look_alike) {
         return Err(BadHead::Framing);
     }
     Ok(())
+}
+
+/// `host [ ":" port ]` (RFC 9110 §7.2), as strict as `portreeve-wire` is with clients of HTTP/1.x: a target must not find
+/// two hosts or a path in it.
+fn is_host(text: &[u8]) -> bool {
+    let Ok(text) = str::from_utf8(text) else { return false };
+    let (is_host, rest) = if let Some(bracketed) = text.strip_prefix('[') {
+        let Some((address, rest)) = bracketed.split_once(']') else { return false };
+        (address.parse::<Ipv6Addr>().is_ok(), rest)
+    } else {
+        let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        let (name, rest) = text.find(':').and_then(|at| text.split_at_checked(at)).unwrap_or((text, ""));
+        ((1..=254).contains(&name.len()) && name.bytes().all(unreserved), rest)
+    };
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    is_host && rest.strip_prefix(':').map_or(rest.is_empty(), is_port)
+}
+
+/// A name that a target may take for that of a framing field, such as `content_length` (RFC 9112 §11.2).
+fn is_look_alike(name: &HeaderName) -> bool {
+    [&header::CONTENT_LENGTH, &header::TRANSFER_ENCODING].into_iter().any(|real| {
+        let (name, real) = (name.as_str(), real.as_str());
+        let alike = |(byte, real): (u8, u8)| byte == real || (real == b'-' && !byte.is_ascii_alphanumeric());
+        name.len() == real.len() && name != real && name.bytes().zip(real.bytes()).all(alike)
+    })
 }
 
 /// An offer of h2c by `Upgrade`, which nobody has to take and which RFC 9113 §3.1 has given up: Java's client makes it with
@@ -210,6 +242,13 @@ mod tests {
         assert_eq!(refused(&[("host", "a")]), None);
         assert_eq!(refused(&[("host", "a"), ("host", "b")]), Some(BadHead::Host));
         assert_eq!(refused(&[]), Some(BadHead::Host));
+        for host in ["", "a,b", "a, b", "a/b", "u@a", "a:", "a:+1", "a:65536", "a:1:2", "::1", "[::1", "[a]", "[::1]x"]
+        {
+            assert_eq!(refused(&[("host", host)]), Some(BadHead::Host), "{host}");
+        }
+        for host in ["a", "A.example.:8080", "a_b", "192.0.2.1", "[::1]", "[2001:db8::1]:443"] {
+            assert_eq!(refused(&[("host", host)]), None, "{host}");
+        }
         for fields in [
             &[("content-length", "5, 5")][..],
             &[("content-length", "+5")],
@@ -217,6 +256,8 @@ mod tests {
             &[("transfer-encoding", "chunked")],
             &[("connection", "close")],
             &[("upgrade", "websocket")],
+            &[("content_length", "5")],
+            &[("transfer.encoding", "chunked")],
         ] {
             assert_eq!(refused(&[&[("host", "x")], fields].concat()), Some(BadHead::Framing), "{fields:?}");
         }

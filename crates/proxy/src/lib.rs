@@ -4,6 +4,7 @@
 //! generation's [`Snapshot`] says, and goes out through a pool of `upstream`. [`Engine`] holds it all together.
 
 mod accept;
+mod acme;
 mod admission;
 mod compile;
 mod conclusion;

@@ -2,7 +2,7 @@
 //! docs/life-of-a-request.md walks through it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -26,6 +26,9 @@ use crate::{admission, conclusion, grpc, head, reply, status};
 
 /// The error by which an answer's status asks for another attempt.
 const RETRY_STATUS: &str = "status worth a retry";
+
+/// An error page of a request whose time is up has still so long to be taken. Arbitrary.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// Serves requests with the generation that is live when they arrive. Cheap to clone: each worker has one.
 #[derive(Debug, Clone)]
@@ -62,6 +65,7 @@ impl ProxyHttp for Phases {
             Ok(answer) => answer,
             Err(failure) => Some(failed(cx, &failure)),
         };
+        bound_writes(session, cx);
         match answer {
             Some(answer) => reply::send(session, cx, answer).await.map(|()| true),
             None => Ok(false),
@@ -151,6 +155,7 @@ impl ProxyHttp for Phases {
         answer.set_version(Version::HTTP_11);
         head::strip_hop_by_hop(answer);
         cx.answer_begins(answer);
+        bound_writes(session, cx);
         if answer.status == StatusCode::SWITCHING_PROTOCOLS {
             session.set_read_timeout(Some(cx.idle()));
         }
@@ -301,6 +306,16 @@ fn take_chunk(session: &Session, body: &mut Option<Bytes>, last: bool, cx: &mut 
 /// What our connection type told of itself.
 pub(crate) fn facts(digest: Option<&Digest>) -> Option<&Facts> {
     digest?.proxy_digest.as_ref()?.user_data.as_ref()?.downcast_ref()
+}
+
+/// In HTTP/2 a client can leave a single stream without a window, which its connection does not notice: what the stream is
+/// sent must be taken in the time of the request, or within the silence that a stream may keep, and within `limits.stall`.
+fn bound_writes(session: &mut Session, cx: &Request) {
+    if session.is_http2() {
+        let left = cx.until().map_or_else(|| cx.idle(), |until| until.saturating_duration_since(Instant::now()));
+        let stall = cx.entrance.as_ref().map_or(left, |entrance| entrance.terms.stall);
+        session.set_write_timeout(Some(left.min(stall).max(LAST_WORD)));
+    }
 }
 
 /// Whether sending this request again can neither do a thing twice nor lose a part of it.

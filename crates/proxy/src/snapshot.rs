@@ -6,6 +6,7 @@ use portreeve_config::Diagnostics;
 use portreeve_plugin::engine::Chain;
 use portreeve_router::Router;
 
+use crate::acme::{Challenges, Plan};
 use crate::https::Https;
 use crate::listener::{Expiry, Terms, Tls};
 use crate::observe::{AccessLog, RouteMetrics};
@@ -28,6 +29,8 @@ pub struct Snapshot {
     pub(crate) errors: Pages,
     /// For requests that no route takes.
     pub(crate) unrouted: RouteMetrics,
+    /// The certificates to get and to renew.
+    pub(crate) acme: Option<Arc<Plan>>,
     /// What is no error in the configuration, but worth a word.
     pub(crate) warnings: Diagnostics,
 }
@@ -40,6 +43,8 @@ pub(crate) struct Entrance {
     pub(crate) terms: Arc<Terms>,
     /// How its clients are brought to HTTPS: asked between its chain and the router, and of every answer.
     pub(crate) https: Https,
+    /// Answered before anything else, to authorities that look whether a name is ours. On a listener in clear only.
+    pub(crate) challenges: Option<Challenges>,
     /// Runs before routing.
     pub(crate) chain: Arc<Chain>,
 }

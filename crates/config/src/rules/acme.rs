@@ -16,7 +16,7 @@ pub(super) fn check(root: &Node, report: &mut Report) {
         let path = ConfigPath::root().key("listeners").index(index).key("tls");
         let Some(tls) = listener.entry("tls").filter(|tls| !tls.value.is_unknown()) else { continue };
         let Some(names) = tls.value.entry("acme") else {
-            if tls.value.get("certificates").is_none() && !tls.value.entries().is_empty() {
+            if tls.value.get("certificates").is_none() && tls.value.to_json().is_object() {
                 let message = "no certificate: give certificates, or acme with the names to ask for";
                 report.error(path, tls.key.span, message);
             }
@@ -25,7 +25,8 @@ pub(super) fn check(root: &Node, report: &mut Report) {
         asked = true;
         let path = path.key("acme");
         if account.is_none() {
-            let message = "with which authority? Add a section acme with directory, store and agree_to_terms at the top";
+            let message =
+                "with which authority? Add a section acme with directory, store and agree_to_terms at the top";
             report.error(path.clone(), names.key.span, message);
         }
         check_names(&names.value, &path, report);
@@ -36,10 +37,10 @@ pub(super) fn check(root: &Node, report: &mut Report) {
         let message = "no listener asks for a certificate; add tls: { acme: [api.example.com] } to one";
         report.error(path.clone(), account.key.span, message);
     }
-    check_account(root, &account.value, &path, report);
+    check_account(root, &account.value, account.key.span, &path, report);
 }
 
-fn check_account(root: &Node, account: &Node, path: &ConfigPath, report: &mut Report) {
+fn check_account(root: &Node, account: &Node, at: Span, path: &ConfigPath, report: &mut Report) {
     if let Some(agree) = account.get("agree_to_terms").filter(|agree| agree.to_json() == false) {
         let message = "authorities give certificates only to those who agree to their terms; read them and write true";
         report.error(path.key("agree_to_terms"), agree.span, message);
@@ -59,12 +60,13 @@ fn check_account(root: &Node, account: &Node, path: &ConfigPath, report: &mut Re
             report.error(path.key("contact").index(index), contact.span, message);
         }
     }
-    let by_tls = account.get("challenge").and_then(Node::str) == Some("tls-alpn-01");
+    let challenge = account.get("challenge");
+    let by_http = challenge.is_none_or(|challenge| challenge.str() == Some("http-01"));
     let listeners = root.get("listeners").map(Node::items).unwrap_or_default();
-    if !by_tls && !listeners.is_empty() && listeners.iter().all(|listener| listener.get("tls").is_some()) {
-        let challenge = account.get("challenge").map_or(account.span, |challenge| challenge.span);
+    if by_http && !listeners.is_empty() && listeners.iter().all(|listener| listener.get("tls").is_some()) {
         let message = "http-01 wants a listener in clear, which the authority reaches as port 80 of the names; add one, or write challenge: tls-alpn-01";
-        report.error(path.key("challenge"), challenge, message);
+        let (path, span) = challenge.map_or((path.clone(), at), |challenge| (path.key("challenge"), challenge.span));
+        report.error(path, span, message);
     }
 }
 

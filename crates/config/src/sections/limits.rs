@@ -16,25 +16,27 @@ pub struct ListenerLimits {
     /// are not counted, since many clients stand behind one.
     #[schemars(range(min = 1))]
     pub connections_per_client: u32,
-    /// Requests on one connection, after which it is closed.
+    /// Requests on one connection, after which it is closed. HTTP/1.x.
     #[schemars(range(min = 1))]
     pub requests_per_connection: u32,
     /// For the PROXY protocol header and the TLS handshake together, from the first byte to the last.
     pub handshake: Duration,
-    /// For the head of a request, from its first byte to its last, however it trickles. After it 408.
+    /// For the head of a request, from its first byte to its last, however it trickles. After it 408. HTTP/1.x: in HTTP/2 a
+    /// connection whose heads do not come to an end is closed after `idle`.
     pub head: Duration,
-    /// How long a connection may wait for its next request.
+    /// How long a connection may be without a request.
     pub idle: Duration,
     /// Bytes per second that a client must at least send of a request body, on average, after the first 10 seconds. After it 408.
+    /// HTTP/1.x: in HTTP/2 the route's `timeout` is the bound.
     pub min_body_rate: Size,
     /// The longest that a client may take nothing of an answer that waits for it.
     pub stall: Duration,
     /// The largest request head: request line and fields. After it 431.
     pub head_size: Size,
-    /// The most fields of a request. After it 431.
+    /// The most fields of a request. After it 431. HTTP/1.x: in HTTP/2 `head_size` bounds them, each with 32 bytes more.
     #[schemars(range(min = 1, max = 250))]
     pub headers: u16,
-    /// The longest request target: path and query. After it 414.
+    /// The longest request target: path and query. After it 414. HTTP/1.x: in HTTP/2 it is part of `head_size`.
     pub uri: Size,
 }
 

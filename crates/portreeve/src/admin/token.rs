@@ -1,4 +1,6 @@
-//! The token of the admin port.
+//! Who may use the admin port: who has its token, or without one whoever is on this machine.
+
+use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
@@ -11,7 +13,11 @@ use super::Shown;
 pub(super) async fn required(State(shown): State<Shown>, request: Request, next: Next) -> Response {
     let loaded = shown.reloader.loaded();
     let Some(token) = loaded.config.admin.as_ref().and_then(|admin| admin.token.as_ref()) else {
-        return next.run(request).await;
+        return match request.headers().get(header::HOST).and_then(|host| host.to_str().ok()) {
+            Some(host) if is_of_this_machine(host) => next.run(request).await,
+            _ => (StatusCode::FORBIDDEN, "without a token, the admin port is asked by address or as localhost\n")
+                .into_response(),
+        };
     };
     let given =
         request.headers().get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
@@ -22,6 +28,16 @@ pub(super) async fn required(State(shown): State<Shown>, request: Request, next:
         .into_response()
 }
 
+/// Whether a `Host` is one that nobody else can own: an address, `localhost`, or a name without a dot, as containers have. A web
+/// page that lets its own name resolve to 127.0.0.1 (DNS rebinding) would send that name.
+fn is_of_this_machine(host: &str) -> bool {
+    if host.parse::<SocketAddr>().is_ok() || host.starts_with('[') {
+        return true;
+    }
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    name.parse::<IpAddr>().is_ok() || !name.contains('.') || name.to_ascii_lowercase().ends_with(".localhost")
+}
+
 /// Compares in a time that depends on the length alone, so that a token cannot be found out byte by byte.
 fn same(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
@@ -29,7 +45,26 @@ fn same(a: &[u8], b: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::same;
+    use super::{is_of_this_machine, same};
+
+    #[test]
+    fn a_web_page_that_points_its_name_here_is_told_apart() {
+        for ours in [
+            "127.0.0.1:9901",
+            "127.0.0.1",
+            "[::1]:9901",
+            "[::1]",
+            "localhost:9901",
+            "LOCALHOST",
+            "gateway:9901",
+            "a.localhost",
+        ] {
+            assert!(is_of_this_machine(ours), "{ours}");
+        }
+        for theirs in ["evil.example:9901", "evil.example", "127.0.0.1.evil.example", "localhost.evil.example:9901"] {
+            assert!(!is_of_this_machine(theirs), "{theirs}");
+        }
+    }
 
     #[test]
     fn only_the_very_token_is_the_same() {

@@ -11,14 +11,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use portreeve_config::units::{LogTarget, Name, Networks};
-use portreeve_config::{Balance, Config, ConfigPath, Diagnostic, Diagnostics, Doubts, Language, Loaded, Sources, Text};
+use portreeve_config::{
+    Balance, Config, ConfigPath, Diagnostic, Diagnostics, Doubts, Language, Listener, Loaded, Sources, Text,
+};
 use portreeve_plugin::engine::{check_expression, check_template};
 use portreeve_plugin::template::{AtRequest, Template};
 use portreeve_plugin::{Consumer, DeclaredConsumer, Registry, Tier};
 
+use crate::acme::{Plan, Settings};
 use crate::engine::Shared;
 use crate::https::Https;
-use crate::listener::{Terms, Tls};
+use crate::listener::{Issuing, Terms, Tls};
 use crate::observe::AccessLog;
 use crate::snapshot::{Entrance, Snapshot};
 use crate::upstream::{Pool, Transport};
@@ -58,13 +61,20 @@ pub(crate) fn compile(
     let mut chains = Chains::new(config, sources, registry, host.clone());
 
     let trusted: Arc<Networks> = Arc::new(config.trusted_proxies.iter().collect());
+    let mut acme = config.acme.as_ref().and_then(|acme| Settings::load(acme, &mut errors)).map(|settings| {
+        let (settings, slots) = (Arc::new(settings), Vec::new());
+        Plan { settings, slots }
+    });
     let entrances = config.listeners.iter().zip(listeners).enumerate().map(|(index, (listener, number))| {
         let path = ConfigPath::from("listeners").index(index);
         let chain = chains.compile(&listener.plugins, &path, &mut errors);
         let known = before.and_then(|before| before.listeners.get(*number)?.as_ref()?.terms.tls.as_ref());
-        let tls = listener.tls.as_ref().and_then(|tls| Tls::build(tls, &path.key("tls"), &mut errors, known));
+        let issuing = acme.as_mut().and_then(|acme| issuing(acme, listener, shared, &mut errors));
+        let tls = listener.tls.as_ref();
+        let tls = tls.and_then(|tls| Tls::build(tls, &path.key("tls"), &mut errors, known, issuing));
+        let challenges = (config.acme.is_some() && listener.tls.is_none()).then(|| shared.acme.challenges());
         let terms = Arc::new(Terms::new(listener, trusted.clone(), tls));
-        Arc::new(Entrance { name: listener.name.shared(), terms, https: Https::new(listener), chain })
+        Arc::new(Entrance { name: listener.name.shared(), terms, https: Https::new(listener), challenges, chain })
     });
     let entrances: Vec<_> = entrances.collect();
     chains.conditions(&mut errors);
@@ -100,6 +110,7 @@ pub(crate) fn compile(
         pools: pools.into_values().collect(),
         access_log,
         errors: pages,
+        acme: acme.map(Arc::new),
         unrouted: shared.metrics.route("(none)".into()),
         warnings: Diagnostics::new(errors.warnings),
     })
@@ -169,6 +180,17 @@ impl Errors<'_> {
             Template::default()
         })
     }
+}
+
+/// The part of the gateway itself in a listener's certificates; `None` without one, or after an error, which is reported.
+fn issuing(plan: &mut Plan, listener: &Listener, shared: &Shared, errors: &mut Errors<'_>) -> Option<Issuing> {
+    let names = listener.tls.as_ref().map(|tls| &tls.acme).filter(|names| !names.is_empty())?;
+    let slot = shared.acme.slot(&plan.settings, names, errors)?;
+    // Two listeners may show the same.
+    if !plan.slots.iter().any(|known| Arc::ptr_eq(known, &slot)) {
+        plan.slots.push(slot.clone());
+    }
+    Some(Issuing { slot, challenges: shared.acme.challenges() })
 }
 
 type Pools = HashMap<Arc<str>, Arc<Pool>>;

@@ -23,6 +23,7 @@ use pingora::protocols::{
     UniqueIDType,
 };
 use portreeve_wire::http1::{At, Requests};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::Instant;
 
@@ -315,6 +316,8 @@ impl Connection {
     fn poll_taken(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         let Poll::Ready(written) = written else {
             ready!(self.stalled.poll_within(cx, self.terms.stall));
+            // Closed in the usual way, the kernel would go on holding what this client does not take.
+            SockRef::from(&self.io).set_linger(Some(Duration::ZERO)).ok();
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")));
         };
         self.stalled.clear();

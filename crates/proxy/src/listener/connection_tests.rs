@@ -1,3 +1,5 @@
+//! A connection between a client and Pingora, both played here.
+
 use std::future::pending;
 
 use portreeve_config::units::Networks;

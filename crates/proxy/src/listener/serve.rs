@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
-use pingora::apps::{HttpServerApp, ServerApp};
+use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
 use portreeve_wire::proxy_protocol::{self, Header, Parsed};
 use tokio::io::AsyncReadExt;
@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use super::connection::{Connection, Next};
 use super::crowd::{Crowd, Full};
 use super::facts::Facts;
+use super::http2;
 use super::refused::{self, Reason};
 use super::terms::Terms;
 use super::transport::{Rewound, Transport};
@@ -89,7 +90,7 @@ impl Serving {
                 Next::Request => {}
                 Next::Http2 => {
                     connection.pass_raw();
-                    self.proxy.process_new(Box::new(connection), &self.stop).await;
+                    http2::serve(connection, &self.proxy, &entrance.terms, &self.stop).await;
                     return;
                 }
                 Next::Nothing => return,

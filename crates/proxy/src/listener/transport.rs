@@ -1,7 +1,7 @@
 //! What carries a connection's bytes: TCP, or TLS over it. Below both, what was read too early is given back.
 
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -26,6 +26,15 @@ impl Rewound {
 impl AsRawFd for Rewound {
     fn as_raw_fd(&self) -> RawFd {
         self.io.as_raw_fd()
+    }
+}
+
+impl AsFd for Transport {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Plain(io) => io.io.as_fd(),
+            Self::Tls(tls) => tls.get_ref().0.io.as_fd(),
+        }
     }
 }
 

@@ -7,10 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use pingora::apps::HttpServerOptions;
-use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora::server::configuration::ServerConf;
-use pingora_proxy::{HttpProxy, http_proxy};
+use pingora_proxy::http_proxy;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -27,17 +25,6 @@ const STUCK: Duration = Duration::from_secs(1);
 const DRAIN_POLL: Duration = Duration::from_millis(10);
 /// Idle upstream connections each worker keeps.
 const IDLE_UPSTREAM_CONNECTIONS: usize = 512;
-/// An HTTP/2 connection without a request is closed after this long.
-const HTTP2_IDLE: Duration = Duration::from_secs(75);
-/// Requests at once on one HTTP/2 connection.
-const HTTP2_STREAMS: u32 = 128;
-/// Bytes of one request body that may be on the way before we have taken them, and of all of a connection.
-const HTTP2_STREAM_WINDOW: u32 = 256 * 1024;
-const HTTP2_CONNECTION_WINDOW: u32 = 1024 * 1024;
-/// Bytes of a request's fields, each with 32 more, as RFC 9113 §6.5.2 counts them.
-const HTTP2_HEAD: u32 = 64 * 1024;
-/// Bytes of one answer that wait for a slow client.
-const HTTP2_SEND_BUFFER: usize = 256 * 1024;
 /// The most attempts Pingora makes for one request; each upstream's own limit is lower (at most 10).
 const MAX_ATTEMPTS: usize = 16;
 
@@ -182,7 +169,7 @@ struct Served {
 impl Served {
     /// The life of one worker: until its inbox closes. Connections that are still open then end with the runtime.
     async fn run(self, mut inbox: mpsc::UnboundedReceiver<Command>) {
-        let proxy = Arc::new(self.proxy());
+        let proxy = Arc::new(http_proxy(&self.conf, self.phases.clone()));
         let mut accepting: Vec<Accepting> = Vec::new();
         while let Some(command) = inbox.recv().await {
             match command {
@@ -212,31 +199,6 @@ impl Served {
             }
         }
     }
-
-    /// Pingora, as it serves this worker's requests.
-    fn proxy(&self) -> HttpProxy<Phases> {
-        let mut proxy = http_proxy(&self.conf, self.phases.clone());
-        let mut options = HttpServerOptions::default();
-        options.h2_idle_timeout = Some(HTTP2_IDLE);
-        proxy.server_options = Some(options);
-        proxy.h2_options = Some(http2());
-        proxy
-    }
-}
-
-/// Bounds on what an HTTP/2 client may make us hold and do (RFC 9113 §10.5). Pingora bounds malformed streams as well.
-fn http2() -> H2Options {
-    let mut options = default_h2_options();
-    options
-        .max_concurrent_streams(HTTP2_STREAMS)
-        .initial_window_size(HTTP2_STREAM_WINDOW)
-        .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
-        .max_header_list_size(HTTP2_HEAD)
-        .max_send_buffer_size(HTTP2_SEND_BUFFER)
-        // Rapid reset (CVE-2023-44487) and MadeYouReset (CVE-2025-8671): streams that end before they were served.
-        .max_pending_accept_reset_streams(20)
-        .max_local_error_reset_streams(Some(64));
-    options
 }
 
 /// The task that accepts on one socket.

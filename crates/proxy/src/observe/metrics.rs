@@ -22,6 +22,7 @@ const CONNECTIONS: &str = "portreeve_connections";
 const CONNECTIONS_REFUSED: &str = "portreeve_connections_refused_total";
 const REQUESTS_REFUSED: &str = "portreeve_requests_refused_total";
 const CERTIFICATE_EXPIRY: &str = "portreeve_certificate_expiry_seconds";
+const ACME_ORDERS: &str = "portreeve_acme_orders_total";
 const LOG_DROPPED: &str = "portreeve_access_log_dropped_total";
 
 /// Upper bounds in seconds: from an answer in memory to the longest usual timeout.
@@ -43,6 +44,7 @@ pub(crate) struct Metrics {
     connections_refused: IntCounterVec,
     requests_refused: IntCounterVec,
     certificate_expiry: IntGaugeVec,
+    acme_orders: IntCounterVec,
     log_dropped: IntCounter,
     plugins: portreeve_plugin::engine::Metrics,
     scrape: Arc<Mutex<()>>,
@@ -98,6 +100,10 @@ impl Metrics {
                 Opts::new(CERTIFICATE_EXPIRY, "When the certificate of a listener expires, in seconds since 1970."),
                 &["listener", "certificate"],
             )?,
+            acme_orders: IntCounterVec::new(
+                Opts::new(ACME_ORDERS, "Certificates that the gateway asked for by itself, by what came of it."),
+                &["certificate", "outcome"],
+            )?,
             log_dropped: IntCounter::new(LOG_DROPPED, "Access-log lines dropped because the writer was behind.")?,
             plugins: portreeve_plugin::engine::Metrics::new(registry.clone()),
             registry,
@@ -119,6 +125,7 @@ impl Metrics {
         self.registry.register(Box::new(self.connections_refused.clone()))?;
         self.registry.register(Box::new(self.requests_refused.clone()))?;
         self.registry.register(Box::new(self.certificate_expiry.clone()))?;
+        self.registry.register(Box::new(self.acme_orders.clone()))?;
         self.registry.register(Box::new(self.log_dropped.clone()))
     }
 
@@ -150,6 +157,11 @@ impl Metrics {
     /// Counts a request that no hook has seen. `reason` is a word of a closed set.
     pub(crate) fn request_refused(&self, listener: &str, reason: &'static str) {
         self.requests_refused.with_label_values(&[listener, reason]).inc();
+    }
+
+    /// Counts an order for the certificate in this file. `outcome` is a word of a closed set.
+    pub(crate) fn acme_order(&self, certificate: &str, outcome: &'static str) {
+        self.acme_orders.with_label_values(&[certificate, outcome]).inc();
     }
 
     pub(crate) fn log_dropped(&self) -> IntCounter {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use portreeve_config::{Certificate, ConfigPath};
-use tokio_rustls::rustls::crypto::CryptoProvider;
+use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
 use tokio_rustls::rustls::pki_types::pem::SectionKind;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::sign::{CertifiedKey, SigningKey};
@@ -18,9 +18,12 @@ use super::staple::{self, Staple};
 use super::x509::{self, day, now};
 use crate::compile::Errors;
 
+/// Before a certificate ends there is a word in the log for so long. Renewal is usual a month before.
+const SOON: i64 = 14 * 24 * 60 * 60;
+
 /// A certificate that can be shown.
 #[derive(Debug)]
-pub(super) struct Certified {
+pub(crate) struct Certified {
     /// Its file, as the configuration names it.
     file: Arc<str>,
     bare: Arc<CertifiedKey>,
@@ -28,11 +31,55 @@ pub(super) struct Certified {
     stapled: Option<(Arc<CertifiedKey>, SystemTime)>,
     /// Host names in lower case, wildcards among them.
     pub(super) names: Vec<String>,
+    /// The first second in which it is valid, since 1970.
+    not_before: i64,
     /// The last second in which it is valid, since 1970.
     pub(super) not_after: i64,
+    /// So many seconds before its end it is worth a word.
+    soon: i64,
 }
 
 impl Certified {
+    /// A certificate that the gateway asked for by itself: its key and its chain, in one PEM text.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn issued(pem: &[u8], file: &str) -> Result<Self, String> {
+        let key = parse_key(pem)?;
+        let chain: Vec<_> = Pem::parse(pem, "a certificate")?
+            .of(SectionKind::Certificate)
+            .map(|der| CertificateDer::from(der.to_vec()))
+            .collect();
+        let key = aws_lc_rs::default_provider().key_provider.load_private_key(key);
+        let key = CertifiedKey::new(chain, key.map_err(|error| format!("holds a key that cannot be used: {error}"))?);
+        let leaf = key.cert.first().ok_or("holds no certificate")?;
+        let leaf = x509::parse(leaf).ok_or("holds a certificate that cannot be read")?;
+        let (names, _) = x509::hosts(&leaf);
+        let (not_before, not_after) = (leaf.validity().not_before.timestamp(), leaf.validity().not_after.timestamp());
+        match key.keys_match() {
+            Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
+            Err(_) => return Err("holds a key that is not that of its certificate".to_owned()),
+        }
+        // Renewed at two thirds: with half of the rest gone, that has failed for long.
+        let soon = ((not_after - not_before) / 6).min(SOON);
+        Ok(Self { file: file.into(), bare: Arc::new(key), stapled: None, names, not_before, not_after, soon })
+    }
+
+    /// Host names in lower case, wildcards among them.
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The first and the last second in which it is valid, since 1970.
+    pub(crate) fn life(&self) -> (i64, i64) {
+        (self.not_before, self.not_after)
+    }
+
+    /// Until when it is valid, for people.
+    pub(crate) fn until(&self) -> String {
+        day(self.not_after)
+    }
+
     /// What to show a client now: with an OCSP response if there is one that is still good.
     pub(super) fn to_show(&self) -> Arc<CertifiedKey> {
         match &self.stapled {
@@ -60,7 +107,7 @@ impl Certified {
     }
 
     pub(super) fn expiry(&self) -> Expiry {
-        Expiry { certificate: self.file.clone(), at: self.not_after }
+        Expiry { certificate: self.file.clone(), at: self.not_after, soon: self.soon }
     }
 }
 
@@ -83,8 +130,8 @@ pub(super) fn load(
         return None;
     }
     let file: Arc<str> = certificate.cert.display().to_string().into();
-    let (names, not_after) = checked(&key, &file, &path.key("cert"), errors, in_use)?;
-    let expiry = Expiry { certificate: file.clone(), at: not_after };
+    let (names, (not_before, not_after)) = checked(&key, &file, &path.key("cert"), errors, in_use)?;
+    let expiry = Expiry { certificate: file.clone(), at: not_after, soon: SOON };
     if let Some(warning) = expiry.warning() {
         errors.warn(&path.key("cert"), warning);
     }
@@ -92,7 +139,7 @@ pub(super) fn load(
         let stapled = CertifiedKey { ocsp: Some(response), ..key.clone() };
         (Arc::new(stapled), until)
     });
-    Some(Certified { file, bare: Arc::new(key), stapled, names, not_after })
+    Some(Certified { file, bare: Arc::new(key), stapled, names, not_before, not_after, soon: SOON })
 }
 
 fn chain(file: &Path, path: &ConfigPath, errors: &mut Errors<'_>) -> Option<Vec<CertificateDer<'static>>> {
@@ -172,19 +219,19 @@ fn belongs(key: &CertifiedKey, certificate: &Certificate) -> Result<(), String> 
     }
 }
 
-/// Names and end of the first certificate, when all of the chain is good.
+/// Names, beginning and end of the first certificate, when all of the chain is good.
 fn checked(
     key: &CertifiedKey,
     file: &str,
     path: &ConfigPath,
     errors: &mut Errors<'_>,
     in_use: &dyn Fn(&[u8]) -> bool,
-) -> Option<(Vec<String>, i64)> {
+) -> Option<(Vec<String>, (i64, i64))> {
     let parsed: Option<Vec<X509Certificate<'_>>> = key.cert.iter().map(|der| x509::parse(der)).collect();
     // Looked at already when they were read.
     let parsed = parsed?;
     let leaf = parsed.first()?;
-    let not_after = leaf.validity().not_after.timestamp();
+    let life = (leaf.validity().not_before.timestamp(), leaf.validity().not_after.timestamp());
     // What is shown already is no worse for being read again: refusing it would only keep other changes out.
     let known = key.cert.first().is_some_and(|leaf| in_use(leaf));
     let wrong = out_of_order(&parsed).or_else(|| if known { None } else { out_of_time(&parsed) });
@@ -198,7 +245,7 @@ fn checked(
         errors.at(path, format!("{file} ({subject}) names no host: clients look at subject alternative names only, not at CN; ask for a certificate that has them"));
         return None;
     }
-    Some((names, not_after))
+    Some((names, life))
 }
 
 /// What is wrong with the order: each certificate must be followed by its issuer.

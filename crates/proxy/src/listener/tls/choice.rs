@@ -9,6 +9,8 @@ use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
 
 use super::certificate::Certified;
+use super::expiry::Expiry;
+use crate::acme::Slot;
 
 /// The certificates of a listener.
 #[derive(Debug)]
@@ -16,21 +18,24 @@ pub(super) struct Choice {
     all: Vec<Certified>,
     names: Names,
     unknown: UnknownSni,
+    /// The one that the gateway gets by itself.
+    slot: Option<Arc<Slot>>,
 }
 
 impl Choice {
-    pub(super) fn new(all: Vec<Certified>, unknown: UnknownSni) -> Self {
+    pub(super) fn new(all: Vec<Certified>, unknown: UnknownSni, slot: Option<Arc<Slot>>) -> Self {
         let offers = all.iter().map(|certified| Offer {
             names: &certified.names,
             rank: certified.rank(),
             not_after: certified.not_after,
         });
         let names = Names::new(&offers.collect::<Vec<_>>());
-        Self { all, names, unknown }
+        Self { all, names, unknown, slot }
     }
 
-    pub(super) fn all(&self) -> impl Iterator<Item = &Certified> {
-        self.all.iter()
+    pub(super) fn expiries(&self) -> impl Iterator<Item = Expiry> {
+        let issued = self.slot.iter().filter_map(|slot| slot.shown()).map(|issued| issued.expiry());
+        self.all.iter().map(Certified::expiry).chain(issued)
     }
 
     /// Whether this leaf (DER) is one of them.
@@ -38,13 +43,29 @@ impl Choice {
         self.all.iter().any(|certified| certified.is(leaf))
     }
 
-    fn pick(&self, name: Option<&str>, usable: impl Fn(&Certified) -> bool) -> Option<&Certified> {
-        let named = name.into_iter().flat_map(|name| self.names.candidates(name)).filter_map(|at| self.all.get(at));
-        let others = match self.unknown {
-            UnknownSni::Default => self.all.as_slice(),
-            UnknownSni::Refuse => &[],
+    /// By its very name, then the one that the gateway got by itself, then by a wildcard, then any.
+    fn pick(&self, name: Option<&str>, usable: impl Fn(&Certified) -> bool) -> Option<Arc<CertifiedKey>> {
+        let name = name.map(|name| name.strip_suffix('.').unwrap_or(name));
+        let first = |all: &mut dyn Iterator<Item = usize>| {
+            all.filter_map(|at| self.all.get(at)).find(|own| usable(own)).map(Certified::to_show)
         };
-        named.chain(others).find(|certified| usable(certified))
+        let issued = |name: Option<&str>| {
+            let issued = self.slot.as_ref()?.shown()?;
+            // Until its own is there, one for some of the names may be shown.
+            let fits = name.is_none_or(|name| issued.names().iter().any(|own| own == name));
+            (fits && usable(&issued)).then(|| issued.to_show())
+        };
+        let wanted = name.is_some_and(|name| self.slot.as_ref().is_some_and(|slot| slot.is_for(name)));
+        let named = name.and_then(|name| {
+            first(&mut self.names.exact(name))
+                .or_else(|| if wanted { issued(Some(name)) } else { None })
+                .or_else(|| first(&mut self.names.wildcard(name)))
+        });
+        // A name that is being asked for is no unknown one: a certificate for others would not help its clients.
+        if named.is_some() || wanted || self.unknown == UnknownSni::Refuse {
+            return named;
+        }
+        first(&mut (0..self.all.len())).or_else(|| issued(None))
     }
 }
 
@@ -52,7 +73,8 @@ impl ResolvesServerCert for Choice {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         // rustls gives the name in lower case, and of the schemes those that go with the cipher suites.
         let usable = |certified: &Certified| certified.key().choose_scheme(hello.signature_schemes()).is_some();
-        self.pick(hello.server_name(), usable).map(Certified::to_show)
+        // Without one that this client can use, rustls says so in the right alert (handshake_failure) only if it has one.
+        self.pick(hello.server_name(), usable).or_else(|| self.pick(hello.server_name(), |_| true))
     }
 }
 
@@ -95,14 +117,15 @@ impl Names {
         names
     }
 
-    /// The positions of those that have this name (lower case): exactly first, then by a wildcard, which stands for one
-    /// label (RFC 6125 §6.4.3).
-    pub(super) fn candidates(&self, name: &str) -> impl Iterator<Item = usize> {
-        let name = name.strip_suffix('.').unwrap_or(name);
+    /// The positions of those that have this very name (lower case, without a final dot).
+    fn exact(&self, name: &str) -> impl Iterator<Item = usize> {
+        self.exact.get(name).into_iter().flatten().copied()
+    }
+
+    /// The positions of those that have this name by a wildcard, which stands for one label (RFC 6125 §6.4.3).
+    fn wildcard(&self, name: &str) -> impl Iterator<Item = usize> {
         let parent = name.split_once('.').filter(|(label, _)| !label.is_empty()).map(|(_, parent)| parent);
-        let exact = self.exact.get(name);
-        let wildcard = parent.and_then(|parent| self.wildcard.get(parent));
-        exact.into_iter().chain(wildcard).flatten().copied()
+        parent.and_then(|parent| self.wildcard.get(parent)).into_iter().flatten().copied()
     }
 }
 
@@ -157,19 +180,18 @@ mod tests {
         ) {
             let offers = all.iter().map(|s| Offer { names: &s.names, rank: s.rank, not_after: s.not_after });
             let names = Names::new(&offers.collect::<Vec<_>>());
-            let found = names.candidates(&name).find(|at| usable[*at]);
+            let found = names.exact(&name).chain(names.wildcard(&name)).find(|at| usable[*at]);
             prop_assert_eq!(found, oracle(&all, &name, &usable));
         }
     }
 
     #[test]
-    fn a_wildcard_stands_for_one_label_and_a_final_dot_is_no_part_of_a_name() {
+    fn a_wildcard_stands_for_one_label() {
         let (own, other) = (vec!["*.example.com".to_owned()], vec!["example.com".to_owned()]);
         let offer = |names| Offer { names, rank: 0, not_after: 0 };
         let names = Names::new(&[offer(&own), offer(&other)]);
-        let first = |name: &str| names.candidates(name).next();
+        let first = |name: &str| names.exact(name).chain(names.wildcard(name)).next();
         assert_eq!(first("api.example.com"), Some(0));
-        assert_eq!(first("api.example.com."), Some(0));
         assert_eq!(first("example.com"), Some(1));
         assert_eq!(first("v1.api.example.com"), None);
         assert_eq!(first(".example.com"), None);

@@ -80,7 +80,12 @@ impl Clients {
     }
 }
 
-fn authorities(file: &Path, path: &ConfigPath, errors: &mut Errors<'_>) -> Option<Vec<CertificateDer<'static>>> {
+/// Reads certificates of authorities. What is wrong with them is told at `path`.
+pub(crate) fn authorities(
+    file: &Path,
+    path: &ConfigPath,
+    errors: &mut Errors<'_>,
+) -> Option<Vec<CertificateDer<'static>>> {
     let contents = read(file, path, errors)?;
     let shown = file.display();
     let found = Pem::parse(&contents.bytes, "certificates of authorities").and_then(|pem| {

@@ -8,8 +8,6 @@ use arc_swap::ArcSwap;
 use super::x509::{day, now};
 use crate::snapshot::Snapshot;
 
-/// A certificate that ends sooner is worth a word. Renewal is usual a month before.
-const SOON: i64 = 14 * 24 * 60 * 60;
 /// How often they are looked at.
 const LOOK: Duration = Duration::from_hours(12);
 
@@ -20,6 +18,8 @@ pub(crate) struct Expiry {
     pub(crate) certificate: Arc<str>,
     /// The last second in which it is valid, since 1970.
     pub(crate) at: i64,
+    /// So many seconds before that it is worth a word.
+    pub(super) soon: i64,
 }
 
 impl Expiry {
@@ -30,7 +30,7 @@ impl Expiry {
         if left < 0 {
             return Some(format!("{file} expired on {when}; it serves on only because nothing better took its place"));
         }
-        (left < SOON).then(|| format!("{file} expires on {when}, in {} days", left / (24 * 60 * 60)))
+        (left < self.soon).then(|| format!("{file} expires on {when}, in {} days", left / (24 * 60 * 60)))
     }
 }
 

@@ -24,6 +24,7 @@ enum Reason {
     ClientCertificateMissing,
     ClientCertificateRefused,
     Alert,
+    Looked,
     Other,
 }
 
@@ -39,6 +40,7 @@ impl Reason {
             Self::ClientCertificateMissing => "client_certificate_missing",
             Self::ClientCertificateRefused => "client_certificate_refused",
             Self::Alert => "refused_by_client",
+            Self::Looked => "acme_challenge",
             Self::Other => "other",
         }
     }
@@ -48,6 +50,11 @@ impl HandshakeError {
     /// One word of a closed set.
     pub(crate) fn reason(&self) -> &'static str {
         self.reason.as_str()
+    }
+
+    /// An authority has looked whether a name is ours, which is all it wanted.
+    pub(super) fn looked() -> Self {
+        Self { reason: Reason::Looked, source: io::Error::other("an ACME challenge") }
     }
 
     /// The certificate that the client showed is not good after all.

@@ -18,23 +18,26 @@ mod x509;
 use std::sync::Arc;
 
 use portreeve_config::{ConfigPath, ListenerTls, TlsVersion};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_rustls::TlsAcceptor;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
-use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::server::{Acceptor, WebPkiClientVerifier};
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{ServerConfig, SupportedProtocolVersion};
 use tokio_rustls::server::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
+use crate::acme::{Challenges, Slot};
 use crate::compile::Errors;
-use certificate::Certified;
 use choice::Choice;
 use clients::Clients;
 use resumption::Resumption;
 
+pub(crate) use certificate::Certified;
+pub(crate) use clients::authorities;
 pub(crate) use expiry::{Expiry, watch as watch_expiry};
 pub(crate) use facts::TlsFacts;
 pub(crate) use handshake::HandshakeError;
+pub(crate) use x509::{moment, sha256};
 
 /// What a listener does to a connection before HTTP. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -46,12 +49,23 @@ struct Inner {
     choice: Arc<Choice>,
     resumption: Resumption,
     clients: Option<Clients>,
+    /// Of authorities that look whether a name is ours.
+    challenges: Option<Challenges>,
+}
+
+/// The part of the gateway in a listener's certificates: the one it gets by itself.
+#[derive(Debug)]
+pub(crate) struct Issuing {
+    /// Where that is.
+    pub(crate) slot: Arc<Slot>,
+    /// What authorities are answered in the handshake meanwhile.
+    pub(crate) challenges: Challenges,
 }
 
 impl Tls {
     /// Reads every file and puts them together. `path` is that of the `tls` section, `previous` what the same listener has in
     /// effect: its session tickets stay good, unless who may come in has changed, and a certificate that has expired
-    /// meanwhile is no reason to refuse everything else.
+    /// meanwhile is no reason to refuse everything else. `issuing` is the part of the gateway itself in its certificates.
     ///
     /// `None` when an error was found; all are in `errors`.
     pub(crate) fn build(
@@ -59,9 +73,10 @@ impl Tls {
         path: &ConfigPath,
         errors: &mut Errors<'_>,
         previous: Option<&Self>,
+        issuing: Option<Issuing>,
     ) -> Option<Self> {
         let in_use = |leaf: &[u8]| previous.is_some_and(|previous| previous.0.choice.has(leaf));
-        Self::build_beside(config, path, errors, previous, &in_use)
+        Self::build_beside(config, path, errors, previous, issuing, &in_use)
     }
 
     /// As [`Tls::build`]. `in_use` says which certificates (DER) are shown already.
@@ -70,6 +85,7 @@ impl Tls {
         path: &ConfigPath,
         errors: &mut Errors<'_>,
         previous: Option<&Self>,
+        issuing: Option<Issuing>,
         in_use: &dyn Fn(&[u8]) -> bool,
     ) -> Option<Self> {
         let provider = Arc::new(aws_lc_rs::default_provider());
@@ -83,14 +99,17 @@ impl Tls {
         };
         // Both are read before either is given up, so that every error is told.
         let (certificates, clients) = (certificates?, clients?);
-        let choice = Arc::new(Choice::new(certificates, config.unknown_sni));
+        let (slot, challenges) = issuing.map(|Issuing { slot, challenges }| (slot, challenges)).unzip();
+        let choice = Arc::new(Choice::new(certificates, config.unknown_sni, slot));
         let of = clients.as_ref().map(Clients::identity);
         let resumption = match previous.map(|previous| &previous.0.resumption) {
             Some(same) if same.is_of(of) => same.clone(),
             _ => Resumption::new(of).map_err(|error| errors.at(path, error.to_string())).ok()?,
         };
         match server_config(config, provider, &choice, clients.as_ref(), &resumption) {
-            Ok(config) => Some(Self(Arc::new(Inner { config: Arc::new(config), choice, resumption, clients }))),
+            Ok(config) => {
+                Some(Self(Arc::new(Inner { config: Arc::new(config), choice, resumption, clients, challenges })))
+            }
             Err(error) => {
                 errors.at(path, error.to_string());
                 None
@@ -106,14 +125,27 @@ impl Tls {
     where
         Io: AsyncRead + AsyncWrite + Unpin,
     {
-        let stream = TlsAcceptor::from(self.0.config.clone()).accept(io).await.map_err(HandshakeError::from)?;
+        let stream = match &self.0.challenges {
+            None => TlsAcceptor::from(self.0.config.clone()).accept(io).await,
+            Some(challenges) => {
+                let begun = LazyConfigAcceptor::new(Acceptor::default(), io).await?;
+                if let Some(config) = challenges.handshake(&begun.client_hello()) {
+                    let mut looked = begun.into_stream(config).await?;
+                    // It has seen what it wanted to, whether it still hears the farewell or not (RFC 8737 §3).
+                    looked.shutdown().await.ok();
+                    return Err(HandshakeError::looked());
+                }
+                begun.into_stream(self.0.config.clone()).await
+            }
+        };
+        let stream = stream?;
         let facts = TlsFacts::of(stream.get_ref().1)?;
         Ok((stream, facts))
     }
 
     /// When each certificate ends.
     pub(crate) fn expiries(&self) -> impl Iterator<Item = Expiry> {
-        self.0.choice.all().map(Certified::expiry)
+        self.0.choice.expiries()
     }
 }
 
@@ -153,8 +185,8 @@ fn server_config(
         // The server's order decides.
         server.alpn_protocols.insert(0, b"h2".to_vec());
     }
-    // Every suite there is here is strong, and the client knows whether it has AES in hardware.
-    server.ignore_client_order = false;
+    // Every suite there is here is strong; that ours comes first is what scanners look for.
+    server.ignore_client_order = true;
     // A request in 0-RTT can be sent again by anybody who saw it (RFC 8446 §8).
     server.max_early_data_size = 0;
     resumption.put_into(&mut server);

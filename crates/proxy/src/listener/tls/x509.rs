@@ -27,7 +27,7 @@ pub(super) fn client(der: &[u8]) -> Option<ClientCertificate> {
 }
 
 /// SHA-256 of these bytes, one after the other.
-pub(super) fn sha256<'b>(parts: impl IntoIterator<Item = &'b &'b [u8]>) -> [u8; 32] {
+pub(crate) fn sha256<'b>(parts: impl IntoIterator<Item = &'b &'b [u8]>) -> [u8; 32] {
     let mut context = digest::Context::new(&digest::SHA256);
     parts.into_iter().for_each(|part| context.update(part));
     // SHA-256 has 32 bytes.
@@ -115,7 +115,7 @@ fn push_attribute(text: &mut String, attribute: &AttributeTypeAndValue<'_>) {
 }
 
 /// Seconds since 1970 as a moment; what lies before is 1970.
-pub(super) fn moment(seconds: i64) -> SystemTime {
+pub(crate) fn moment(seconds: i64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
 }
 

@@ -143,13 +143,13 @@ impl Files {
 
     /// Builds a listener whose `tls` section has these lines, each with six spaces before it.
     pub(super) fn build(&self, section: &str, previous: Option<&Tls>) -> Built {
-        self.built(section, |config, path, errors| Tls::build(config, path, errors, previous))
+        self.built(section, |config, path, errors| Tls::build(config, path, errors, previous, None))
     }
 
     /// As [`Files::build`], while `leaf` is what is shown.
     pub(super) fn build_in_use(&self, section: &str, leaf: &[u8]) -> Built {
         self.built(section, |config, path, errors| {
-            Tls::build_beside(config, path, errors, None, &|shown| shown == leaf)
+            Tls::build_beside(config, path, errors, None, None, &|shown| shown == leaf)
         })
     }
 

@@ -1,0 +1,197 @@
+//! The place of one certificate: what is shown now, and when to ask for the next.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
+use tokio::task::spawn_blocking;
+
+use super::challenges::Challenges;
+use super::failure::Failure;
+use super::settings::Settings;
+use super::{account, order, schedule, store};
+use crate::listener::{Certified, moment};
+use crate::observe::Metrics;
+
+/// The certificate for a list of names.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    /// In lower case.
+    names: Vec<String>,
+    file: PathBuf,
+    shown: ArcSwapOption<Certified>,
+    turn: Mutex<Turn>,
+}
+
+/// When it is its turn, and what became of those before.
+#[derive(Debug)]
+struct Turn {
+    due: SystemTime,
+    /// In a row.
+    failures: u32,
+    /// A certificate that is shown and could not be written: asked for once, not again.
+    unsaved: Option<Arc<str>>,
+}
+
+/// How a turn ended well.
+#[derive(Debug, Clone, Copy)]
+enum Done {
+    /// With a certificate of our own.
+    Issued,
+    /// With one that another process got meanwhile.
+    Found,
+    /// With the file that could not be written before.
+    Saved,
+}
+
+impl Slot {
+    /// With what is in its file, if there is one; else with a certificate of another list that has some of the names, until
+    /// its own is there: a name more is no reason to do without for the others.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub(super) fn load(names: &[String], file: PathBuf) -> Result<Self, String> {
+        let names: Vec<String> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
+        let kept = kept(&file, &names)?;
+        let due = kept.as_ref().map_or(SystemTime::UNIX_EPOCH, due);
+        let shown = kept.or_else(|| stand_in(&file, &names));
+        let turn = Turn { due, failures: 0, unsaved: None };
+        Ok(Self { names, file, shown: ArcSwapOption::new(shown.map(Arc::new)), turn: Mutex::new(turn) })
+    }
+
+    /// Whether it is for this name (lower case).
+    pub(crate) fn is_for(&self, name: &str) -> bool {
+        self.names.iter().any(|own| own == name)
+    }
+
+    /// The certificate that is shown now.
+    pub(crate) fn shown(&self) -> Option<Arc<Certified>> {
+        self.shown.load_full()
+    }
+
+    pub(super) fn due(&self) -> SystemTime {
+        self.turn.lock().due
+    }
+
+    /// Takes away what failures have added to the wait.
+    pub(super) fn forget_failures(&self) {
+        let mut turn = self.turn.lock();
+        if turn.failures > 0 {
+            turn.failures = 0;
+            turn.due = SystemTime::now();
+        }
+    }
+
+    /// Takes its turn: gets a certificate, shows it, keeps it. One line in the log says what came of it.
+    pub(super) async fn renew(&self, settings: &Arc<Settings>, challenges: &Challenges, metrics: &Metrics) {
+        let outcome = self.attempt(settings, challenges).await;
+        let (now, names) = (SystemTime::now(), self.names.join(" "));
+        let certificate = self.file.display();
+        let mut turn = self.turn.lock();
+        let failure = match outcome {
+            Ok(done) => {
+                turn.failures = 0;
+                let next = self.shown.load().as_deref().map_or(now, due);
+                turn.due = next.max(schedule::soonest(now));
+                drop(turn);
+                let until = self.shown.load().as_deref().map(Certified::until);
+                match done {
+                    Done::Issued => tracing::info!(names, until, %certificate, "A certificate was issued."),
+                    Done::Found => tracing::info!(names, until, %certificate, "Another process got a certificate."),
+                    Done::Saved => tracing::info!(names, %certificate, "A certificate could be written at last."),
+                }
+                if !matches!(done, Done::Found) {
+                    metrics.acme_order(&certificate.to_string(), "issued");
+                }
+                return;
+            }
+            Err(failure) => failure,
+        };
+        turn.failures = turn.failures.saturating_add(1);
+        if matches!(failure, Failure::Busy) {
+            turn.failures = 1;
+        }
+        let wait = schedule::retry(turn.failures, fastrand::f64());
+        turn.due = now + wait;
+        drop(turn);
+        metrics.acme_order(&certificate.to_string(), failure.label());
+        let retry_in = wait.as_secs();
+        tracing::warn!(names, error = %failure, retry_in, "A certificate could not be got; it is tried again.");
+    }
+
+    async fn attempt(&self, settings: &Arc<Settings>, challenges: &Challenges) -> Result<Done, Failure> {
+        let folder = settings.folder().to_owned();
+        let lock = away(move || store::lock(&folder)).await?;
+        let unsaved = self.turn.lock().unsaved.clone();
+        if let Some(pem) = unsaved {
+            self.save(pem).await?;
+            return Ok(Done::Saved);
+        }
+        let (file, names) = (self.file.clone(), self.names.clone());
+        let found = away(move || kept(&file, &names).map_err(Failure::Store)).await?;
+        if let Some(found) = found
+            && due(&found) > SystemTime::now()
+        {
+            self.shown.store(Some(Arc::new(found)));
+            return Ok(Done::Found);
+        }
+        let account = account::open(settings).await?;
+        let pem = order::obtain(&account, &self.names, settings.challenge(), challenges).await?;
+        let certified = checked(pem.as_bytes(), &self.file, &self.names);
+        let certified = certified.map_err(|why| Failure::Failed(format!("the certificate that was issued {why}")))?;
+        // Shown even if it cannot be written: it is good, and the one before may not be for long.
+        self.shown.store(Some(Arc::new(certified)));
+        self.save(pem.into()).await?;
+        drop(lock);
+        Ok(Done::Issued)
+    }
+
+    async fn save(&self, pem: Arc<str>) -> Result<(), Failure> {
+        self.turn.lock().unsaved = Some(pem.clone());
+        let file = self.file.clone();
+        away(move || store::write(&file, pem.as_bytes())).await?;
+        self.turn.lock().unsaved = None;
+        Ok(())
+    }
+}
+
+/// Does what waits for the disk where nobody waits for it.
+async fn away<T: Send + 'static>(job: impl FnOnce() -> Result<T, Failure> + Send + 'static) -> Result<T, Failure> {
+    spawn_blocking(job).await.map_err(|error| Failure::Failed(error.to_string()))?
+}
+
+/// The certificate in the store, if there is one.
+fn kept(file: &Path, names: &[String]) -> Result<Option<Certified>, String> {
+    let Some(bytes) = store::read(file)? else { return Ok(None) };
+    let wrong =
+        |why| format!("{} {why}; restore it, or move it away to have another certificate asked for", file.display());
+    checked(&bytes, file, names).map(Some).map_err(wrong)
+}
+
+/// What the store has for some of these names, under another list of names.
+fn stand_in(file: &Path, names: &[String]) -> Option<Certified> {
+    let others = std::fs::read_dir(file.parent()?).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+    let others = others.filter(|other| other.extension().is_some_and(|ending| ending == "pem"));
+    // One that is broken is told of where it is wanted.
+    let read = |other: PathBuf| Certified::issued(&store::read(&other).ok()??, &other.display().to_string()).ok();
+    let good = others.filter_map(read).filter(|other| {
+        let in_time = moment(other.life().1) > SystemTime::now();
+        in_time && names.iter().any(|name| other.names().contains(name))
+    });
+    good.max_by_key(|other| other.life().1)
+}
+
+fn checked(pem: &[u8], file: &Path, names: &[String]) -> Result<Certified, String> {
+    let certified = Certified::issued(pem, &file.display().to_string())?;
+    match names.iter().find(|name| !certified.names().contains(name)) {
+        Some(missing) => Err(format!("is not for {missing}")),
+        None => Ok(certified),
+    }
+}
+
+fn due(certified: &Certified) -> SystemTime {
+    let (from, until) = certified.life();
+    schedule::renewal(moment(from), moment(until), fastrand::f64())
+}

@@ -1,0 +1,202 @@
+//! Floods of HTTP/2: what costs a client nothing costs the gateway a bounded amount, and then the connection.
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpSocket;
+use tokio::time::timeout;
+
+use super::frames::{
+    CANCEL, CONTINUATION, DATA, END_HEADERS, ENHANCE_YOUR_CALM, Frames, HEADERS, PING, PREFACE, PRIORITY,
+    REFUSED_STREAM, RST_STREAM, SETTINGS, WHOLE, WINDOW_UPDATE, block, frame, get, post, pseudo,
+};
+use super::{Bench, PATIENCE};
+
+/// Streams that are offered to a client at once.
+const STREAMS: u32 = 128;
+
+/// Sends what `burst` makes for 0, 1, 2 … until the gateway says `ENHANCE_YOUR_CALM` and closes. How many it took.
+async fn until_calmed(bench: &Bench, opening: &[u8], most: u32, burst: impl Fn(u32) -> Vec<u8>) -> u32 {
+    let mut frames = Frames::open(bench.gateway.address()).await;
+    frames.send(opening).await;
+    for n in 0..most {
+        frames.send(burst(n)).await;
+        // What comes back is read now and then, so that the last word is not lost in a reset.
+        frames.send(frame(PING, 0, 0, [0; 8])).await;
+        let pongs = frames.told.pongs;
+        assert!(frames.hear(|told| told.pongs > pongs || told.goaway.is_some()).await, "neither answered nor ended");
+        if frames.told.closed || frames.told.goaway.is_some() {
+            assert_eq!(frames.told.goaway, Some(ENHANCE_YOUR_CALM), "after {n}: {:?}", frames.told);
+            assert!(frames.hear(|told| told.closed).await, "the connection is left open");
+            return n + 1;
+        }
+    }
+    panic!("{most} and no end: {:?}", frames.told);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_streams_than_were_offered_are_refused() {
+    let mut bench = Bench::new().await;
+    let mut frames = Frames::open(bench.gateway.address()).await;
+    for n in 0..=STREAMS {
+        frames.send(post(2 * n + 1, &[])).await;
+    }
+    let beyond = 2 * STREAMS + 1;
+    assert!(frames.hear(|told| told.resets.contains_key(&beyond)).await, "{:?}", frames.told);
+    assert_eq!(frames.told.resets.iter().collect::<Vec<_>>(), [(&beyond, &REFUSED_STREAM)]);
+    // Place for one is place for another.
+    frames.send(frame(RST_STREAM, 0, 1, CANCEL.to_be_bytes())).await;
+    frames.send(get(beyond + 2)).await;
+    assert!(frames.hear(|told| told.ended.contains(&(beyond + 2))).await);
+    assert_eq!(frames.told.statuses.get(&(beyond + 2)), Some(&200), "{:?}", frames.told);
+    drop(frames);
+    bench.heard("9113 §5.1.2", "streams").await;
+    bench.finish(1, 1);
+}
+
+/// CVE-2023-44487.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rapid_reset_ends_the_connection() {
+    let mut bench = Bench::new().await;
+    let burst = |n: u32| {
+        let streams = (0..50).map(|m| 2 * (50 * n + m) + 1);
+        streams.flat_map(|stream| [get(stream), frame(RST_STREAM, 0, stream, CANCEL.to_be_bytes())].concat()).collect()
+    };
+    let taken = until_calmed(&bench, b"", 20, burst).await;
+    let heard = bench.heard("9113 §10.5", "rapid reset").await;
+    assert!(heard.whole.len() <= taken as usize * 50, "{} requests of {taken} bursts", heard.whole.len());
+    bench.finish(1, 1);
+}
+
+/// CVE-2025-8671, RUSTSEC-2025-0070: streams that the client makes the server reset.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn made_you_reset_ends_the_connection() {
+    let mut bench = Bench::new().await;
+    let overflow = |stream| frame(WINDOW_UPDATE, 0, stream, 0x7fff_ffff_u32.to_be_bytes());
+    let on_itself = |stream: u32| frame(PRIORITY, 0, stream, [&stream.to_be_bytes()[..], &[9]].concat());
+    let too_short = |stream| {
+        frame(HEADERS, WHOLE, stream, [block(&pseudo("POST", "/")), block(&[("content-length", "9")])].concat())
+    };
+    for made in [
+        &(|stream| [post(stream, &[]), overflow(stream)].concat()) as &(dyn Fn(u32) -> Vec<u8> + Sync),
+        &|stream| [post(stream, &[]), on_itself(stream)].concat(),
+        &too_short,
+    ] {
+        let taken = until_calmed(&bench, b"", 500, |n| made(2 * n + 1)).await;
+        assert!(taken <= 100, "only after {taken}");
+    }
+    let heard = bench.heard("9113 §5.4.2", "MadeYouReset").await;
+    assert_eq!(heard.whole.len(), 0);
+    bench.finish(1, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_that_are_refused_again_and_again_end_the_connection() {
+    let mut bench = Bench::new().await;
+    let mut frames = Frames::open(bench.gateway.address()).await;
+    let two_hosts = [(":method", "GET"), (":scheme", "http"), (":path", "/"), ("host", "a"), ("host", "b")];
+    let mut sent = 0;
+    while !frames.told.closed && sent < 500 {
+        frames.send(frame(HEADERS, WHOLE, 2 * sent + 1, block(&two_hosts))).await;
+        let stream = 2 * sent + 1;
+        assert!(frames.hear(|told| told.statuses.contains_key(&stream)).await);
+        sent += 1;
+    }
+    assert!(sent <= 33, "only after {sent}");
+    assert!(bench.heard("9113 §8.3.1", "refused").await.whole.is_empty());
+    bench.finish(1, 1);
+}
+
+/// CVE-2024-27316 and its kin.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_header_block_that_never_ends_ends_the_connection() {
+    let mut bench = Bench::new().await;
+    for piece in [&b""[..], b"\0\x01a\x01b", &[0; 1_000]] {
+        let mut frames = Frames::open(bench.gateway.address()).await;
+        frames.send(frame(HEADERS, 0, 1, block(&pseudo("GET", "/")))).await;
+        for _ in 0..100 {
+            frames.send(frame(CONTINUATION, 0, 1, piece)).await;
+        }
+        assert!(frames.hear(|told| told.closed).await, "{:?}", frames.told);
+    }
+    assert!(bench.heard("9113 §10.5.1", "CONTINUATION").await.whole.is_empty());
+    bench.finish(3, 3);
+}
+
+/// CVE-2019-9518.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn data_without_bytes_again_and_again_ends_the_connection() {
+    let mut bench = Bench::new().await;
+    let taken = until_calmed(&bench, &post(1, &[]), 500, |_| frame(DATA, 0, 1, [])).await;
+    assert!(taken <= 110, "only after {taken}");
+    assert!(bench.heard("9113 §10.5", "empty DATA").await.whole.is_empty());
+    bench.finish(1, 1);
+}
+
+/// CVE-2019-9512, CVE-2019-9515: every PING and SETTINGS must be answered. Who does not read the answers is read no further.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_floods_and_reads_nothing_is_cut_off_after_a_bounded_amount() {
+    let mut bench = Bench::with("{ stall: 500ms }").await;
+    let request_per_frame = |kind| frame(kind, 0, 0, if kind == PING { &[0; 8][..] } else { &[] }).repeat(4_000);
+    for kind in [PING, SETTINGS] {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4_096).unwrap();
+        let mut stream = socket.connect(bench.gateway.address()).await.unwrap();
+        stream.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, [])].concat()).await.unwrap();
+        let (burst, mut sent) = (request_per_frame(kind), 0);
+        let flood = async {
+            while sent < 64 << 20 && stream.write_all(&burst).await.is_ok() {
+                sent += burst.len();
+            }
+        };
+        timeout(PATIENCE, flood).await.expect("the connection to be cut off");
+        assert!(sent < 64 << 20, "all was taken");
+    }
+    assert!(bench.heard("9113 §10.5", "flood").await.whole.is_empty());
+    bench.finish(2, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn frames_that_ask_for_nothing_leave_nothing_behind() {
+    let mut bench = Bench::new().await;
+    let floods: [(&str, Vec<u8>); 5] = [
+        ("PRIORITY", (1..=10_000).flat_map(|n| frame(PRIORITY, 0, 2 * n + 1, [0, 0, 0, 0, 9])).collect()),
+        ("WINDOW_UPDATE", frame(WINDOW_UPDATE, 0, 0, [0, 0, 0, 1]).repeat(10_000)),
+        ("unknown", frame(0xee, 0, 0, [7; 64]).repeat(10_000)),
+        ("PING", frame(PING, 0, 0, [0; 8]).repeat(10_000)),
+        ("SETTINGS", frame(SETTINGS, 0, 0, [0, 3, 0, 0, 0, 9]).repeat(10_000)),
+    ];
+    for (name, flood) in &floods {
+        let mut frames = Frames::open(bench.gateway.address()).await;
+        let asked = frame(HEADERS, END_HEADERS | 1, 30_001, block(&pseudo("GET", "/")));
+        frames.send(flood).await;
+        frames.send(asked).await;
+        frames.hear(|told| told.ended.contains(&30_001)).await;
+        if frames.told.statuses.get(&30_001) != Some(&200) {
+            bench.wrong("9113 §10.5", name, format!("{:?}", frames.told));
+        }
+        // No answer is longer than what it answers, but for the opening and the request.
+        if frames.told.bytes > flood.len() + 4_096 {
+            bench.wrong("9113 §10.5", name, format!("{} bytes for {}", frames.told.bytes, flood.len()));
+        }
+        bench.heard("9113 §10.5", name).await;
+    }
+    bench.finish(floods.len(), 5);
+}
+
+/// Streams that wait for their client for ever: a body that does not come, an answer for which there is no window.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_whose_client_neither_sends_nor_takes_ends_with_the_time_of_its_route() {
+    let origin = super::Recorder::start().await;
+    let yaml = format!(
+        "upstreams: {{ origin: {{ targets: [\"{}\"] }} }}\n\
+         routes: [{{ name: all, match: {{ path: \"/**\" }}, public: true, timeout: 1s, upstream: origin }}]\n",
+        origin.address()
+    );
+    let gateway = portreeve_tests::Gateway::setup().workers(1).spawn(&yaml).await;
+    let no_window = frame(SETTINGS, 0, 0, [0, 4, 0, 0, 0, 0]);
+    for (what, bytes) in [("no body", post(1, &[])), ("no window", [no_window, get(1)].concat())] {
+        let mut frames = Frames::open(gateway.address()).await;
+        frames.send(bytes).await;
+        let ended = frames.hear(|told| told.ended.contains(&1) || told.resets.contains_key(&1)).await;
+        assert!(ended, "{what}: {:?}", frames.told);
+    }
+}
