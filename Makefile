@@ -6,7 +6,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 CONFIG ?= gateway.yaml
 BUILT := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help demo test lint bench docs release setup
+.PHONY: help demo test lint bench conformance docs release setup
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS=$$'\t' read -r goal does; do printf 'make %-8s %s\n' "$$goal" "$$does"; done
