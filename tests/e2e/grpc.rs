@@ -189,3 +189,22 @@ routes:
         assert!(!told.contains("127.0.0.1") && !told.contains("page"), "{told}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_listeners_bounds_on_target_and_fields_hold_over_http2_too() {
+    let origin = RpcOrigin::start().await;
+    let yaml = r#"
+listeners: [{ name: public, bind: "127.0.0.1:0", limits: { uri: 64B, headers: 10 } }]
+upstreams: { calls: { targets: ["@calls"], protocol: http2 } }
+routes: [{ name: all, match: { path: "/**" }, public: true, upstream: calls }]
+"#;
+    let gateway = portreeve_tests::Gateway::spawn(&yaml.replace("@calls", &origin.address().to_string())).await;
+    let mut client = RpcClient::connect(gateway.address()).await;
+    assert_eq!(client.call("/echo.Echo/Unary", &[], "x").await.code(), Some("0"));
+    // 8 is RESOURCE_EXHAUSTED: 414 and 431.
+    assert_eq!(client.call(&format!("/{}", "a".repeat(64)), &[], "x").await.code(), Some("8"));
+    let names: Vec<String> = (0..11).map(|number| format!("x-{number}")).collect();
+    let many: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "1")).collect();
+    assert_eq!(client.call("/echo.Echo/Unary", &many, "x").await.code(), Some("8"));
+    assert_eq!(origin.heads().len(), 1);
+}

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use pingora::http::RequestHeader;
 use pingora_proxy::Session;
 use portreeve_plugin::Reply;
@@ -20,6 +20,9 @@ use crate::{crumbs, forwarding, grpc, head};
 /// Decides about a request whose head has been read. `Some` is an answer to send; `None` goes to an upstream.
 pub(crate) async fn admit(session: &mut Session, cx: &mut Request) -> Result<Option<Reply>, Failure> {
     if let Err(refusal) = arrive(session, cx) {
+        return Ok(Some(refusal));
+    }
+    if let Some(refusal) = oversized(session.req_header(), cx) {
         return Ok(Some(refusal));
     }
     head::drop_http2_offer(session.req_header_mut());
@@ -97,6 +100,19 @@ fn arrive(session: &mut Session, cx: &mut Request) -> Result<(), Reply> {
         cx.asked = session.req_header().uri.path_and_query().cloned();
     }
     Ok(())
+}
+
+/// The bounds of the listener that HTTP/2 has no setting for. Those of HTTP/1.x are kept where it is read.
+fn oversized(head: &RequestHeader, cx: &mut Request) -> Option<Reply> {
+    if head.version != Version::HTTP_2 {
+        return None;
+    }
+    let bounds = cx.entrance.as_ref()?.terms.bounds;
+    if head.raw_path().len() > bounds.target_bytes {
+        return Some(refuse(cx, StatusCode::URI_TOO_LONG, "the target is longer than is allowed here"));
+    }
+    let many = head.headers.len() > bounds.fields;
+    many.then(|| refuse(cx, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "there are more fields than are allowed here"))
 }
 
 /// Finds out for whom the request is forwarded, and tells the upstream.

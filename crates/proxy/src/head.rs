@@ -1,11 +1,10 @@
 //! Heads at the edge: what is checked before anything else looks, what a stranger may not say, and which fields stay on one hop.
 
-use std::net::Ipv6Addr;
-
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use portreeve_router::path::{Ambiguity, normalise};
+use portreeve_wire::http1::{is_host, is_look_alike};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -100,35 +99,10 @@ fn check_http2(head: &RequestHeader) -> Result<(), BadHead> {
     let of_connection =
         [&header::CONNECTION, &header::TRANSFER_ENCODING, &header::UPGRADE, &KEEP_ALIVE, &PROXY_CONNECTION];
     let forbidden = of_connection.iter().any(|name| head.headers.contains_key(*name));
-    if !clear || forbidden || head.headers.keys().any(is_look_alike) {
+    if !clear || forbidden || head.headers.keys().any(|name| is_look_alike(name.as_str().as_bytes())) {
         return Err(BadHead::Framing);
     }
     Ok(())
-}
-
-/// `host [ ":" port ]` (RFC 9110 §7.2), as strict as `portreeve-wire` is with clients of HTTP/1.x: a target must not find
-/// two hosts or a path in it.
-fn is_host(text: &[u8]) -> bool {
-    let Ok(text) = str::from_utf8(text) else { return false };
-    let (is_host, rest) = if let Some(bracketed) = text.strip_prefix('[') {
-        let Some((address, rest)) = bracketed.split_once(']') else { return false };
-        (address.parse::<Ipv6Addr>().is_ok(), rest)
-    } else {
-        let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-        let (name, rest) = text.find(':').and_then(|at| text.split_at_checked(at)).unwrap_or((text, ""));
-        ((1..=254).contains(&name.len()) && name.bytes().all(unreserved), rest)
-    };
-    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
-    is_host && rest.strip_prefix(':').map_or(rest.is_empty(), is_port)
-}
-
-/// A name that a target may take for that of a framing field, such as `content_length` (RFC 9112 §11.2).
-fn is_look_alike(name: &HeaderName) -> bool {
-    [&header::CONTENT_LENGTH, &header::TRANSFER_ENCODING].into_iter().any(|real| {
-        let (name, real) = (name.as_str(), real.as_str());
-        let alike = |(byte, real): (u8, u8)| byte == real || (real == b'-' && !byte.is_ascii_alphanumeric());
-        name.len() == real.len() && name != real && name.bytes().zip(real.bytes()).all(alike)
-    })
 }
 
 /// An offer of h2c by `Upgrade`, which nobody has to take and which RFC 9113 §3.1 has given up: Java's client makes it with

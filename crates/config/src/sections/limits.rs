@@ -33,10 +33,10 @@ pub struct ListenerLimits {
     pub stall: Duration,
     /// The largest request head: request line and fields. After it 431.
     pub head_size: Size,
-    /// The most fields of a request. After it 431. HTTP/1.x: in HTTP/2 `head_size` bounds them, each with 32 bytes more.
+    /// The most fields of a request. After it 431.
     #[schemars(range(min = 1, max = 250))]
     pub headers: u16,
-    /// The longest request target: path and query. After it 414. HTTP/1.x: in HTTP/2 it is part of `head_size`.
+    /// The longest request target: path and query. After it 414.
     pub uri: Size,
 }
 

@@ -13,7 +13,7 @@ use super::tls::Tls;
 #[derive(Debug)]
 pub(crate) struct Terms {
     /// What a request's head may take up.
-    pub(super) bounds: Bounds,
+    pub(crate) bounds: Bounds,
     pub(super) connections: usize,
     pub(super) connections_per_client: usize,
     pub(super) requests_per_connection: u32,

@@ -32,24 +32,29 @@ impl<'a> Field<'a> {
         self.name.eq_ignore_ascii_case(name.as_bytes())
     }
 
-    /// A name that some implementation takes for that of a framing field, but that is not it: `Content_Length`. Servers
-    /// that hand fields on as environment variables (RFC 3875 §4.1.18) cannot tell the two apart.
+    /// See [`is_look_alike`].
     pub(super) fn is_look_alike(&self) -> bool {
-        // Of the names that matter only these two have a hyphen that could be written otherwise.
-        ["transfer-encoding", "content-length"].into_iter().any(|real| {
-            real.len() == self.name.len()
-                && !self.is(real)
-                && self.name.iter().zip(real.bytes()).all(|(&byte, real)| {
-                    let byte = if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' };
-                    byte == real
-                })
-        })
+        is_look_alike(self.name)
     }
 
     /// The elements of a comma-separated list, empty ones too (RFC 9110 §5.6.1).
     pub(super) fn elements(&self) -> impl Iterator<Item = &'a [u8]> {
         self.value.split(|&byte| byte == b',').map(class::trim)
     }
+}
+
+/// Whether this is a name that some implementation takes for that of a framing field, but that is not it: `Content_Length`.
+/// Servers that hand fields on as environment variables (RFC 3875 §4.1.18) cannot tell the two apart.
+pub fn is_look_alike(name: &[u8]) -> bool {
+    // Of the names that matter only these two have a hyphen that could be written otherwise.
+    ["transfer-encoding", "content-length"].into_iter().any(|real| {
+        real.len() == name.len()
+            && !name.eq_ignore_ascii_case(real.as_bytes())
+            && name.iter().zip(real.bytes()).all(|(&byte, real)| {
+                let byte = if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' };
+                byte == real
+            })
+    })
 }
 
 /// Why a line is no field whose first byte that is no part of a name, at `at`, is not a colon.

@@ -8,6 +8,12 @@ use crate::class::{self, HOST};
 /// Longest host: no name that can be looked up is longer (RFC 1035 §2.3.4), but for its final dot.
 const MAX_HOST: usize = 254;
 
+/// Whether this is `host [ ":" port ]` as a request over HTTP/1.x may say it: for the authority of an HTTP/2 request, which
+/// becomes the `Host` of an HTTP/1.1 target.
+pub fn is_host(text: &[u8]) -> bool {
+    HostPort::parse(text).is_ok()
+}
+
 /// A host and a port, as they were sent.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct HostPort<'a> {

@@ -18,7 +18,9 @@ mod target;
 
 pub use answer::{Answer, AnswerBody, Asked, Flaw};
 pub use bounds::Bounds;
+pub use field::is_look_alike;
 pub use head::{At, Body, Head, Progress};
+pub use host::is_host;
 pub use refusal::Refusal;
 pub use requests::Requests;
 pub use responses::Responses;
