@@ -15,7 +15,6 @@ mod step;
 mod tier;
 mod tls;
 mod upstream;
-mod upstream_tls;
 
 pub use access_log::AccessLog;
 pub use acme::{Acme, AcmeBinding, AcmeChallenge};
@@ -35,5 +34,6 @@ pub(crate) use step::BESIDE;
 pub use step::{Action, FlatStep, Mode, OnError, Step};
 pub use tier::Tier;
 pub use tls::{Certificate, ClientAuth, ClientAuthMode, Hsts, ListenerTls, RedirectToHttps, TlsVersion, UnknownSni};
-pub use upstream::{Balance, Health, HealthExpect, Probe, Protocol, Retry, RetryOn, Target, Timeouts, Upstream};
-pub use upstream_tls::UpstreamTls;
+pub use upstream::{
+    Balance, Health, HealthExpect, Probe, Protocol, Retry, RetryOn, Target, Timeouts, Upstream, UpstreamTls,
+};

@@ -1,0 +1,57 @@
+//! `upstreams`: named pools and how they are balanced, checked, retried and timed. One file for each part.
+
+mod balance;
+mod health;
+mod retry;
+mod target;
+mod timeouts;
+mod tls;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use balance::Balance;
+pub use health::{Health, HealthExpect, Probe};
+pub use retry::{Retry, RetryOn};
+pub use target::Target;
+pub use timeouts::Timeouts;
+pub use tls::UpstreamTls;
+
+/// A named pool of targets.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Upstream {
+    /// The targets: addresses, or maps with an address and a weight.
+    #[schemars(length(min = 1))]
+    pub targets: Vec<Target>,
+    /// How a target is chosen for a request.
+    #[serde(default)]
+    pub balance: Balance,
+    /// Active health checks. Without this key every target counts as healthy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
+    /// When a failed attempt is tried again on another target.
+    #[serde(default)]
+    pub retry: Retry,
+    /// How long each part of an attempt may take.
+    #[serde(default)]
+    pub timeouts: Timeouts,
+    /// What is spoken to the targets.
+    #[serde(default)]
+    pub protocol: Protocol,
+    /// Speaks to the targets over TLS. Without this key nothing is encrypted on the way to them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<UpstreamTls>,
+}
+
+/// What is spoken to the targets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2, with many requests on each connection: negotiated over TLS (ALPN), and without TLS by prior knowledge (h2c).
+    /// A target that does not speak it is an error, never asked in HTTP/1.1 instead. gRPC needs it.
+    Http2,
+}
