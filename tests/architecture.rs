@@ -81,9 +81,9 @@ mod architecture {
             metadata.packages.iter().map(|package| (package.name.as_str(), folder(package))).collect();
         let may = |folder: &str| -> Option<&[&str]> {
             Some(match folder {
-                "crates/units" | "crates/wire" => &[],
+                "crates/units" | "crates/wire" | "crates/balance" => &[],
                 "crates/plugin" | "crates/config" | "crates/router" => &["crates/units"],
-                "crates/proxy" => &["crates/units", "crates/wire", "crates/plugin", "crates/config", "crates/router"],
+                "crates/proxy" => &["crates/units", "crates/balance", "crates/wire", "crates/plugin", "crates/config", "crates/router"],
                 plugin if plugin.starts_with("plugins/") => &["crates/plugin"],
                 example if example.starts_with("examples/") => &["crates/plugin", "crates/portreeve"],
                 "crates/portreeve" | "tests" => return None,

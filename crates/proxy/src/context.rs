@@ -9,6 +9,7 @@ use http::{HeaderValue, StatusCode, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
+use portreeve_balance::{InFlight, Tried};
 use portreeve_plugin::engine::{Attempt, Chain, Exchange, Failure, Origin, Run, Summary, View};
 use portreeve_plugin::{Reply, Upstream};
 
@@ -17,7 +18,7 @@ use tokio::time::{timeout, timeout_at};
 use crate::grpc;
 use crate::route::{End, Route};
 use crate::snapshot::{Entrance, Snapshot};
-use crate::upstream::{BadAnswer, InFlight, MAX_INTERIM, Pool, RetryCause, Tried, check_response};
+use crate::upstream::{BadAnswer, MAX_INTERIM, Pool, RetryCause, check_response};
 
 /// The context of one request. Boxed, since Pingora moves it by value.
 pub(crate) type Context = Box<Request>;
@@ -213,7 +214,7 @@ impl Request {
             pool.metrics.unavailable();
             return Error::e_explain(ErrorType::HTTPStatus(503), "no target is available");
         };
-        let mut peer = Box::new(member.peer.clone());
+        let mut peer = Box::new(member.prepared.clone());
         let first_byte = peer.options.read_timeout.map(|first_byte| first_byte.min(left));
         let idle = patience.map_or(self.idle(), |patience| patience.min(self.idle()));
         peer.options.read_timeout = if self.streams { Some(idle) } else { first_byte };

@@ -17,9 +17,9 @@ use pingora::http::RequestHeader;
 use pingora::protocols::http::client::HttpSession;
 use pingora::upstreams::peer::{HttpPeer, Peer};
 use pingora::{Error, ErrorType};
+use portreeve_balance::Tried;
 use portreeve_plugin::{Answer, Call, CallError, Fetch};
 
-use super::picker::Tried;
 use super::pool::Pool;
 use super::retry::Cause;
 use crate::head::is_hop_by_hop;
@@ -66,7 +66,7 @@ impl Pool {
             };
             tried.push(member.target.address);
             made += 1;
-            let mut peer = member.peer.clone();
+            let mut peer = member.prepared.clone();
             let left = until.saturating_duration_since(Instant::now());
             peer.options.read_timeout = peer.options.read_timeout.map(|timeout| timeout.min(left));
             let outcome = attempt(&peer, call).await;

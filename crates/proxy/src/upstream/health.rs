@@ -13,12 +13,12 @@ use parking_lot::Mutex;
 use pingora::{Error, ErrorType};
 use pingora_load_balancing::health_check::{HealthCheck, TcpHealthCheck};
 use pingora_load_balancing::{Backend, HealthRegistry};
+use portreeve_balance::{Target, Thresholds};
 use portreeve_config::{Health as HealthConfig, Probe};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::call::check;
-use super::target::{Target, Thresholds};
 use super::transport::Transport;
 
 /// After a target came, its companions have this long to come too before all are checked.

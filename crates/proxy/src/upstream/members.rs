@@ -7,24 +7,25 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use futures::{FutureExt, StreamExt};
 use parking_lot::Mutex;
+use pingora::upstreams::peer::HttpPeer;
 use pingora_load_balancing::{Backend, BackendView};
+use portreeve_balance::{Algorithm, Member, Picker};
 use portreeve_config::{Balance, Upstream as UpstreamConfig};
 use tokio::runtime::Handle;
 
 use super::TargetRegistry;
 use super::discovery::{Addresses, Answer};
 use super::health::HealthGroup;
-use super::picker::{Member, Picker};
 use super::transport::Transport;
 
 /// The members of one pool, shared with the task that keeps them fresh.
 pub(super) struct Members {
     pub(super) addresses: Addresses,
-    pub(super) picker: ArcSwap<Picker>,
+    pub(super) picker: ArcSwap<Picker<HttpPeer>>,
     /// Tells the health group whom to check.
     view: Mutex<BackendView>,
     group: Arc<HealthGroup>,
-    balance: Balance,
+    algorithm: Algorithm,
     pub(super) transport: Arc<Transport>,
 }
 
@@ -41,10 +42,10 @@ impl Members {
         let view = BackendView::new_with_health_registry(Box::new(addresses.clone()), group.registry.clone());
         Self {
             addresses,
-            picker: ArcSwap::from_pointee(Picker::new(Vec::new(), &config.balance)),
+            picker: ArcSwap::from_pointee(Picker::new(Vec::new(), algorithm(&config.balance))),
             view: Mutex::new(view),
             group,
-            balance: config.balance.clone(),
+            algorithm: algorithm(&config.balance),
             transport,
         }
     }
@@ -74,7 +75,7 @@ impl Members {
     /// Puts into the picker whoever is known now, if that is somebody else than before.
     fn publish(&self) {
         let publish = |backends: Arc<BTreeSet<Backend>>| {
-            let known: HashMap<SocketAddr, Arc<Member>> =
+            let known: HashMap<SocketAddr, Arc<Member<HttpPeer>>> =
                 self.picker.load().members().iter().map(|member| (member.target.address, member.clone())).collect();
             let members = backends.iter().filter_map(|backend| {
                 let address = *backend.addr.as_inet()?;
@@ -82,7 +83,7 @@ impl Members {
                 let same = known.get(&address).filter(|member| member.weight == weight);
                 Some(same.cloned().unwrap_or_else(|| Arc::new(self.member(address, weight))))
             });
-            self.picker.store(Arc::new(Picker::new(members.collect(), &self.balance)));
+            self.picker.store(Arc::new(Picker::new(members.collect(), self.algorithm)));
         };
         // Our discovery knows without waiting, so the update is over when it has been polled once; updates of one view must
         // not overlap, which the lock sees to.
@@ -90,9 +91,18 @@ impl Members {
         debug_assert!(matches!(updated, Some(Ok(()))), "discovery waited or failed");
     }
 
-    fn member(&self, address: SocketAddr, weight: u32) -> Member {
+    fn member(&self, address: SocketAddr, weight: u32) -> Member<HttpPeer> {
         let name = self.addresses.name_of(address);
         let peer = self.transport.peer(address, name.as_deref());
-        Member { target: self.group.target(address, name), weight, peer }
+        Member { target: self.group.target(address, name), weight, prepared: peer }
+    }
+}
+
+fn algorithm(balance: &Balance) -> Algorithm {
+    match balance {
+        Balance::RoundRobin => Algorithm::RoundRobin,
+        Balance::LeastConnections => Algorithm::LeastConnections,
+        Balance::RandomTwo => Algorithm::RandomTwo,
+        Balance::IpHash | Balance::Hash(_) => Algorithm::Hash,
     }
 }

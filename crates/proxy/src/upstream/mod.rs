@@ -1,28 +1,23 @@
 //! Upstream pools: who is in them, who is healthy, who is picked, and what an attempt may cost.
 //!
-//! Membership and probing are pingora-load-balancing's; health and picking are ours (docs/adr/0004). A pool whose
+//! Membership and probing are pingora-load-balancing's; health and picking are ours (docs/adr/0004, `crates/balance`). A pool whose
 //! configuration did not change lives on through a reload; the state of a target lives on in [`TargetRegistry`].
 
 mod answer;
 mod call;
 mod discovery;
-mod hash;
 mod health;
 mod identity;
 mod members;
-mod picker;
 mod pool;
 mod retry;
-mod target;
 mod transport;
 
 pub(crate) use answer::{BadAnswer, MAX_INTERIM, check_response};
 pub(crate) use call::Fetcher;
-pub(crate) use picker::Tried;
 pub(crate) use pool::Pool;
 pub use pool::{PoolStatus, TargetStatus};
 pub(crate) use retry::Cause as RetryCause;
-pub(crate) use target::InFlight;
 pub(crate) use transport::Transport;
 
 use std::sync::{Arc, Weak};

@@ -2,47 +2,94 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
 /// The shared state of one address under one way of checking it. Its health is decided here and nowhere else.
 #[derive(Debug)]
-pub(crate) struct Target {
-    pub(crate) address: SocketAddr,
-    healthy: AtomicBool,
-    /// Checks in a row that came out against `healthy`. Only probers take the lock.
+pub struct Target {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Why it gets no requests, one bit for each [`Bar`]; 0 when nothing stands against it.
+    bars: AtomicU8,
+    /// Checks in a row that came out against its health. Only probers take the lock.
     against: Mutex<u32>,
     in_flight: AtomicU32,
     since: AtomicU64,
 }
 
+/// Something that keeps requests from a target. Several can stand at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Bar {
+    /// Its checks fail.
+    Unhealthy = 1,
+    /// No check has passed yet.
+    Unproven = 2,
+    /// Its answers were bad: ejected for a while.
+    Ejected = 4,
+    /// The operator drains it: what is there may end, nothing new comes.
+    Draining = 8,
+    /// The operator has taken it out.
+    Disabled = 16,
+}
+
 /// How many checks in a row change the health of a target.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Thresholds {
-    pub(super) healthy_after: u32,
-    pub(super) unhealthy_after: u32,
+pub struct Thresholds {
+    /// Passed checks in a row that bring it back.
+    pub healthy_after: u32,
+    /// Failed checks in a row that take it out.
+    pub unhealthy_after: u32,
 }
 
 impl Target {
     /// A target counts as healthy until a check has failed often enough.
-    pub(super) fn new(address: SocketAddr) -> Self {
+    #[must_use]
+    pub fn new(address: SocketAddr) -> Self {
         Self {
             address,
-            healthy: AtomicBool::new(true),
+            bars: AtomicU8::new(0),
             against: Mutex::new(0),
             in_flight: AtomicU32::new(0),
             since: AtomicU64::new(unix_seconds()),
         }
     }
 
-    pub(crate) fn is_healthy(&self) -> bool {
-        self.healthy.load(Ordering::Relaxed)
+    /// Whether its checks let it have requests.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        !self.is_barred(Bar::Unhealthy)
+    }
+
+    /// Whether nothing at all stands against sending a request here: what picking asks.
+    #[must_use]
+    pub fn is_available(&self) -> bool {
+        self.bars.load(Ordering::Relaxed) == 0
+    }
+
+    /// Whether this stands against it.
+    #[must_use]
+    pub fn is_barred(&self, bar: Bar) -> bool {
+        self.bars.load(Ordering::Relaxed) & bar as u8 != 0
+    }
+
+    /// Puts up a bar or takes it down. Returns whether that changed anything.
+    pub fn bar(&self, bar: Bar, up: bool) -> bool {
+        let bit = bar as u8;
+        let before =
+            if up { self.bars.fetch_or(bit, Ordering::Relaxed) } else { self.bars.fetch_and(!bit, Ordering::Relaxed) };
+        let changed = (before & bit != 0) != up;
+        if changed {
+            self.since.store(unix_seconds(), Ordering::Relaxed);
+        }
+        changed
     }
 
     /// Takes in what came out of one check. Returns whether the health changed by it.
-    pub(super) fn observe(&self, passed: bool, thresholds: Thresholds) -> bool {
+    pub fn observe(&self, passed: bool, thresholds: Thresholds) -> bool {
         let mut against = self.against.lock();
         if passed == self.is_healthy() {
             *against = 0;
@@ -54,28 +101,30 @@ impl Target {
             return false;
         }
         *against = 0;
-        self.healthy.store(passed, Ordering::Relaxed);
-        self.since.store(unix_seconds(), Ordering::Relaxed);
-        true
+        self.bar(Bar::Unhealthy, !passed)
     }
 
     /// Requests being tried here now, from every worker and pool.
-    pub(crate) fn in_flight(&self) -> u32 {
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// When its health last changed, in seconds since 1970.
-    pub(crate) fn since(&self) -> u64 {
+    /// When a bar last went up or down, in seconds since 1970.
+    #[must_use]
+    pub fn since(&self) -> u64 {
         self.since.load(Ordering::Relaxed)
     }
 }
 
 /// One request in flight at a target, for as long as this lives: a cancelled or panicking request gives it back too.
 #[derive(Debug)]
-pub(crate) struct InFlight(Arc<Target>);
+pub struct InFlight(Arc<Target>);
 
 impl InFlight {
-    pub(crate) fn new(target: Arc<Target>) -> Self {
+    /// Counts one there.
+    #[must_use]
+    pub fn new(target: Arc<Target>) -> Self {
         target.in_flight.fetch_add(1, Ordering::Relaxed);
         Self(target)
     }

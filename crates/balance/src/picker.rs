@@ -4,33 +4,37 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use pingora::upstreams::peer::HttpPeer;
-use portreeve_config::Balance;
 use smallvec::SmallVec;
 
-use super::hash::{mix, stable};
-use super::target::Target;
+use crate::hash::{mix, stable};
+use crate::{Member, Target};
 
-/// One target of one pool: the shared state, its share, and the prepared peer that each attempt clones.
-#[derive(Debug)]
-pub(crate) struct Member {
-    pub(crate) target: Arc<Target>,
-    pub(crate) weight: u32,
-    pub(crate) peer: HttpPeer,
+/// How a member is chosen. Weights count in each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    /// One after the other, heavy ones spread over the round.
+    RoundRobin,
+    /// The fewest in flight for its weight: of all, or of two drawn at random where there are many.
+    LeastConnections,
+    /// The less busy of two drawn by weight.
+    RandomTwo,
+    /// The same member for the same key.
+    Hash,
 }
 
 /// The targets that a request has tried. Addresses, since places change when a name stands for something else.
-pub(crate) type Tried = SmallVec<[SocketAddr; 4]>;
+pub type Tried = SmallVec<[SocketAddr; 4]>;
 
 /// The members of a pool at one moment, ready to be picked from.
 #[derive(Debug)]
-pub(super) struct Picker {
-    members: Box<[Arc<Member>]>,
-    algorithm: Algorithm,
+pub struct Picker<P> {
+    members: Box<[Arc<Member<P>>]>,
+    table: Table,
 }
 
+/// What an algorithm prepares.
 #[derive(Debug)]
-enum Algorithm {
+enum Table {
     /// A smooth weighted sequence, walked by one shared counter.
     RoundRobin { sequence: Box<[u16]>, next: AtomicUsize },
     /// The fewest in flight for its weight, of two drawn at random; of all, if they are few.
@@ -48,45 +52,51 @@ const FEW: usize = 4;
 /// So many turns are skipped in search of a usable member; then one is drawn.
 const MAX_SKIPS: usize = 64;
 
-impl Picker {
-    pub(super) fn new(members: Vec<Arc<Member>>, balance: &Balance) -> Self {
-        let algorithm = match balance {
-            Balance::RoundRobin => Algorithm::RoundRobin { sequence: smooth(&members), next: AtomicUsize::new(0) },
-            Balance::LeastConnections => Algorithm::LeastConnections,
-            Balance::RandomTwo => Algorithm::RandomTwo { cumulative: cumulative(&members) },
-            Balance::IpHash | Balance::Hash(_) => {
-                Algorithm::Hash { addresses: members.iter().map(|member| hashed(member.target.address)).collect() }
+impl<P> Picker<P> {
+    /// A picker over these members.
+    #[must_use]
+    pub fn new(members: Vec<Arc<Member<P>>>, algorithm: Algorithm) -> Self {
+        let table = match algorithm {
+            Algorithm::RoundRobin => Table::RoundRobin { sequence: smooth(&members), next: AtomicUsize::new(0) },
+            Algorithm::LeastConnections => Table::LeastConnections,
+            Algorithm::RandomTwo => Table::RandomTwo { cumulative: cumulative(&members) },
+            Algorithm::Hash => {
+                Table::Hash { addresses: members.iter().map(|member| hashed(member.target.address)).collect() }
             }
         };
-        Self { members: members.into(), algorithm }
+        Self { members: members.into(), table }
     }
 
-    pub(super) fn members(&self) -> &[Arc<Member>] {
+    /// Its members, in the order they were given.
+    #[must_use]
+    pub fn members(&self) -> &[Arc<Member<P>>] {
         &self.members
     }
 
     /// Picks a healthy member that was not tried; `None` when there is none. `key` is what hashing hashes.
-    pub(super) fn pick(&self, key: u64, tried: &[SocketAddr]) -> Option<Arc<Member>> {
-        self.members.get(self.place(key, tried)?).cloned()
+    #[must_use]
+    pub fn pick(&self, key: u64, tried: &[SocketAddr]) -> Option<&Arc<Member<P>>> {
+        self.members.get(self.place(key, tried)?)
     }
 
     /// Whether a healthy member is left that was not tried.
-    pub(super) fn has_another(&self, tried: &[SocketAddr]) -> bool {
+    #[must_use]
+    pub fn has_another(&self, tried: &[SocketAddr]) -> bool {
         (0..self.members.len()).any(|place| self.usable(place, tried))
     }
 
     fn place(&self, key: u64, tried: &[SocketAddr]) -> Option<usize> {
-        match &self.algorithm {
-            Algorithm::RoundRobin { sequence, next } => self.in_turn(sequence, next, tried),
-            Algorithm::LeastConnections if self.members.len() <= FEW => self.least(tried),
-            Algorithm::LeastConnections => self.less_busy(|| fastrand::usize(..self.members.len()), tried),
-            Algorithm::RandomTwo { cumulative } => self.less_busy(|| draw(cumulative), tried),
-            Algorithm::Hash { addresses } => self.rendezvous(addresses, key, tried),
+        match &self.table {
+            Table::RoundRobin { sequence, next } => self.in_turn(sequence, next, tried),
+            Table::LeastConnections if self.members.len() <= FEW => self.least(tried),
+            Table::LeastConnections => self.less_busy(|| fastrand::usize(..self.members.len()), tried),
+            Table::RandomTwo { cumulative } => self.less_busy(|| draw(cumulative), tried),
+            Table::Hash { addresses } => self.rendezvous(addresses, key, tried),
         }
     }
 
     fn usable(&self, place: usize, tried: &[SocketAddr]) -> bool {
-        let usable = |target: &Target| target.is_healthy() && !tried.contains(&target.address);
+        let usable = |target: &Target| target.is_available() && !tried.contains(&target.address);
         self.members.get(place).is_some_and(|member| usable(&member.target))
     }
 
@@ -116,7 +126,7 @@ impl Picker {
     /// How busy a member is for its weight; compared without division: a/w < b/v is a·v < b·w.
     fn busier(&self, a: usize, b: usize) -> bool {
         let (Some(a), Some(b)) = (self.members.get(a), self.members.get(b)) else { return false };
-        let load = |member: &Member| u64::from(member.target.in_flight()) + 1;
+        let load = |member: &Member<P>| u64::from(member.target.in_flight()) + 1;
         load(a) * u64::from(b.weight) > load(b) * u64::from(a.weight)
     }
 
@@ -165,7 +175,7 @@ fn hashed(address: SocketAddr) -> u64 {
 }
 
 /// The smooth weighted round-robin sequence (nginx's): A, A, B, A rather than A, A, A, B.
-fn smooth(members: &[Arc<Member>]) -> Box<[u16]> {
+fn smooth<P>(members: &[Arc<Member<P>>]) -> Box<[u16]> {
     let weights = reduced(members);
     let total: i64 = weights.iter().sum();
     let mut current = vec![0_i64; weights.len()];
@@ -182,7 +192,7 @@ fn smooth(members: &[Arc<Member>]) -> Box<[u16]> {
 }
 
 /// Weights with nothing in common, cut down so that they sum to at most [`MAX_SEQUENCE`] (each at least 1).
-fn reduced(members: &[Arc<Member>]) -> Vec<i64> {
+fn reduced<P>(members: &[Arc<Member<P>>]) -> Vec<i64> {
     let weights: Vec<u64> = members.iter().map(|member| u64::from(member.weight.max(1))).collect();
     let common = weights.iter().copied().fold(0, gcd).max(1);
     let total: u64 = weights.iter().map(|weight| weight / common).sum();
@@ -194,7 +204,7 @@ fn gcd(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-fn cumulative(members: &[Arc<Member>]) -> Box<[u64]> {
+fn cumulative<P>(members: &[Arc<Member<P>>]) -> Box<[u64]> {
     let sums = members.iter().scan(0, |sum, member| {
         *sum += u64::from(member.weight.max(1));
         Some(*sum)

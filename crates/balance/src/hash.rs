@@ -2,14 +2,16 @@
 //! and after every upgrade, so it is a published function over bytes, not whatever the hash maps of the day use.
 
 /// FNV-1a in 64 bits (Fowler, Noll and Vo), which is short and the same everywhere.
-pub(super) fn stable(bytes: impl IntoIterator<Item = u8>) -> u64 {
+#[must_use]
+pub fn stable(bytes: impl IntoIterator<Item = u8>) -> u64 {
     const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0000_0100_0000_01b3;
     bytes.into_iter().fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME))
 }
 
 /// Spreads every bit over all bits: the finaliser of `MurmurHash3`. FNV alone leaves like keys alike in their high bits.
-pub(super) fn mix(mut hash: u64) -> u64 {
+#[must_use]
+pub fn mix(mut hash: u64) -> u64 {
     hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
     hash ^ (hash >> 33)
