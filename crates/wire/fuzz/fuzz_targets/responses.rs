@@ -10,16 +10,19 @@ fn read<'a>(asked: Asked, pieces: impl Iterator<Item = &'a [u8]>) -> (usize, Opt
     let mut responses = Responses::new(Bounds::default());
     responses.ask(asked);
     let mut taken = 0;
-    for piece in pieces {
-        match responses.read(piece) {
-            Ok(progress) => {
-                taken += progress.taken;
-                assert!(progress.taken == piece.len() || progress.at == At::End);
-                if progress.at == At::End {
-                    break;
+    'pieces: for mut piece in pieces {
+        while !piece.is_empty() {
+            match responses.read(piece) {
+                Ok(progress) => {
+                    taken += progress.taken;
+                    piece = &piece[progress.taken..];
+                    assert!(piece.is_empty() || progress.at == At::End || responses.is_past_interim());
+                    if progress.at == At::End {
+                        break 'pieces;
+                    }
                 }
+                Err(flaw) => return (0, None, 0, Err(flaw)),
             }
-            Err(flaw) => return (0, None, 0, Err(flaw)),
         }
     }
     let at = responses.at();

@@ -88,7 +88,9 @@ impl Responses {
         (self.asked, self.interim, self.answer, self.body_bytes) = (asked, 0, None, 0);
     }
 
-    /// Reads on, at most to the end of the answer in hand. Takes all bytes unless it returns [`At::End`].
+    /// Reads on, at most to the end of the answer in hand. Takes all bytes unless it returns [`At::End`], or has come to
+    /// the end of an interim answer, which should not wait for what follows ([`Self::is_past_interim`]): then it is to
+    /// be called again with the rest.
     ///
     /// # Errors
     /// The bytes are no well-formed answer, exceed a bound, or were not asked for. The same flaw is returned from then
@@ -134,6 +136,11 @@ impl Responses {
         }
     }
 
+    /// An interim answer has just come whole, and nothing yet of what follows it.
+    pub fn is_past_interim(&self) -> bool {
+        self.interim > 0 && matches!(self.state, State::StatusLine) && self.lines.part().is_empty()
+    }
+
     /// What the final head of the answer in hand says, once it is complete and until the next request.
     pub fn answer(&self) -> Option<&Answer> {
         self.answer.as_ref()
@@ -158,6 +165,9 @@ impl Responses {
                 State::Flawed(flaw) => return Err(*flaw),
             };
             rest = rest.get(taken..).unwrap_or_default();
+            if self.is_past_interim() {
+                break;
+            }
         }
         if let State::Flawed(flaw) = self.state {
             return Err(flaw);

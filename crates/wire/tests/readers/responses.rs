@@ -15,17 +15,23 @@ fn read<'a>(asked: Asked, pieces: impl IntoIterator<Item = &'a [u8]>) -> (usize,
     let mut responses = Responses::new(Bounds::default());
     responses.ask(asked);
     let mut taken = 0;
-    for piece in pieces {
-        match responses.read(piece) {
-            Ok(progress) => taken += progress.taken,
-            Err(flaw) => {
-                assert_eq!(responses.read(b""), Err(flaw), "a flaw is for good");
-                assert_eq!(responses.end(), Err(flaw), "a flaw is for good");
-                return (taken, Err(flaw), responses);
+    'pieces: for mut piece in pieces {
+        while !piece.is_empty() {
+            match responses.read(piece) {
+                Ok(progress) => {
+                    taken += progress.taken;
+                    piece = &piece[progress.taken..];
+                    assert!(piece.is_empty() || progress.at == At::End || responses.is_past_interim());
+                }
+                Err(flaw) => {
+                    assert_eq!(responses.read(b""), Err(flaw), "a flaw is for good");
+                    assert_eq!(responses.end(), Err(flaw), "a flaw is for good");
+                    return (taken, Err(flaw), responses);
+                }
             }
-        }
-        if responses.at() == At::End {
-            break;
+            if responses.at() == At::End {
+                break 'pieces;
+            }
         }
     }
     let at = responses.at();
