@@ -1,7 +1,7 @@
 //! Answers of targets, byte for byte: one clear message goes on to the client, or 502 and the connection to the target closed.
 //! And what the gateway's own errors look like to whom.
 
-use portreeve_tests::{Answer, Beat, Gateway, Origin, at};
+use portreeve_tests::{Answer, Beat, Gateway, Origin, RawOrigin, at};
 
 const ROUTE: &str = r#"
 upstreams: { a: { targets: ["@a"] } }
@@ -49,6 +49,50 @@ async fn an_answer_that_two_could_read_differently_is_refused() {
         "HTTP/1.1 103 Early Hints\r\ncontent-length: 2\r\n\r\nok",
         // RFC 9110 §7.8: nobody asked.
         "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n",
+        // RFC 9112 §6.3: both framings, whichever goes before the other.
+        "HTTP/1.1 200 OK\r\ncontent-length: 9\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        // RFC 9112 §5.1 and §5.2: white space that some readers take for a part of the name, and some for another field.
+        "HTTP/1.1 200 OK\r\nx-a : 1\r\ncontent-length: 2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\ncontent-length : 2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nx-a: 1\r\n 2\r\ncontent-length: 2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nx-a: 1\r\n\tcontent-length: 9\r\ncontent-length: 2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\n x-a: 1\r\ncontent-length: 2\r\n\r\nok",
+        // RFC 9112 §2.2: lines end in CR LF, and neither stands alone.
+        "HTTP/1.1 200 OK\ncontent-length: 2\n\nok",
+        "HTTP/1.1 200 OK\r\ncontent-length: 2\n\r\nok",
+        "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\nok",
+        "HTTP/1.1 200 OK\r\nx-a: 1\rcontent-length: 9\r\ncontent-length: 2\r\n\r\nok",
+        "HTTP/1.1 200 O\rK\r\ncontent-length: 2\r\n\r\nok",
+        "\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
+        // RFC 9110 §5.5: NUL and its like.
+        "HTTP/1.1 200 O\0K\r\ncontent-length: 2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nx\0a: 1\r\ncontent-length: 2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nx-a: \u{1}\r\ncontent-length: 2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nx-a: \u{7f}\r\ncontent-length: 2\r\n\r\nok",
+        // RFC 9112 §7.1: chunks, as far as they come with the head.
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0x2\r\nok\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n+2\r\nok\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n 2\r\nok\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n\r\nok\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n10000000000000000\r\nok\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\nok\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok!\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2;\0\r\nok\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2;a=b\rc\r\nok\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2;a=\"b\r\nok\r\n0\r\n\r\n",
+        // RFC 9110 §6.5.1: trailers that would frame, route or prove something.
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\ncontent-length: 2\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nx : 1\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n x: 1\r\n\r\n",
+        // RFC 9112 §4: no HTTP/0.9, and nothing but a status line at the beginning.
+        "ok<close>",
+        "<html>ok</html><close>",
+        "HTTP/1.1\r\n\r\nok<close>",
+        "HTTP/1.1 200\r\ncontent-length: 2\r\n\r\nok",
+        "HTTP/1.1  200 OK\r\ncontent-length: 2\r\n\r\nok",
+        "http/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
+        "HTTP/1.2 200 OK\r\ncontent-length: 2\r\n\r\nok",
         // RFC 9110 §15, RFC 9112 §4 and §5.
         "HTTP/1.1 600 What\r\ncontent-length: 0\r\n\r\n",
         "HTTP/1.1 20 OK\r\ncontent-length: 0\r\n\r\n",
@@ -88,11 +132,10 @@ async fn an_unusual_answer_that_is_clear_goes_on_in_one_form() {
         ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx:\r\n\r\nok", "ok"),
         ("HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n2;a=b\r\nok\r\n0\r\nx-trailer: 1\r\n\r\n", "ok"),
         ("HTTP/1.1 204 No Content\r\ncontent-length: 0\r\n\r\n", ""),
-        // RFC 9112 §6.3: the coding goes before the length, which is not passed on.
-        ("HTTP/1.1 200 OK\r\ncontent-length: 9\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", "ok"),
-        // RFC 9112 §5.1 and §5.2: white space that an answer may still have, and nobody sees behind the gateway.
-        ("HTTP/1.1 200 OK\r\nx-a : 1\r\ncontent-length: 2\r\n\r\nok", "ok"),
-        ("HTTP/1.1 200 OK\r\nx-a: 1\r\n 2\r\ncontent-length: 2\r\n\r\nok", "ok"),
+        ("HTTP/1.1 200 OK\r\ncontent-length:2\r\nx-a: \t1\t \r\n\r\nok", "ok"),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-a: caf\u{e9}\r\n\r\nok", "ok"),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n00000002\r\nok\r\n000\r\n\r\n", "ok"),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2 ; a=\"b\\\"c\"\r\nok\r\n0;last\r\n\r\n", "ok"),
     ] {
         let answer = answered(bytes).await;
         assert!((200..300).contains(&answer.status) && answer.text() == body, "{bytes:?}: {answer:?}");
@@ -116,6 +159,91 @@ async fn a_body_that_breaks_off_is_never_taken_for_a_whole_one() {
         match gateway.get("/x").send().await {
             Err(_) => {}
             Ok(answer) => assert_eq!(answer.status, 502, "{bytes:?}: {answer:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_after_an_answer_is_nobodys_answer() {
+    for (bytes, body) in [
+        ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\npoison", "ok"),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n!", "ok"),
+        ("HTTP/1.1 204 No Content\r\n\r\nok", ""),
+        ("HTTP/1.1 304 Not Modified\r\ncontent-length: 2\r\n\r\nok", ""),
+    ] {
+        let origin = RawOrigin::start().await;
+        let yaml = ROUTE.replace("@a", &origin.address().to_string());
+        let gateway = Gateway::setup().workers(1).spawn(&yaml).await;
+        let mut client = gateway.wire().await;
+        client.send("GET /1 HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        let (mut first, _) = origin.request().await;
+        first.send(bytes).await;
+        assert_eq!(client.answer().await.text(), body, "{bytes:?}");
+        client.send("GET /2 HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        // Another connection: the first one is closed with whatever was left in it.
+        let (mut second, head) = origin.request().await;
+        assert!(head.starts_with("GET /2 "), "{bytes:?}: {head}");
+        second.send("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nmine").await;
+        assert_eq!(client.answer().await.text(), "mine", "{bytes:?}");
+        assert_eq!(first.rest().await, b"", "{bytes:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_is_kept_where_the_answer_and_its_version_say_so() {
+    for (bytes, kept) in [
+        ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", true),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nx-sum: 1\r\n\r\n", true),
+        ("HTTP/1.1 204 No Content\r\n\r\n", true),
+        ("HTTP/1.1 304 Not Modified\r\ncontent-length: 2\r\n\r\n", true),
+        ("HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 2\r\n\r\nok", true),
+        ("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok", false),
+        ("HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok", false),
+    ] {
+        let origin = RawOrigin::start().await;
+        let yaml = ROUTE.replace("@a", &origin.address().to_string());
+        let gateway = Gateway::setup().workers(1).spawn(&yaml).await;
+        let mut client = gateway.wire().await;
+        client.send("GET /1 HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        let (mut first, _) = origin.request().await;
+        first.send(bytes).await;
+        client.answer().await;
+        client.send("GET /2 HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        let mut next = if kept { first } else { origin.accept().await };
+        let head = next.read_until("\r\n\r\n").await;
+        assert!(head.starts_with("GET /2 "), "{bytes:?}: {head}");
+        next.send("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nmine").await;
+        assert_eq!(client.answer().await.text(), "mine", "{bytes:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_is_one_however_its_packets_are_cut() {
+    let hints = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n";
+    let plain = format!("{hints}HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-a: b\r\n\r\nok");
+    let chunked =
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1;a\r\no\r\n1\r\nk\r\n0\r\nx: y\r\n\r\n".to_owned();
+    for whole in [plain, chunked] {
+        let origin = RawOrigin::start().await;
+        let yaml = ROUTE.replace("@a", &origin.address().to_string());
+        let gateway = Gateway::setup().workers(1).spawn(&yaml).await;
+        let (mut client, mut target) = (gateway.wire().await, None);
+        for cut in 1..whole.len() {
+            client.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+            let mut wire = match target.take() {
+                Some(wire) => wire,
+                None => origin.accept().await,
+            };
+            wire.read_until("\r\n\r\n").await;
+            wire.send(&whole[..cut]).await;
+            tokio::task::yield_now().await;
+            wire.send(&whole[cut..]).await;
+            let mut answer = client.answer().await;
+            while answer.status == 103 {
+                answer = client.answer().await;
+            }
+            assert_eq!((answer.status, answer.text()), (200, "ok".to_owned()), "cut at {cut}: {whole:?}");
+            target = Some(wire);
         }
     }
 }

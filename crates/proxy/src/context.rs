@@ -12,13 +12,14 @@ use pingora::{Error, ErrorType};
 use portreeve_balance::{InFlight, Tried};
 use portreeve_plugin::engine::{Attempt, Chain, Exchange, Failure, Origin, Run, Summary, View};
 use portreeve_plugin::{Reply, Upstream};
+use portreeve_wire::http1::Asked;
 
 use tokio::time::{timeout, timeout_at};
 
 use crate::grpc;
 use crate::route::{End, Route};
 use crate::snapshot::{Entrance, Snapshot};
-use crate::upstream::{BadAnswer, MAX_INTERIM, Pool, RetryCause, check_response};
+use crate::upstream::{BadAnswer, Leg, MAX_INTERIM, Pool, RetryCause, check_response};
 
 /// The context of one request. Boxed, since Pingora moves it by value.
 pub(crate) type Context = Box<Request>;
@@ -39,6 +40,8 @@ pub(crate) struct Request {
     /// Attempts that met a stale connection and do not count.
     stale: u32,
     in_flight: Option<InFlight>,
+    /// The connection's side of this attempt, where the target speaks HTTP/1.1.
+    leg: Option<Arc<Leg>>,
     pub(crate) attempt: Attempt,
     /// Path and query as they came, for the log.
     pub(crate) asked: Option<PathAndQuery>,
@@ -102,6 +105,7 @@ impl Request {
             tried: Tried::new(),
             stale: 0,
             in_flight: None,
+            leg: None,
             attempt: Attempt { number: 0, upstream: nowhere, target: None },
             asked: None,
             body_in: 0,
@@ -197,7 +201,7 @@ impl Request {
     }
 
     /// The peer of the next attempt: another target than those tried, with what is left of the time.
-    pub(crate) fn next_attempt(&mut self) -> pingora::Result<Box<HttpPeer>> {
+    pub(crate) fn next_attempt(&mut self, asked: Asked) -> pingora::Result<Box<HttpPeer>> {
         let now = Instant::now();
         let left = self.deadline.saturating_duration_since(now);
         let patience = self.patience.map(|patience| patience.saturating_duration_since(now));
@@ -214,12 +218,13 @@ impl Request {
             pool.metrics.unavailable();
             return Error::e_explain(ErrorType::HTTPStatus(503), "no target is available");
         };
-        let mut peer = Box::new(member.prepared.clone());
-        let first_byte = peer.options.read_timeout.map(|first_byte| first_byte.min(left));
+        let first_byte = member.prepared.timeouts().first_byte.get().min(left);
         let idle = patience.map_or(self.idle(), |patience| patience.min(self.idle()));
-        peer.options.read_timeout = if self.streams { Some(idle) } else { first_byte };
-        self.head_until = first_byte.filter(|_| self.streams).map(|first_byte| now + first_byte);
+        let silence = if self.streams { idle } else { first_byte };
+        let (peer, leg) = member.prepared.attempt(asked, silence);
+        self.head_until = self.streams.then(|| now + first_byte);
         self.interim = 0;
+        self.leg = leg;
         self.in_flight = Some(in_flight);
         self.tried.push(member.target.address);
         self.attempt.number += 1;
@@ -229,6 +234,11 @@ impl Request {
             self.restart_bodies();
         }
         Ok(peer)
+    }
+
+    /// What the connection of this attempt has to say of it.
+    pub(crate) fn leg(&self) -> Option<&Leg> {
+        self.leg.as_deref()
     }
 
     /// An attempt met a kept connection that was dead: it does not count, a few times.

@@ -16,12 +16,13 @@ use pingora::{Error, ErrorSource, ErrorType, ImmutStr, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 use portreeve_plugin::Reply;
 use portreeve_plugin::engine::{Cause, Failure, Origin};
+use portreeve_wire::http1::Asked;
 
 use crate::context::{Context, Request};
 use crate::listener::{Facts, Reason};
 use crate::observe::Metrics;
 use crate::snapshot::Snapshot;
-use crate::upstream::RetryCause;
+use crate::upstream::{Leg, RetryCause};
 use crate::{admission, conclusion, grpc, head, reply, status};
 
 /// The error by which an answer's status asks for another attempt.
@@ -74,7 +75,9 @@ impl ProxyHttp for Phases {
 
     /// Once per attempt: another target each time.
     async fn upstream_peer(&self, session: &mut Session, cx: &mut Context) -> Result<Box<HttpPeer>> {
-        let peer = cx.next_attempt()?;
+        let asked = session.req_header();
+        let is_upgrade = asked.headers.contains_key(header::UPGRADE);
+        let peer = cx.next_attempt(Asked { is_head: asked.method == Method::HEAD, upgrade: is_upgrade })?;
         if let Some(facts) = facts(session.digest()) {
             facts.line.set_deadline(cx.until());
         }
@@ -229,6 +232,9 @@ impl ProxyHttp for Phases {
         reused: bool,
     ) -> Box<Error> {
         cx.leave_target();
+        if let Some(leg) = cx.leg().filter(|_| *error.esource() == ErrorSource::Upstream) {
+            leg.explain(&mut error);
+        }
         let asked_for = matches!(error.etype(), ErrorType::CustomCode(RETRY_STATUS, _));
         if *error.esource() != ErrorSource::Upstream && !asked_for {
             let late = facts(session.digest()).is_some_and(|facts| facts.line.refused() == Some(Reason::Late));
@@ -250,7 +256,8 @@ impl ProxyHttp for Phases {
             // A kept connection that the target had closed meanwhile says nothing of the target: again, and there if need be.
             _ => {
                 error.retry.decide_reuse(reused);
-                error.retry() && replayable(session) && cx.forget_stale_attempt()
+                let stale = cx.leg().map_or_else(|| error.retry(), Leg::was_stale);
+                stale && replayable(session) && cx.forget_stale_attempt()
             }
         };
         error.set_retry(retry);

@@ -9,31 +9,31 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// A timer that is set once and moved only when it goes off: a deadline that moves further away, as every request on a kept
 /// connection moves it, costs nothing.
 #[derive(Debug, Default)]
-pub(super) struct Deadline {
+pub(crate) struct Deadline {
     sleep: Option<Pin<Box<Sleep>>>,
     until: Option<Instant>,
 }
 
 impl Deadline {
     /// No deadline any more. The timer may still go off and finds that out.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.until = None;
     }
 
     /// Ready when `limit` has passed since the first call after the last [`Self::clear`].
-    pub(super) fn poll_within(&mut self, cx: &mut Context<'_>, limit: Duration) -> Poll<()> {
+    pub(crate) fn poll_within(&mut self, cx: &mut Context<'_>, limit: Duration) -> Poll<()> {
         let until = *self.until.get_or_insert_with(|| Instant::now() + limit);
         self.poll_until(cx, until)
     }
 
     /// Nearer than that it was: at most `limit` from now.
-    pub(super) fn hurry(&mut self, limit: Duration) {
+    pub(crate) fn hurry(&mut self, limit: Duration) {
         let soon = Instant::now() + limit;
         self.until = Some(self.until.map_or(soon, |until| until.min(soon)));
     }
 
     /// Ready at `until`.
-    pub(super) fn poll_until(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<()> {
+    pub(crate) fn poll_until(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<()> {
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(until)));
         if sleep.deadline() > until {
             sleep.as_mut().reset(until);

@@ -18,6 +18,7 @@ mod tls;
 mod transport;
 mod workers;
 
+pub(crate) use deadline::Deadline;
 pub(crate) use facts::Facts;
 pub(crate) use listening::{Copies, Listening};
 pub(crate) use refused::Reason;

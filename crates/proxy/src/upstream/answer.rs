@@ -1,5 +1,6 @@
 //! Answers of targets held to the strictness that requests are held to: what two readers could take differently is refused, so
-//! that whatever goes on to the client is one well-formed message. Pingora's parser sees to the rest (docs/security.md).
+//! that whatever goes on to the client is one well-formed message. HTTP/1.1 has been read strictly by then (`link`); this holds for
+//! HTTP/2 as well, and knows the request.
 
 use http::{HeaderMap, HeaderName, Method, StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};

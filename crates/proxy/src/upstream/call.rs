@@ -1,10 +1,8 @@
 //! Calls that plugins make: to upstreams through their pools, and to outside URLs.
 //!
-//! Upstream calls use Pingora's own connector, one for each thread, so that a worker's calls reuse connections without
-//! leaving its core. Outside URLs (key sets, discovery documents) are fetched with reqwest: redirects, proxies, public roots.
+//! Upstream calls share the connections that their worker keeps. Outside URLs (key sets, discovery documents) are fetched with reqwest: redirects, proxies, public roots.
 
 use std::any::Any;
-use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -12,25 +10,22 @@ use bytes::BytesMut;
 use futures::future::BoxFuture;
 use http::uri::{PathAndQuery, Scheme, Uri};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
-use pingora::connectors::http::Connector;
 use pingora::http::RequestHeader;
 use pingora::protocols::http::client::HttpSession;
-use pingora::upstreams::peer::{HttpPeer, Peer};
 use pingora::{Error, ErrorType};
 use portreeve_balance::Tried;
 use portreeve_plugin::{Answer, Call, CallError, Fetch};
+use portreeve_wire::http1::Asked;
 
 use super::pool::Pool;
+use super::prepared::Prepared;
 use super::retry::Cause;
+use super::session::Session;
 use crate::head::is_hop_by_hop;
 
 /// How long a call's connection is kept for the next call: busy traffic reuses it, and a quiet one never meets a target that
 /// is about to close it, or that has been replaced meanwhile. A call has no client behind it that would try again.
 const KEPT: Duration = Duration::from_millis(200);
-
-thread_local! {
-    static CONNECTOR: Arc<Connector> = Arc::new(Connector::new(None));
-}
 
 impl portreeve_plugin::engine::Pool for Pool {
     fn name(&self) -> &Arc<str> {
@@ -66,10 +61,8 @@ impl Pool {
             };
             tried.push(member.target.address);
             made += 1;
-            let mut peer = member.prepared.clone();
             let left = until.saturating_duration_since(Instant::now());
-            peer.options.read_timeout = peer.options.read_timeout.map(|timeout| timeout.min(left));
-            let outcome = attempt(&peer, call).await;
+            let outcome = attempt(&member.prepared, call, left).await;
             self.metrics.attempted(outcome.is_ok());
             let retry = match &outcome {
                 Ok(answer) => {
@@ -89,17 +82,16 @@ impl Pool {
 }
 
 /// Asks a target for its health: what it answers to a GET, on a connection that is used once.
-pub(super) async fn check(peer: &HttpPeer, target: PathAndQuery, timeout: Duration) -> pingora::Result<StatusCode> {
+pub(super) async fn check(prepared: &Prepared, target: PathAndQuery, timeout: Duration) -> pingora::Result<StatusCode> {
     let mut headers = HeaderMap::new();
-    if !peer.is_tls() {
+    if !prepared.is_tls() {
         headers.insert(header::HOST, HeaderValue::from_static("health-check"));
     }
     headers.insert(header::USER_AGENT, HeaderValue::from_static("portreeve-health-check"));
     let call = Call { headers, timeout, max_body: MAX_HEALTH, ..Call::get(target) };
-    let connector = CONNECTOR.with(Arc::clone);
-    let (mut session, _) = connector.get_http_session(peer).await?;
-    let answer = exchange(&mut session, peer, &call).await;
-    session.shutdown().await;
+    let mut session = Session::open(prepared, asked(&call), timeout, Duration::ZERO).await?;
+    let answer = exchange(&mut session, &call).await;
+    session.http.shutdown().await;
     answer.map(|answer| answer.status).map_err(|broken| {
         let (kind, text) = match broken {
             Broken::BeforeAnswer(text) | Broken::InAnswer(text) => (ErrorType::ReadError, text),
@@ -117,24 +109,28 @@ const MAX_HEALTH: usize = 1 << 20;
 type Failed = (Option<Cause>, CallError);
 
 /// One try at one target, once more on another connection if a kept one turned out to be dead before anything came back.
-async fn attempt(peer: &HttpPeer, call: &Call) -> Result<Answer, Failed> {
-    let connector = CONNECTOR.with(Arc::clone);
+async fn attempt(prepared: &Prepared, call: &Call, left: Duration) -> Result<Answer, Failed> {
+    let timeouts = prepared.timeouts();
+    let (silence, kept) = (timeouts.first_byte.get().min(left), timeouts.idle.get().min(KEPT));
     loop {
-        let connected = connector.get_http_session(peer).await;
-        let (mut session, reused) =
-            connected.map_err(|error| (Some(Cause::Connect), CallError::Failed(error.to_string())))?;
-        match exchange(&mut session, peer, call).await {
+        let opened = Session::open(prepared, asked(call), silence, kept).await;
+        let mut session = opened.map_err(|error| (Some(Cause::Connect), CallError::Failed(error.to_string())))?;
+        match exchange(&mut session, call).await {
             Ok(answer) => {
-                let kept = peer.idle_timeout().map_or(KEPT, |idle| idle.min(KEPT));
-                connector.release_http_session(session, peer, Some(kept)).await;
+                session.give_back(kept).await;
                 return Ok(answer);
             }
-            Err(Broken::BeforeAnswer(_)) if reused && call.method.is_idempotent() => {}
+            Err(Broken::BeforeAnswer(_)) if session.was_stale() && call.method.is_idempotent() => {}
             Err(Broken::BeforeAnswer(error) | Broken::InAnswer(error)) => return Err((None, CallError::Failed(error))),
             Err(Broken::TimedOut(after)) => return Err((Some(Cause::Timeout), CallError::TimedOut(after))),
             Err(Broken::TooLarge) => return Err((None, CallError::TooLarge(call.max_body))),
         }
     }
+}
+
+/// What a call makes of its answer's framing.
+fn asked(call: &Call) -> Asked {
+    Asked { is_head: call.method == Method::HEAD, upgrade: false }
 }
 
 /// How far an exchange came before it broke.
@@ -145,43 +141,52 @@ enum Broken {
     TooLarge,
 }
 
-/// Sends the request and reads the whole answer, within the peer's timeouts and the call's bound.
-async fn exchange(session: &mut HttpSession, peer: &HttpPeer, call: &Call) -> Result<Answer, Broken> {
-    let before = |error: Box<Error>| Broken::BeforeAnswer(error.to_string());
-    let is_h2 = matches!(session, HttpSession::H2(_));
-    if !is_h2 && peer.options.alpn.get_min_http_version() == 2 {
+/// Sends the request and reads the whole answer, within the target's timeouts and the call's bound.
+async fn exchange(session: &mut Session<'_>, call: &Call) -> Result<Answer, Broken> {
+    let is_h2 = matches!(session.http, HttpSession::H2(_));
+    if !is_h2 && session.prepared.is_multiplexed() {
         return Err(Broken::InAnswer("the target does not speak HTTP/2".to_owned()));
     }
-    session.set_write_timeout(peer.options.write_timeout);
-    session.set_read_timeout(peer.options.read_timeout);
-    session.write_request_header(Box::new(request(peer, call, is_h2).map_err(before)?)).await.map_err(before)?;
-    if !call.body.is_empty() {
-        session.write_request_body(call.body.clone(), true).await.map_err(before)?;
-    }
-    session.finish_request_body().await.map_err(before)?;
-    read_head(session, peer).await?;
+    session.http.set_write_timeout(session.peer.options.write_timeout);
+    session.http.set_read_timeout(session.peer.options.read_timeout);
+    send(session, call, is_h2).await.map_err(|error| Broken::BeforeAnswer(session.explained(error).to_string()))?;
+    read_head(session).await?;
     let mut body = BytesMut::new();
-    while let Some(chunk) = session.read_response_body().await.map_err(|error| Broken::InAnswer(error.to_string()))? {
-        if body.len() + chunk.len() > call.max_body {
-            return Err(Broken::TooLarge);
+    loop {
+        let chunk = session.http.read_response_body().await;
+        match chunk.map_err(|error| Broken::InAnswer(session.explained(error).to_string()))? {
+            Some(chunk) if body.len() + chunk.len() > call.max_body => return Err(Broken::TooLarge),
+            Some(chunk) => body.extend_from_slice(&chunk),
+            None => break,
         }
-        body.extend_from_slice(&chunk);
     }
-    let head = session.response_header().ok_or_else(|| Broken::InAnswer("no answer head".to_owned()))?;
+    let head = session.http.response_header().ok_or_else(|| Broken::InAnswer("no answer head".to_owned()))?;
     Ok(Answer { status: head.status, headers: head.headers.clone(), body: body.freeze() })
+}
+
+async fn send(session: &mut Session<'_>, call: &Call, is_h2: bool) -> pingora::Result<()> {
+    let head = Box::new(request(session.prepared, call, is_h2)?);
+    session.http.write_request_header(head).await?;
+    if !call.body.is_empty() {
+        session.http.write_request_body(call.body.clone(), true).await?;
+    }
+    session.http.finish_request_body().await
 }
 
 /// Interim answers (RFC 9110 §15.2) one call puts up with.
 const MAX_INTERIM: usize = 8;
 
 /// Reads the head of the answer, past interim ones.
-async fn read_head(session: &mut HttpSession, peer: &HttpPeer) -> Result<(), Broken> {
+async fn read_head(session: &mut Session<'_>) -> Result<(), Broken> {
     for _ in 0..=MAX_INTERIM {
-        session.read_response_header().await.map_err(|error| match error.etype() {
-            ErrorType::ReadTimedout => Broken::TimedOut(peer.options.read_timeout.unwrap_or_default()),
+        let read = session.http.read_response_header().await.map_err(|error| session.explained(error));
+        read.map_err(|error| match error.etype() {
+            ErrorType::ReadTimedout => Broken::TimedOut(session.silence),
+            // Malformed: no better on another connection.
+            ErrorType::HTTPStatus(_) => Broken::InAnswer(error.to_string()),
             _ => Broken::BeforeAnswer(error.to_string()),
         })?;
-        if session.response_header().is_some_and(|head| !head.status.is_informational()) {
+        if session.http.response_header().is_some_and(|head| !head.status.is_informational()) {
             return Ok(());
         }
     }
@@ -189,7 +194,7 @@ async fn read_head(session: &mut HttpSession, peer: &HttpPeer) -> Result<(), Bro
 }
 
 /// The head on the wire: the caller's headers without hop-by-hop fields, and framing that is ours.
-fn request(peer: &HttpPeer, call: &Call, is_h2: bool) -> pingora::Result<RequestHeader> {
+fn request(prepared: &Prepared, call: &Call, is_h2: bool) -> pingora::Result<RequestHeader> {
     let mut head = RequestHeader::build(call.method.clone(), call.target.as_str().as_bytes(), Some(8))?;
     for (name, value) in &call.headers {
         if !is_hop_by_hop(name) && *name != header::CONTENT_LENGTH && *name != header::HOST {
@@ -197,11 +202,11 @@ fn request(peer: &HttpPeer, call: &Call, is_h2: bool) -> pingora::Result<Request
         }
     }
     let host = call.headers.get(header::HOST).cloned();
-    let host = host.or_else(|| HeaderValue::from_str(&authority(peer)).ok());
+    let host = host.or_else(|| HeaderValue::from_str(&prepared.authority()).ok());
     let host = host.unwrap_or(HeaderValue::from_static("localhost"));
     if is_h2 {
         // RFC 9113 §8.3.1: `:scheme` and `:authority` in the place of `Host`.
-        let scheme = if peer.is_tls() { Scheme::HTTPS } else { Scheme::HTTP };
+        let scheme = if prepared.is_tls() { Scheme::HTTPS } else { Scheme::HTTP };
         let uri = Uri::builder().scheme(scheme).authority(host.as_bytes()).path_and_query(call.target.clone()).build();
         let uri =
             uri.map_err(|cause| Error::because(ErrorType::InvalidHTTPHeader, "no authority for HTTP/2", cause))?;
@@ -215,20 +220,6 @@ fn request(peer: &HttpPeer, call: &Call, is_h2: bool) -> pingora::Result<Request
         head.insert_header(header::CONTENT_LENGTH, call.body.len())?;
     }
     Ok(head)
-}
-
-/// What a target is called where the caller does not say: over TLS the name of its certificate, else its address.
-fn authority(peer: &HttpPeer) -> String {
-    match peer.address().as_inet() {
-        Some(address) if peer.is_tls() && peer.sni.parse::<IpAddr>().is_err() => {
-            if address.port() == 443 {
-                peer.sni.clone()
-            } else {
-                format!("{}:{}", peer.sni, address.port())
-            }
-        }
-        _ => peer.address().to_string(),
-    }
 }
 
 /// GETs outside URLs. The client is made when first needed: most gateways never fetch, and a machine without trusted roots

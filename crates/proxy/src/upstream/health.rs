@@ -170,8 +170,8 @@ impl Checker {
             return Error::e_explain(ErrorType::InternalError, "not an internet address");
         };
         let transport = self.transport.load_full();
-        let peer = transport.check_peer(*address, name, self.timeout);
-        let status = check(&peer, path.clone(), self.timeout).await?.as_u16();
+        let prepared = transport.prepare_check(*address, name, self.timeout);
+        let status = check(&prepared, path.clone(), self.timeout).await?.as_u16();
         if wanted.contains(&status) {
             return Ok(());
         }

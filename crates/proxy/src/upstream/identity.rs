@@ -1,4 +1,5 @@
-//! Certificates and keys of upstream TLS: from PEM files to what Pingora takes, checked here since Pingora panics over bad ones.
+//! Certificates and keys of upstream TLS: from PEM files to what rustls and Pingora take, checked here since Pingora panics over
+//! bad ones.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::ErrorKind;
@@ -18,17 +19,30 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 const MAX_BYTES: u64 = 4 << 20;
 
 /// What was made of files, and what tells it from anything made of others.
-#[derive(Debug)]
 pub(super) struct Loaded<T> {
     pub(super) value: T,
     pub(super) digest: u64,
+}
+
+/// Certificate authorities, in both forms they are needed in.
+pub(super) struct Authorities {
+    pub(super) roots: Arc<RootCertStore>,
+    /// For connections that Pingora makes.
+    pub(super) pingora: Arc<CaType>,
+}
+
+/// What a gateway proves who it is by, in both forms it is needed in.
+pub(super) struct Identity {
+    pub(super) certified: Arc<CertifiedKey>,
+    /// For connections that Pingora makes.
+    pub(super) pingora: Arc<CertKey>,
 }
 
 /// The certificate authorities of a file.
 ///
 /// # Errors
 /// What is wrong with the file, ready to stand behind `tls.ca: `.
-pub(super) fn authorities(file: &Path) -> Result<Loaded<Arc<CaType>>, String> {
+pub(super) fn authorities(file: &Path) -> Result<Loaded<Authorities>, String> {
     let certificates = certificates(file)?;
     let mut roots = RootCertStore::empty();
     for (number, certificate) in certificates.iter().enumerate() {
@@ -37,15 +51,15 @@ pub(super) fn authorities(file: &Path) -> Result<Loaded<Arc<CaType>>, String> {
         }
     }
     let digest = digest(certificates.iter().map(AsRef::as_ref));
-    let value = certificates.into_iter().map(|der| WrappedX509::new(der.as_ref().to_vec(), parse_x509)).collect();
-    Ok(Loaded { value, digest })
+    let pingora = certificates.into_iter().map(|der| WrappedX509::new(der.as_ref().to_vec(), parse_x509)).collect();
+    Ok(Loaded { value: Authorities { roots: Arc::new(roots), pingora }, digest })
 }
 
 /// A certificate with its chain, and its key.
 ///
 /// # Errors
 /// Whether it is about the key, and what is wrong.
-pub(super) fn client_identity(cert: &Path, key: &Path) -> Result<Loaded<Arc<CertKey>>, (bool, String)> {
+pub(super) fn client_identity(cert: &Path, key: &Path) -> Result<Loaded<Identity>, (bool, String)> {
     let chain = certificates(cert).map_err(|message| (false, message))?;
     let of_key = |message: &str| (true, format!("{}: {message}", key.display()));
     let pem = read(key).map_err(|message| (true, message))?;
@@ -54,13 +68,13 @@ pub(super) fn client_identity(cert: &Path, key: &Path) -> Result<Loaded<Arc<Cert
     let der = parsed.secret_der().to_vec();
     let guessed = PrivateKeyDer::try_from(der.clone()).map_err(|_| of_key("this kind of key is not supported"))?;
     let provider = CryptoProvider::get_default().cloned().unwrap_or_else(|| Arc::new(aws_lc_rs::default_provider()));
-    match CertifiedKey::from_der(chain.clone(), guessed, &provider) {
-        Ok(_) => {}
+    let certified = match CertifiedKey::from_der(chain.clone(), guessed, &provider) {
+        Ok(certified) => Arc::new(certified),
         Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
             return Err(of_key(&format!("not the key of the certificate in {}", cert.display())));
         }
         Err(error) => return Err(of_key(&error.to_string())),
-    }
+    };
     if let Some(Ok((_, leaf))) = chain.first().map(|der| X509Certificate::from_der(der))
         && !leaf.validity().is_valid()
     {
@@ -70,7 +84,7 @@ pub(super) fn client_identity(cert: &Path, key: &Path) -> Result<Loaded<Arc<Cert
     }
     let digest = digest(chain.iter().map(AsRef::as_ref).chain([der.as_slice()]));
     let chain = chain.iter().map(|der| der.as_ref().to_vec()).collect();
-    Ok(Loaded { value: Arc::new(CertKey::new(chain, der)), digest })
+    Ok(Loaded { value: Identity { certified, pingora: Arc::new(CertKey::new(chain, der)) }, digest })
 }
 
 /// The certificates of a file: at least one, and each can be read.

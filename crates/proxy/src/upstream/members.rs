@@ -7,7 +7,6 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use futures::{FutureExt, StreamExt};
 use parking_lot::Mutex;
-use pingora::upstreams::peer::HttpPeer;
 use pingora_load_balancing::{Backend, BackendView};
 use portreeve_balance::{Algorithm, Member, Picker};
 use portreeve_config::{Balance, Upstream as UpstreamConfig};
@@ -16,12 +15,13 @@ use tokio::runtime::Handle;
 use super::TargetRegistry;
 use super::discovery::{Addresses, Answer};
 use super::health::HealthGroup;
+use super::prepared::Prepared;
 use super::transport::Transport;
 
 /// The members of one pool, shared with the task that keeps them fresh.
 pub(super) struct Members {
     pub(super) addresses: Addresses,
-    pub(super) picker: ArcSwap<Picker<HttpPeer>>,
+    pub(super) picker: ArcSwap<Picker<Prepared>>,
     /// Tells the health group whom to check.
     view: Mutex<BackendView>,
     group: Arc<HealthGroup>,
@@ -75,7 +75,7 @@ impl Members {
     /// Puts into the picker whoever is known now, if that is somebody else than before.
     fn publish(&self) {
         let publish = |backends: Arc<BTreeSet<Backend>>| {
-            let known: HashMap<SocketAddr, Arc<Member<HttpPeer>>> =
+            let known: HashMap<SocketAddr, Arc<Member<Prepared>>> =
                 self.picker.load().members().iter().map(|member| (member.target.address, member.clone())).collect();
             let members = backends.iter().filter_map(|backend| {
                 let address = *backend.addr.as_inet()?;
@@ -91,10 +91,10 @@ impl Members {
         debug_assert!(matches!(updated, Some(Ok(()))), "discovery waited or failed");
     }
 
-    fn member(&self, address: SocketAddr, weight: u32) -> Member<HttpPeer> {
+    fn member(&self, address: SocketAddr, weight: u32) -> Member<Prepared> {
         let name = self.addresses.name_of(address);
-        let peer = self.transport.peer(address, name.as_deref());
-        Member { target: self.group.target(address, name), weight, prepared: peer }
+        let prepared = self.transport.prepare(address, name.as_deref());
+        Member { target: self.group.target(address, name), weight, prepared }
     }
 }
 

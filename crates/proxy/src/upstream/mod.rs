@@ -8,13 +8,17 @@ mod call;
 mod discovery;
 mod health;
 mod identity;
+mod link;
 mod members;
 mod pool;
+mod prepared;
 mod retry;
+mod session;
 mod transport;
 
 pub(crate) use answer::{BadAnswer, MAX_INTERIM, check_response};
 pub(crate) use call::Fetcher;
+pub(crate) use link::Leg;
 pub(crate) use pool::Pool;
 pub use pool::{PoolStatus, TargetStatus};
 pub(crate) use retry::Cause as RetryCause;

@@ -4,7 +4,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use pingora::upstreams::peer::HttpPeer;
 use portreeve_balance::hash::{mix, stable};
 use portreeve_balance::{InFlight, Member};
 use portreeve_config::{Balance, Upstream as UpstreamConfig};
@@ -18,6 +17,7 @@ use tokio::task::AbortHandle;
 use super::TargetRegistry;
 use super::discovery::RESOLVE_EVERY;
 use super::members::Members;
+use super::prepared::Prepared;
 use super::retry::{Cause, Retries};
 use super::transport::Transport;
 use crate::observe::UpstreamMetrics;
@@ -123,7 +123,7 @@ impl Pool {
     }
 
     /// Picks a healthy target that this request has not tried, and counts the request there for as long as the guard lives.
-    pub(crate) fn pick(&self, key: u64, tried: &[SocketAddr]) -> Option<(Arc<Member<HttpPeer>>, InFlight)> {
+    pub(crate) fn pick(&self, key: u64, tried: &[SocketAddr]) -> Option<(Arc<Member<Prepared>>, InFlight)> {
         let member = self.members.picker.load().pick(key, tried)?.clone();
         let in_flight = InFlight::new(member.target.clone());
         Some((member, in_flight))

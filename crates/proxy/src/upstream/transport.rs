@@ -8,14 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Version;
-use pingora::protocols::tls::CaType;
 use pingora::upstreams::peer::HttpPeer;
-use pingora::utils::tls::CertKey;
-use portreeve_config::units::{Address, Host};
+use portreeve_config::units::{Address, Duration as UnitDuration, Host};
 use portreeve_config::{Protocol, Timeouts, Upstream as UpstreamConfig, UpstreamTls};
+use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use super::identity::{Loaded, authorities, client_identity};
+use super::identity::{Authorities, Identity, authorities, client_identity};
+use super::link::{Dial, client_config};
+use super::prepared::Prepared;
 
 /// Requests at once on one HTTP/2 connection, if the target allows as many; the next one opens another connection.
 const H2_STREAMS: usize = 100;
@@ -39,9 +40,11 @@ struct Tls {
     /// What the file says; else it is the name of the target.
     sni: Option<Box<str>>,
     /// `None`: those of the system.
-    ca: Option<Arc<CaType>>,
-    client: Option<Arc<CertKey>>,
+    ca: Option<Authorities>,
+    client: Option<Identity>,
     verify: bool,
+    /// For connections in HTTP/1.1; those in HTTP/2 are Pingora's.
+    config: Arc<ClientConfig>,
 }
 
 /// What is wrong with the `tls` of an upstream, and under which key.
@@ -72,48 +75,58 @@ impl Transport {
         self.key == other.key
     }
 
-    /// The peer of a target, prepared once and cloned for each attempt. Every timeout is finite: Pingora's defaults are none.
-    /// `name` is what the file calls the target.
-    pub(super) fn peer(&self, address: SocketAddr, name: Option<&str>) -> HttpPeer {
+    /// What attempts at a target are made of, prepared once. `name` is what the file calls the target.
+    pub(super) fn prepare(&self, address: SocketAddr, name: Option<&str>) -> Prepared {
+        self.prepare_within(address, name, &self.timeouts, H2_STREAMS)
+    }
+
+    /// What a health check is made of: like a request, on a connection of its own, all within `timeout`.
+    pub(super) fn prepare_check(&self, address: SocketAddr, name: Option<&str>, timeout: Duration) -> Prepared {
+        let mut timeouts = self.timeouts.clone();
+        let within = UnitDuration::from_millis(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
+        (timeouts.connect, timeouts.first_byte) = (within, within);
+        // One stream to a connection: a check asks whether a connection can be made.
+        self.prepare_within(address, name, &timeouts, 1)
+    }
+
+    fn prepare_within(&self, address: SocketAddr, name: Option<&str>, timeouts: &Timeouts, streams: usize) -> Prepared {
         let name = self.tls.as_ref().map_or_else(String::new, |tls| match (&tls.sni, name) {
             (Some(sni), _) => sni.to_string(),
             (None, Some(name)) => name.to_owned(),
             // Only where nothing is verified; see `load`. An address is never sent as SNI (RFC 6066 §3).
             (None, None) => address.ip().to_string(),
         });
+        if self.protocol == Protocol::Http2 {
+            return Prepared::multiplexed(self.peer(address, name, timeouts, streams), timeouts.clone());
+        }
+        // `load` has seen to it that it is a name.
+        let name = ServerName::try_from(name).unwrap_or_else(|_| ServerName::from(address.ip()));
+        let tls = self.tls.as_ref().map(|tls| (tls.config.clone(), name));
+        Prepared::single(address, Dial::new(address, tls, timeouts.clone(), self.key))
+    }
+
+    /// The peer of a target in HTTP/2. Every timeout is finite: Pingora's defaults are none.
+    fn peer(&self, address: SocketAddr, name: String, timeouts: &Timeouts, streams: usize) -> HttpPeer {
         // An address, never a name: `HttpPeer::new` would resolve a name here and panic if it could not.
         let mut peer = HttpPeer::new(address, self.tls.is_some(), name);
         peer.group_key = self.key;
         let options = &mut peer.options;
-        options.connection_timeout = Some(self.timeouts.connect.get());
-        options.total_connection_timeout = Some(self.timeouts.connect.get());
-        options.read_timeout = Some(self.timeouts.first_byte.get());
-        options.write_timeout = Some(self.timeouts.write.get());
-        options.idle_timeout = Some(self.timeouts.idle.get());
-        if self.protocol == Protocol::Http2 {
-            options.set_http_version(2, 2);
-            options.max_h2_streams = H2_STREAMS;
-            options.h2_stream_window_size = Some(H2_STREAM_WINDOW);
-            options.h2_connection_window_size = Some(H2_CONNECTION_WINDOW);
-            options.h2_ping_interval = Some(H2_PING);
-        }
+        options.connection_timeout = Some(timeouts.connect.get());
+        options.total_connection_timeout = Some(timeouts.connect.get());
+        options.read_timeout = Some(timeouts.first_byte.get());
+        options.write_timeout = Some(timeouts.write.get());
+        options.idle_timeout = Some(timeouts.idle.get());
+        options.set_http_version(2, 2);
+        options.max_h2_streams = streams;
+        options.h2_stream_window_size = Some(H2_STREAM_WINDOW);
+        options.h2_connection_window_size = Some(H2_CONNECTION_WINDOW);
+        options.h2_ping_interval = Some(H2_PING);
         if let Some(tls) = &self.tls {
-            options.ca.clone_from(&tls.ca);
+            options.ca = tls.ca.as_ref().map(|ca| ca.pingora.clone());
             options.verify_cert = tls.verify;
             options.verify_hostname = tls.verify;
-            peer.client_cert_key.clone_from(&tls.client);
+            peer.client_cert_key = tls.client.as_ref().map(|client| client.pingora.clone());
         }
-        peer
-    }
-
-    /// The peer of a health check: like that of a request, on a connection of its own, all within `timeout`.
-    pub(super) fn check_peer(&self, address: SocketAddr, name: Option<&str>, timeout: Duration) -> HttpPeer {
-        let mut peer = self.peer(address, name);
-        // One stream to a connection: a check asks whether a connection can be made.
-        peer.options.max_h2_streams = 1;
-        peer.options.connection_timeout = Some(timeout);
-        peer.options.total_connection_timeout = Some(timeout);
-        peer.options.read_timeout = Some(timeout);
         peer
     }
 
@@ -165,13 +178,13 @@ impl Tls {
         // The content, not the path: a rotated file makes new connections.
         ca.as_ref().map(|ca| ca.digest).hash(hasher);
         client.as_ref().map(|client| client.digest).hash(hasher);
-        let it = |loaded: Loaded<_>| loaded.value;
-        Ok(Self {
-            sni: tls.sni.as_deref().map(Box::from),
-            ca: ca.map(|ca| ca.value),
-            client: client.map(it),
-            verify: tls.verify,
-        })
+        let (ca, client) = (ca.map(|ca| ca.value), client.map(|client| client.value));
+        let roots = ca.as_ref().map(|ca| ca.roots.clone());
+        let certified = client.as_ref().map(|client| client.certified.clone());
+        let config = client_config(roots, certified, tls.verify);
+        let config = config.map_err(|message| vec![Wrong { at: "tls", message }])?;
+        let sni = tls.sni.as_deref().map(Box::from);
+        Ok(Self { sni, ca, client, verify: tls.verify, config: Arc::new(config) })
     }
 }
 

@@ -86,17 +86,18 @@ fn a_verified_target_has_a_name_that_its_certificate_is_for() {
     let wrong = of(&["users.test:443", "10.0.0.1:443"], json!({})).unwrap_err();
     let expected = "whose certificate is expected of 10.0.0.1:443? Name it: sni: users.example.com";
     assert_eq!(wrong, [Wrong { at: "tls", message: expected.to_owned() }]);
-    let name = |transport: Transport, name| transport.peer(address(), name).sni;
+    let name = |transport: Transport, name| {
+        let prepared = transport.prepare(address(), name);
+        prepared.dial().and_then(Dial::name).unwrap().to_str().into_owned()
+    };
     assert_eq!(name(of(&["users.test:443"], json!({})).unwrap(), Some("users.test")), "users.test");
     assert_eq!(name(of(&["10.0.0.1:443"], json!({ "sni": "x.test" })).unwrap(), None), "x.test");
     assert_eq!(name(of(&["users.test:443"], json!({ "sni": "x.test" })).unwrap(), Some("users.test")), "x.test");
-    // Never empty: Pingora would take that for "do not verify".
     assert_eq!(name(of(&["10.0.0.1:443"], json!({ "verify": false })).unwrap(), None), "10.0.0.1");
 }
 
 #[test]
-fn peers_that_verify_or_prove_differently_never_share_a_connection() {
-    use pingora::upstreams::peer::Peer;
+fn targets_that_are_verified_or_shown_another_identity_never_share_a_connection() {
     let folder = folder();
     let forms = [
         json!({}),
@@ -106,7 +107,8 @@ fn peers_that_verify_or_prove_differently_never_share_a_connection() {
         json!({ "ca": "other-ca.crt" }),
         json!({ "cert": "client.crt", "key": "client.key" }),
     ];
-    let hash = |tls| load(&folder, tls).unwrap().peer(address(), Some("users.test")).reuse_hash();
+    let key = |prepared: Prepared| prepared.dial().unwrap().key();
+    let hash = |tls| key(load(&folder, tls).unwrap().prepare(address(), Some("users.test")));
     let mut hashes: Vec<u64> = forms.iter().map(|tls| hash(tls.clone())).collect();
     assert_eq!(hash(json!({ "ca": "ca.crt" })), hashes[3], "the same files are the same transport");
     // A rotated file is another identity under the same name.
@@ -115,7 +117,7 @@ fn peers_that_verify_or_prove_differently_never_share_a_connection() {
     assert_ne!(rotated, hashes[3]);
     hashes.push(
         serde_json::from_value(json!({ "targets": ["users.test:443"] }))
-            .map_or(0, |plain| Transport::load(&plain, folder.path()).unwrap().peer(address(), None).reuse_hash()),
+            .map_or(0, |plain| key(Transport::load(&plain, folder.path()).unwrap().prepare(address(), None))),
     );
     hashes.sort_unstable();
     hashes.dedup();
@@ -129,7 +131,8 @@ fn a_peer_verifies_bounds_and_multiplexes() {
     config.protocol = Protocol::Http2;
     config.timeouts.connect = ConfigDuration::from_secs(7);
     let transport = Transport::load(&config, folder.path()).unwrap();
-    let peer = transport.peer(address(), Some("users.test"));
+    let prepared = transport.prepare(address(), Some("users.test"));
+    let peer = prepared.peer();
     let options = &peer.options;
     assert!(peer.is_tls() && options.verify_cert && options.verify_hostname);
     assert_eq!(options.ca.as_ref().map(|ca| ca.len()), Some(1));
@@ -138,8 +141,9 @@ fn a_peer_verifies_bounds_and_multiplexes() {
     assert_eq!(options.total_connection_timeout, Some(Duration::from_secs(7)));
     assert!(options.read_timeout.is_some() && options.write_timeout.is_some() && options.idle_timeout.is_some());
     assert!(transport.speaks(Version::HTTP_2) && !transport.speaks(Version::HTTP_11));
-    assert_eq!(transport.check_peer(address(), None, Duration::from_secs(1)).options.max_h2_streams, 1);
+    assert_eq!(transport.prepare_check(address(), None, Duration::from_secs(1)).peer().options.max_h2_streams, 1);
     config.tls = config.tls.map(|tls| UpstreamTls { verify: false, ..tls });
-    let unverified = Transport::load(&config, folder.path()).unwrap().peer(address(), None);
+    let unverified = Transport::load(&config, folder.path()).unwrap().prepare(address(), None);
+    let unverified = unverified.peer();
     assert!(!unverified.options.verify_cert && !unverified.options.verify_hostname && !unverified.sni.is_empty());
 }

@@ -1,0 +1,85 @@
+//! A connection lent to Pingora for one exchange, as a stream that ends where the answer does.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::idle;
+use super::leg::Leg;
+use super::wire::Link;
+
+/// A connection that is Pingora's until this is dropped. Then it is kept if Pingora gave it back, and closed otherwise.
+///
+/// Pingora gives a connection back by looking whether it may be kept: it reads one byte, which must not come, before it puts
+/// the connection into a pool of its own (`test_reusable_stream` in pingora-core's `connectors/mod.rs`). It does so only when
+/// the request has been sent whole and the answer has been read to its end. Here that read finds the end of the stream, so
+/// Pingora lets go of it; and this tells that the connection is good.
+#[derive(Debug)]
+pub(super) struct Loan {
+    link: Option<Box<Link>>,
+    leg: Arc<Leg>,
+    given_back: bool,
+}
+
+impl Loan {
+    pub(super) fn new(mut link: Box<Link>, leg: Arc<Leg>) -> Self {
+        link.ask(leg.terms.asked);
+        Self { link: Some(link), leg, given_back: false }
+    }
+
+    /// The connection; it is there until the loan is dropped.
+    fn link(&mut self) -> io::Result<(&mut Link, &Leg)> {
+        match &mut self.link {
+            Some(link) => Ok((link, &self.leg)),
+            None => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+}
+
+impl AsyncRead for Loan {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let (link, leg) = self.link()?;
+        if link.is_at_end() {
+            // No answer is read in such small pieces.
+            self.given_back = buf.remaining() == 1;
+            return Poll::Ready(Ok(()));
+        }
+        link.poll_answer(cx, buf, leg)
+    }
+}
+
+impl AsyncWrite for Loan {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let (link, leg) = self.link()?;
+        link.poll_request(cx, buf, leg)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let (link, leg) = self.link()?;
+        link.poll_flush(cx, leg)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let (link, _) = self.link()?;
+        link.poll_shutdown(cx)
+    }
+}
+
+impl VirtualSocket for Loan {
+    /// All options are set when the connection is made.
+    fn set_socket_option(&self, _: VirtualSockOpt) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        if let Some(link) = self.link.take().filter(|link| self.given_back && link.may_be_kept()) {
+            idle::keep(link);
+        }
+    }
+}

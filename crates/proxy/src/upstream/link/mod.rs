@@ -1,0 +1,16 @@
+//! Connections to targets that speak HTTP/1.1: made here, read strictly here, and kept here for the next request.
+//!
+//! Pingora is lent one for each attempt, as a stream that carries one answer and then ends; so nobody but us decides where an
+//! answer ends and whether another request may follow it. docs/adr/0014.
+
+mod dial;
+mod idle;
+mod leg;
+mod loan;
+mod tls;
+mod wire;
+
+pub(super) use dial::Dial;
+pub(crate) use leg::Leg;
+pub(super) use leg::{Connecting, Terms};
+pub(super) use tls::client_config;

@@ -1,0 +1,320 @@
+//! One connection to a target: bytes are read strictly before anybody gets them, and never past the end of the answer in hand.
+
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::{Buf, BytesMut};
+use portreeve_wire::http1::{Asked, At, Bounds, Flaw, Responses};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+use super::Dial;
+use super::leg::{Fault, Leg};
+use crate::listener::Deadline;
+
+/// Bytes read at once of a head that did not come in one piece.
+const READ: usize = 16 * 1024;
+/// How large the parts of an answer may be. As many fields as Pingora takes.
+const BOUNDS: Bounds =
+    Bounds { head_bytes: 64 * 1024, fields: 256, target_bytes: 0, trailer_bytes: 8 * 1024, chunk_line_bytes: 256 };
+
+thread_local! {
+    /// Shared by the connections of a worker: few need it, and none for longer than a call.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into());
+}
+
+/// What carries the bytes.
+#[derive(Debug)]
+pub(super) enum Io {
+    Plain(TcpStream),
+    /// Boxed: a TLS session is some kilobytes, which plain connections need not carry.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// How the bytes that come in are to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// As answers, one for each request.
+    Answers,
+    /// As they come: what follows a 101.
+    Raw,
+}
+
+/// A connection to a target.
+#[derive(Debug)]
+pub(super) struct Link {
+    io: Io,
+    dial: Arc<Dial>,
+    answers: Responses,
+    reading: Reading,
+    /// A head that did not come in one piece, as far as it has come.
+    ahead: BytesMut,
+    /// So much of it may go on.
+    whole: usize,
+    /// No other request may follow: the connection is being closed, or more came than was asked for.
+    spent: bool,
+    /// For reading: silence.
+    patience: Deadline,
+    /// For writing: a target that takes nothing.
+    stalled: Deadline,
+}
+
+impl Link {
+    pub(super) fn new(io: Io, dial: Arc<Dial>) -> Self {
+        dial.opened();
+        Self {
+            io,
+            dial,
+            answers: Responses::new(BOUNDS),
+            reading: Reading::Answers,
+            ahead: BytesMut::new(),
+            whole: 0,
+            spent: false,
+            patience: Deadline::default(),
+            stalled: Deadline::default(),
+        }
+    }
+
+    pub(super) fn dial(&self) -> &Arc<Dial> {
+        &self.dial
+    }
+
+    /// A request is about to be sent.
+    pub(super) fn ask(&mut self, asked: Asked) {
+        self.patience.clear();
+        self.answers.ask(asked);
+    }
+
+    /// The answer in hand has been handed over to its end.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.reading == Reading::Answers && self.whole == 0 && self.answers.at() == At::End
+    }
+
+    /// Whether another request may follow on this connection, as far as the answer tells.
+    pub(super) fn may_be_kept(&self) -> bool {
+        self.is_at_end() && !self.spent && self.answers.answer().is_some_and(|answer| answer.is_persistent)
+    }
+
+    /// Whether nothing has come since the last answer: neither bytes that nobody asked for, nor the end. Does not wait.
+    pub(super) fn is_quiet(&mut self) -> bool {
+        let mut byte = [0];
+        match &mut self.io {
+            Io::Plain(io) => matches!(io.try_read(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock),
+            // What comes may be of TLS itself, such as a session ticket.
+            Io::Tls(io) => {
+                let mut buf = ReadBuf::new(&mut byte);
+                Pin::new(io).poll_read(&mut Context::from_waker(Waker::noop()), &mut buf).is_pending()
+            }
+        }
+    }
+
+    /// Reads on in the answer, at most to its end, and waits for it as long as the attempt may.
+    pub(super) fn poll_answer(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+        leg: &Leg,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            if self.whole > 0 {
+                self.hand_over(buf);
+                return Poll::Ready(Ok(()));
+            }
+            let before = buf.filled().len();
+            if !self.ahead.is_empty() {
+                if ready!(self.poll_head(cx, leg))? == 0 {
+                    return Poll::Ready(self.ended(leg));
+                }
+                continue;
+            }
+            if ready!(self.poll_fill(cx, buf, leg))? == 0 {
+                return Poll::Ready(self.ended(leg));
+            }
+            let fresh = buf.filled().get(before..).unwrap_or_default();
+            let whole = match self.follow(fresh) {
+                Ok(whole) => whole,
+                Err(flaw) => {
+                    buf.set_filled(before);
+                    return Poll::Ready(Err(self.refuse(flaw, leg)));
+                }
+            };
+            if self.answers.at() != At::End {
+                self.ahead.extend_from_slice(fresh.get(whole..).unwrap_or_default());
+            }
+            buf.set_filled(before + whole);
+            if whole > 0 {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    /// Reads more of a head that did not come in one piece. 0: the target has sent its last byte.
+    fn poll_head(&mut self, cx: &mut Context<'_>, leg: &Leg) -> Poll<io::Result<usize>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut buf = ReadBuf::new(scratch);
+            let read = ready!(self.poll_fill(cx, &mut buf, leg))?;
+            let waiting = self.ahead.len();
+            match self.follow(buf.filled()) {
+                Ok(0) => self.ahead.extend_from_slice(buf.filled()),
+                Ok(whole) => {
+                    let is_over = self.answers.at() == At::End;
+                    let kept = if is_over { buf.filled().get(..whole) } else { Some(buf.filled()) };
+                    self.ahead.extend_from_slice(kept.unwrap_or_default());
+                    self.whole = waiting + whole;
+                }
+                Err(flaw) => return Poll::Ready(Err(self.refuse(flaw, leg))),
+            }
+            Poll::Ready(Ok(read))
+        })
+    }
+
+    /// Reads what there is: how much.
+    fn poll_fill(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>, leg: &Leg) -> Poll<io::Result<usize>> {
+        let before = buf.filled().len();
+        if self.io.poll_read(cx, buf)?.is_pending() {
+            ready!(self.patience.poll_within(cx, leg.terms.silence));
+            self.spent = true;
+            leg.fail(Fault::Silent);
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        self.patience.clear();
+        let read = buf.filled().len() - before;
+        if read > 0 {
+            leg.hear();
+        }
+        Poll::Ready(Ok(read))
+    }
+
+    /// Follows the answer through `fresh`: how much of that may go on, which is whatever belongs to heads that have come whole
+    /// and to what follows them.
+    fn follow(&mut self, fresh: &[u8]) -> Result<usize, Flaw> {
+        if self.reading == Reading::Raw {
+            return Ok(fresh.len());
+        }
+        let (mut read, mut whole) = (0, 0);
+        loop {
+            let progress = self.answers.read(fresh.get(read..).unwrap_or_default())?;
+            read += progress.taken;
+            match progress.at {
+                At::End if self.answers.answer().is_some_and(|answer| answer.status == 101) => {
+                    self.reading = Reading::Raw;
+                    return Ok(fresh.len());
+                }
+                At::End => {
+                    // What nobody asked for goes no further, and neither does this connection.
+                    self.spent |= read < fresh.len();
+                    return Ok(read);
+                }
+                At::Body => return Ok(read),
+                At::Between | At::Head => {
+                    if !self.answers.is_past_interim() {
+                        return Ok(whole);
+                    }
+                    whole = read;
+                    if read >= fresh.len() {
+                        return Ok(whole);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Hands over what may go on of a head that came in pieces.
+    fn hand_over(&mut self, buf: &mut ReadBuf<'_>) {
+        let n = self.whole.min(buf.remaining());
+        buf.put_slice(self.ahead.get(..n).unwrap_or_default());
+        self.ahead.advance(n);
+        self.whole -= n;
+        if self.ahead.is_empty() {
+            self.ahead = BytesMut::new();
+        }
+    }
+
+    /// The target has sent its last byte: was that where the answer ends?
+    fn ended(&mut self, leg: &Leg) -> io::Result<()> {
+        self.spent = true;
+        if self.reading == Reading::Raw || !leg.has_heard() {
+            return Ok(());
+        }
+        self.answers.end().map_err(|flaw| self.refuse(flaw, leg))
+    }
+
+    fn refuse(&mut self, flaw: Flaw, leg: &Leg) -> io::Error {
+        self.spent = true;
+        leg.fail(Fault::Flawed(flaw));
+        io::Error::new(io::ErrorKind::InvalidData, flaw)
+    }
+
+    /// Sends some of the request.
+    pub(super) fn poll_request(&mut self, cx: &mut Context<'_>, buf: &[u8], leg: &Leg) -> Poll<io::Result<usize>> {
+        let written = self.io.poll_write(cx, buf);
+        self.poll_taken(cx, written, leg)
+    }
+
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>, leg: &Leg) -> Poll<io::Result<()>> {
+        let flushed = self.io.poll_flush(cx);
+        self.poll_taken(cx, flushed, leg)
+    }
+
+    pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.spent = true;
+        self.io.poll_shutdown(cx)
+    }
+
+    /// What came of a write. A target may take nothing for only so long; and while it takes something, it need not answer.
+    fn poll_taken<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>, leg: &Leg) -> Poll<io::Result<T>> {
+        if written.is_pending() {
+            ready!(self.stalled.poll_within(cx, self.dial.timeouts().write.get()));
+            self.spent = true;
+            leg.fail(Fault::Stalled);
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        self.stalled.clear();
+        self.patience.clear();
+        written
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.dial.closed();
+    }
+}
+
+impl Io {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(io) => Pin::new(io).poll_read(cx, buf),
+            Self::Tls(io) => Pin::new(io).poll_read(cx, buf),
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Plain(io) => Pin::new(io).poll_write(cx, buf),
+            Self::Tls(io) => Pin::new(io).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(io) => Pin::new(io).poll_flush(cx),
+            Self::Tls(io) => Pin::new(io).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(io) => Pin::new(io).poll_shutdown(cx),
+            Self::Tls(io) => Pin::new(io).poll_shutdown(cx),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "wire_tests.rs"]
+mod tests;

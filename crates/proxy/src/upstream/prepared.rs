@@ -1,0 +1,115 @@
+//! What attempts at one target are made of: prepared at load, copied for each attempt.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora::upstreams::peer::HttpPeer;
+use portreeve_config::Timeouts;
+use portreeve_wire::http1::Asked;
+use tokio_rustls::rustls::pki_types::ServerName;
+
+use super::link::{Connecting, Dial, Leg, Terms};
+
+/// One target, ready to be tried.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    peer: HttpPeer,
+    way: Way,
+}
+
+/// How connections to a target are made.
+#[derive(Debug)]
+enum Way {
+    /// In HTTP/1.1, for one exchange at a time: by us.
+    Single(Arc<Dial>),
+    /// In HTTP/2: by Pingora, which knows which of them has a place for another stream.
+    Multiplexed(Box<Timeouts>),
+}
+
+impl Prepared {
+    /// A target that speaks HTTP/1.1. Pingora is told of an address alone: TLS, deadlines and what is kept are the dial's.
+    pub(super) fn single(address: SocketAddr, dial: Dial) -> Self {
+        Self { peer: HttpPeer::new(address, false, String::new()), way: Way::Single(Arc::new(dial)) }
+    }
+
+    /// A target that speaks HTTP/2.
+    pub(super) fn multiplexed(peer: HttpPeer, timeouts: Timeouts) -> Self {
+        Self { peer, way: Way::Multiplexed(Box::new(timeouts)) }
+    }
+
+    pub(crate) fn timeouts(&self) -> &Timeouts {
+        match &self.way {
+            Way::Single(dial) => dial.timeouts(),
+            Way::Multiplexed(timeouts) => timeouts,
+        }
+    }
+
+    /// What Pingora makes one attempt by, in which the target may be silent for so long; and in HTTP/1.1 the connection's side
+    /// of it.
+    pub(crate) fn attempt(&self, asked: Asked, silence: Duration) -> (Box<HttpPeer>, Option<Arc<Leg>>) {
+        self.attempt_kept(asked, silence, self.timeouts().idle.get())
+    }
+
+    /// The same on a connection that has been idle for less than `idle`, or on a new one.
+    pub(super) fn attempt_kept(
+        &self,
+        asked: Asked,
+        silence: Duration,
+        idle: Duration,
+    ) -> (Box<HttpPeer>, Option<Arc<Leg>>) {
+        let mut peer = Box::new(self.peer.clone());
+        let Way::Single(dial) = &self.way else {
+            peer.options.read_timeout = Some(silence);
+            return (peer, None);
+        };
+        let leg = Leg::new(dial.clone(), Terms { asked, silence, idle });
+        peer.options.custom_l4 = Some(Arc::new(Connecting(leg.clone())));
+        (peer, Some(leg))
+    }
+
+    /// Whether TLS is spoken.
+    pub(super) fn is_tls(&self) -> bool {
+        match &self.way {
+            Way::Single(dial) => dial.name().is_some(),
+            Way::Multiplexed(_) => self.peer.is_tls(),
+        }
+    }
+
+    pub(super) fn is_multiplexed(&self) -> bool {
+        matches!(self.way, Way::Multiplexed(_))
+    }
+
+    /// What the target is called where nobody says: over TLS the name of its certificate, else its address.
+    pub(super) fn authority(&self) -> String {
+        let name = match &self.way {
+            Way::Single(dial) => match dial.name() {
+                Some(ServerName::DnsName(name)) => Some(name.as_ref()),
+                _ => None,
+            },
+            Way::Multiplexed(_) => {
+                let is_name = self.peer.is_tls() && self.peer.sni.parse::<IpAddr>().is_err();
+                is_name.then_some(&*self.peer.sni)
+            }
+        };
+        let address = &self.peer._address;
+        match (name, address.as_inet()) {
+            (Some(name), Some(address)) if address.port() == 443 => name.to_owned(),
+            (Some(name), Some(address)) => format!("{name}:{}", address.port()),
+            _ => address.to_string(),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn dial(&self) -> Option<&Dial> {
+        match &self.way {
+            Way::Single(dial) => Some(dial),
+            Way::Multiplexed(_) => None,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn peer(&self) -> &HttpPeer {
+        &self.peer
+    }
+}
