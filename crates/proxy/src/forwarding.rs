@@ -63,7 +63,8 @@ pub(crate) fn forward(head: &mut RequestHeader, facts: &Facts) -> Result<SocketA
         if let Some(host) = &host {
             head.insert_header("X-Forwarded-Host", host.clone()).ok();
         }
-        if let Some(element) = element(Vec::with_capacity(96), facts, scheme, host.as_ref()) {
+        let write = || element(Vec::with_capacity(96), facts, scheme, host.as_ref());
+        if let Some(element) = facts.line.element(host.as_ref(), write) {
             head.insert_header("Forwarded", element).ok();
         }
     }

@@ -52,6 +52,8 @@ pub(crate) struct Line {
     tunnel: AtomicBool,
     refused: Mutex<Option<Reason>>,
     deadline: Mutex<Option<Instant>>,
+    /// The last element of `Forwarded`, and the host it names.
+    element: Mutex<Option<(Option<HeaderValue>, HeaderValue)>>,
 }
 
 impl Line {
@@ -68,6 +70,25 @@ impl Line {
 
     pub(super) fn deadline(&self) -> Option<Instant> {
         *self.deadline.lock()
+    }
+
+    /// The element of `Forwarded` for a request to `host`. Clients ask one host on one connection, so it is written once.
+    pub(crate) fn element(
+        &self,
+        host: Option<&HeaderValue>,
+        write: impl FnOnce() -> Option<HeaderValue>,
+    ) -> Option<HeaderValue> {
+        let mut last = self.element.lock();
+        if let Some((of, element)) = &*last
+            && of.as_ref() == host
+        {
+            return Some(element.clone());
+        }
+        let element = write()?;
+        // A copy: the request's own would keep the whole head in memory for as long as the connection is open.
+        let host = host.map(|host| HeaderValue::from_bytes(host.as_bytes())).transpose().ok()?;
+        *last = Some((host, element.clone()));
+        Some(element)
     }
 
     pub(super) fn is_tunnel(&self) -> bool {
