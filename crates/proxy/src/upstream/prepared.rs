@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use pingora::upstreams::peer::HttpPeer;
+use pingora::upstreams::peer::{HttpPeer, Peer};
 use portreeve_config::Timeouts;
 use portreeve_wire::http1::Asked;
 use tokio_rustls::rustls::pki_types::ServerName;
@@ -92,7 +92,7 @@ impl Prepared {
                 is_name.then_some(&*self.peer.sni)
             }
         };
-        let address = &self.peer._address;
+        let address = self.peer.address();
         match (name, address.as_inet()) {
             (Some(name), Some(address)) if address.port() == 443 => name.to_owned(),
             (Some(name), Some(address)) => format!("{name}:{}", address.port()),

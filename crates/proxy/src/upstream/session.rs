@@ -8,7 +8,7 @@ use pingora::connectors::L4Connect;
 use pingora::connectors::http::Connector;
 use pingora::protocols::http::client::HttpSession;
 use pingora::protocols::http::v1::client::HttpSession as Http1Session;
-use pingora::upstreams::peer::HttpPeer;
+use pingora::upstreams::peer::{HttpPeer, Peer};
 use portreeve_wire::http1::Asked;
 use tokio::io::AsyncReadExt;
 
@@ -45,7 +45,7 @@ impl<'a> Session<'a> {
         let (peer, leg) = prepared.attempt_kept(asked, silence, idle);
         let (http, reused) = match &leg {
             Some(leg) => {
-                let stream = Connecting(leg.clone()).connect(&peer._address).await?;
+                let stream = Connecting(leg.clone()).connect(peer.address()).await?;
                 (HttpSession::H1(Http1Session::new(Box::new(stream))), false)
             }
             None => CONNECTOR.with(Arc::clone).get_http_session(&*peer).await?,
