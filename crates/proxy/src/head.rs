@@ -21,6 +21,9 @@ static HOP_BY_HOP: [HeaderName; 9] = [
     PROXY_CONNECTION,
 ];
 
+/// Those of an answer that Pingora leaves in place.
+static OF_HOP: [HeaderName; 3] = [KEEP_ALIVE, PROXY_CONNECTION, header::PROXY_AUTHENTICATE];
+
 static BODY_FACTS: [HeaderName; 7] = [
     header::CONTENT_LENGTH,
     header::ETAG,
@@ -157,7 +160,6 @@ pub(crate) fn strip_hop_by_hop(head: &mut ResponseHeader) {
         head.remove_header(&name);
     }
     // Looked for together, and removed by name only where there are any: removing looks in two maps each time.
-    static OF_HOP: [HeaderName; 3] = [KEEP_ALIVE, PROXY_CONNECTION, header::PROXY_AUTHENTICATE];
     if head.headers.keys().any(|name| OF_HOP.contains(name)) {
         for name in &OF_HOP {
             head.remove_header(name);

@@ -54,6 +54,7 @@ impl<'a> Session<'a> {
     }
 
     /// What a failure of Pingora's was about.
+    #[expect(clippy::unnecessary_box_returns, reason = "Pingora's errors are boxed")]
     pub(super) fn explained(&self, mut error: Box<Error>) -> Box<Error> {
         if let Some(leg) = &self.leg {
             leg.explain(&mut error);
@@ -73,7 +74,8 @@ impl<'a> Session<'a> {
                 http.respect_keepalive();
                 if let Some(mut stream) = http.reuse().await {
                     // As Pingora's connector gives it back; see `Loan`.
-                    stream.read(&mut [0]).await.ok();
+                    let nothing = stream.read(&mut [0]).await;
+                    debug_assert!(matches!(nothing, Ok(0)), "an exchange ends where its answer does");
                 }
             }
             http => CONNECTOR.with(Arc::clone).release_http_session(http, &*self.peer, Some(kept)).await,
