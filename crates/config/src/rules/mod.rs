@@ -8,12 +8,14 @@ mod listeners;
 mod names;
 mod routes;
 mod single;
+mod tcp;
 
 use crate::catalog::Catalog;
 use crate::report::Report;
 use crate::yaml::Node;
 
 pub(crate) use names::check_references;
+pub(crate) use tcp::check_upstreams;
 
 pub(crate) fn check(root: &Node, catalog: &Catalog, report: &mut Report) {
     names::check_unique(root, report);
@@ -21,6 +23,7 @@ pub(crate) fn check(root: &Node, catalog: &Catalog, report: &mut Report) {
     chains::check_cycles(root, report);
     routes::check(root, catalog, report);
     listeners::check(root, report);
+    tcp::check(root, report);
     acme::check(root, report);
     single::check(root, report);
 }

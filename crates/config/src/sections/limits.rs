@@ -19,7 +19,8 @@ pub struct ListenerLimits {
     /// Requests on one connection, after which it is closed. HTTP/1.x.
     #[schemars(range(min = 1))]
     pub requests_per_connection: u32,
-    /// For the PROXY protocol header and the TLS handshake together, from the first byte to the last.
+    /// For the PROXY protocol header and the TLS handshake together, from the first byte to the last. On a listener whose
+    /// `tcp` goes by `sni`, for the header and the client's first message.
     pub handshake: Duration,
     /// For the head of a request, from its first byte to its last, however it trickles. After it 408. HTTP/1.x: in HTTP/2 a
     /// connection whose heads do not come to an end is closed after `idle`.

@@ -12,6 +12,7 @@ mod listener;
 mod matching;
 mod route;
 mod step;
+mod tcp;
 mod tier;
 mod tls;
 mod upstream;
@@ -32,8 +33,10 @@ pub use route::{
 };
 pub(crate) use step::BESIDE;
 pub use step::{Action, FlatStep, Mode, OnError, Step};
+pub use tcp::{Tcp, TcpTimeouts};
 pub use tier::Tier;
 pub use tls::{Certificate, ClientAuth, ClientAuthMode, Hsts, ListenerTls, RedirectToHttps, TlsVersion, UnknownSni};
 pub use upstream::{
-    Balance, Health, HealthExpect, Probe, Protocol, Retry, RetryOn, Target, Timeouts, Upstream, UpstreamTls,
+    Balance, Health, HealthExpect, Probe, Protocol, ProxyProtocol, Retry, RetryOn, Target, Timeouts, Upstream,
+    UpstreamTls,
 };

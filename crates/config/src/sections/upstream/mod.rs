@@ -2,6 +2,7 @@
 
 mod balance;
 mod health;
+mod proxy_protocol;
 mod retry;
 mod target;
 mod timeouts;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use balance::Balance;
 pub use health::{Health, HealthExpect, Probe};
+pub use proxy_protocol::ProxyProtocol;
 pub use retry::{Retry, RetryOn};
 pub use target::Target;
 pub use timeouts::Timeouts;
@@ -39,6 +41,11 @@ pub struct Upstream {
     /// What is spoken to the targets.
     #[serde(default)]
     pub protocol: Protocol,
+    /// Every connection to a target begins with a PROXY protocol header of this version that tells it of the client; those of
+    /// `http` health checks tell that they are the gateway's own. For upstreams of TCP listeners only: connections for HTTP are shared
+    /// by many clients.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// Speaks to the targets over TLS. Without this key nothing is encrypted on the way to them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<UpstreamTls>,
