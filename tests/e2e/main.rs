@@ -43,6 +43,8 @@ mod streams;
 #[cfg(test)]
 mod targets;
 #[cfg(test)]
+mod tcp;
+#[cfg(test)]
 mod tls;
 #[cfg(test)]
 mod uploads;

@@ -1,4 +1,4 @@
-//! Servers that this project did not write: Debian's nginx and httpbin under gunicorn.
+//! Servers that this project did not write: Debian's nginx and redis, and httpbin under gunicorn.
 //!
 //! They are a part of the test set-up. Where one is missing its tests fail and name the line to type.
 
@@ -91,6 +91,19 @@ pub async fn nginx() -> Server {
             "-c".into(),
             format!("{folder}/nginx.conf"),
         ]
+    })
+    .await
+}
+
+/// redis, which keeps nothing.
+///
+/// # Panics
+/// When it is not installed or does not start.
+pub async fn redis() -> Server {
+    Server::start(Path::new("/usr/bin/redis-server"), &[], |address, _| {
+        let port = address.port().to_string();
+        let arguments = ["--bind", "127.0.0.1", "--port", &port, "--save", "", "--appendonly", "no"];
+        arguments.into_iter().map(str::to_owned).collect()
     })
     .await
 }

@@ -89,8 +89,8 @@ fn arrive(session: &mut Session, cx: &mut Request) -> Result<(), Reply> {
     };
     cx.exchange.client = facts.client;
     cx.exchange.tls = facts.tls.as_ref().map(|tls| tls.client.clone());
-    let entrance = cx.snapshot.listeners.get(facts.listener).and_then(Option::as_ref).cloned();
-    let Some(entrance) = entrance else {
+    let entrance = cx.snapshot.listeners.get(facts.listener).and_then(Option::as_ref);
+    let Some(entrance) = entrance.filter(|entrance| entrance.tcp.is_none()).cloned() else {
         session.set_keepalive(None);
         return Err(refuse(cx, StatusCode::MISDIRECTED_REQUEST, "this listener is no longer served"));
     };

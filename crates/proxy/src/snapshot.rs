@@ -8,7 +8,7 @@ use portreeve_router::Router;
 
 use crate::acme::{Challenges, Plan};
 use crate::https::Https;
-use crate::listener::{Expiry, Terms, Tls};
+use crate::listener::{Expiry, Tcp, Terms, Tls};
 use crate::observe::{AccessLog, RouteMetrics};
 use crate::pages::Pages;
 use crate::route::Route;
@@ -47,6 +47,8 @@ pub(crate) struct Entrance {
     pub(crate) challenges: Option<Challenges>,
     /// Runs before routing.
     pub(crate) chain: Arc<Chain>,
+    /// Where its connections go as they are, if it is not for HTTP; nothing else but name and terms counts then.
+    pub(crate) tcp: Option<Tcp>,
 }
 
 impl Snapshot {

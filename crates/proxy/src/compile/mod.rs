@@ -4,6 +4,7 @@ mod chains;
 mod host;
 mod pages;
 mod routes;
+mod tcp;
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -72,9 +73,13 @@ pub(crate) fn compile(
         let issuing = acme.as_mut().and_then(|acme| issuing(acme, listener, shared, &mut errors));
         let tls = listener.tls.as_ref();
         let tls = tls.and_then(|tls| Tls::build(tls, &path.key("tls"), &mut errors, known, issuing));
-        let challenges = (config.acme.is_some() && listener.tls.is_none()).then(|| shared.acme.challenges());
+        let tls = if listener.tcp.is_some() { tls.map(Tls::without_alpn) } else { tls };
+        let is_in_clear = listener.tls.is_none() && listener.tcp.is_none();
+        let challenges = (config.acme.is_some() && is_in_clear).then(|| shared.acme.challenges());
         let terms = Arc::new(Terms::new(listener, trusted.clone(), tls));
-        Arc::new(Entrance { name: listener.name.shared(), terms, https: Https::new(listener), challenges, chain })
+        let (name, https) = (listener.name.shared(), Https::new(listener));
+        let tcp = tcp::compile(listener, &path, &pools, &shared.metrics, &mut errors);
+        Arc::new(Entrance { name, terms, https, challenges, chain, tcp })
     });
     let entrances: Vec<_> = entrances.collect();
     chains.conditions(&mut errors);

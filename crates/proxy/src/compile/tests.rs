@@ -1,6 +1,7 @@
 //! What compiling says of a file, what it calls the steps, and what a route weighs.
 
 mod memory;
+mod tcp;
 
 use std::fmt::Write as _;
 

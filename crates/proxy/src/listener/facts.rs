@@ -18,6 +18,8 @@ pub(crate) struct Facts {
     pub(crate) listener: usize,
     /// The client: as accepted, or as a PROXY protocol header told.
     pub(crate) client: SocketAddr,
+    /// Where the client had connected to, if a PROXY protocol header told.
+    pub(crate) destination: Option<SocketAddr>,
     /// Whether the client is one of `trusted_proxies`: then what its requests say of *their* client is believed.
     pub(crate) trusted: bool,
     pub(crate) trusted_proxies: Arc<Networks>,
@@ -37,6 +39,7 @@ impl Facts {
         Self {
             listener,
             client,
+            destination: None,
             trusted: trusted_proxies.contain(client.ip()),
             trusted_proxies,
             tls: None,

@@ -110,7 +110,7 @@ impl AccessLog {
     }
 
     /// Hands over a line; counts it as dropped if the writer is behind.
-    pub(crate) fn write(&self, line: &Line<'_>) {
+    pub(crate) fn write(&self, line: &impl Serialize) {
         let Some(queue) = &self.queue else { return };
         let Ok(mut text) = serde_json::to_vec(line) else { return };
         text.push(b'\n');

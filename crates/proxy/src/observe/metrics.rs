@@ -9,6 +9,7 @@ use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+use super::tcp::{TcpMetrics, TcpVecs};
 use crate::snapshot::Snapshot;
 
 const REQUESTS: &str = "portreeve_requests_total";
@@ -46,6 +47,7 @@ pub(crate) struct Metrics {
     certificate_expiry: IntGaugeVec,
     acme_orders: IntCounterVec,
     log_dropped: IntCounter,
+    tcp: TcpVecs,
     plugins: portreeve_plugin::engine::Metrics,
     scrape: Arc<Mutex<()>>,
 }
@@ -105,6 +107,7 @@ impl Metrics {
                 &["certificate", "outcome"],
             )?,
             log_dropped: IntCounter::new(LOG_DROPPED, "Access-log lines dropped because the writer was behind.")?,
+            tcp: TcpVecs::new(&registry)?,
             plugins: portreeve_plugin::engine::Metrics::new(registry.clone()),
             registry,
             scrape: Arc::default(),
@@ -147,6 +150,11 @@ impl Metrics {
             timed_out: result("timed_out"),
             unavailable: result("no_target"),
         }
+    }
+
+    /// Of the connections from a listener to an upstream.
+    pub(crate) fn tcp(&self, listener: &Arc<str>, upstream: &Arc<str>) -> TcpMetrics {
+        self.tcp.way(listener, upstream)
     }
 
     /// Counts a connection that was not served. `reason` is a word of a closed set.

@@ -3,8 +3,10 @@
 //! Membership and probing are pingora-load-balancing's; health and picking are ours (docs/adr/0004, `crates/balance`). A pool whose
 //! configuration did not change lives on through a reload; the state of a target lives on in [`TargetRegistry`].
 
+mod announcement;
 mod answer;
 mod call;
+mod client_tls;
 mod discovery;
 mod health;
 mod identity;
@@ -13,6 +15,7 @@ mod pool;
 mod retry;
 mod transport;
 
+pub(crate) use announcement::announcement;
 pub(crate) use answer::{BadAnswer, MAX_INTERIM, check_response};
 pub(crate) use call::Fetcher;
 pub(crate) use pool::Pool;
@@ -24,7 +27,9 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use portreeve_config::units::Address;
-use portreeve_config::{Health as HealthConfig, Probe, Protocol, Upstream as UpstreamConfig, UpstreamTls};
+use portreeve_config::{
+    Health as HealthConfig, Probe, Protocol, ProxyProtocol, Upstream as UpstreamConfig, UpstreamTls,
+};
 
 use discovery::Resolver;
 use health::HealthGroup;
@@ -42,13 +47,26 @@ pub(crate) struct TargetRegistry {
 struct Checked {
     health: Option<HealthConfig>,
     /// How the check is spoken, if it is more than a connection. As written: a rotated certificate is the same way.
-    spoken: Option<(Protocol, Option<UpstreamTls>, Vec<Address>)>,
+    spoken: Option<Spoken>,
+}
+
+#[derive(PartialEq)]
+struct Spoken {
+    protocol: Protocol,
+    tls: Option<UpstreamTls>,
+    proxy_protocol: Option<ProxyProtocol>,
+    names: Vec<Address>,
 }
 
 impl Checked {
     fn new(config: &UpstreamConfig) -> Self {
         let asks = config.health.as_ref().is_some_and(|health| matches!(health.probe(), Probe::Http(_)));
-        let spoken = asks.then(|| (config.protocol, config.tls.clone(), transport::names(config)));
+        let spoken = asks.then(|| Spoken {
+            protocol: config.protocol,
+            tls: config.tls.clone(),
+            proxy_protocol: config.proxy_protocol,
+            names: transport::names(config),
+        });
         Self { health: config.health.clone(), spoken }
     }
 }

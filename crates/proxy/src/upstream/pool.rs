@@ -137,10 +137,17 @@ impl Pool {
                 let text = template.render(view).filter(|text| !text.is_empty());
                 text.map_or_else(|| fastrand::u64(..), |text| mix(stable(text.bytes())))
             }
-            (Balance::IpHash, None) => mix(match view.exchange.client_ip() {
-                IpAddr::V4(ip) => stable(ip.octets()),
-                IpAddr::V6(ip) => stable(ip.octets()),
-            }),
+            (Balance::IpHash, None) => of_client(view.exchange.client_ip()),
+            _ => 0,
+        }
+    }
+
+    /// What a connection that is no request is hashed by: its client, as [`Pool::hash_key`] would. The loader sees to it that
+    /// no other template is asked for.
+    pub(crate) fn client_key(&self, client: IpAddr) -> u64 {
+        match self.config.balance {
+            Balance::Hash(_) => mix(stable(client.to_string().bytes())),
+            Balance::IpHash => of_client(client),
             _ => 0,
         }
     }
@@ -172,6 +179,13 @@ impl Pool {
         });
         PoolStatus { name: self.name.clone(), targets: targets.collect() }
     }
+}
+
+fn of_client(client: IpAddr) -> u64 {
+    mix(match client {
+        IpAddr::V4(ip) => stable(ip.octets()),
+        IpAddr::V6(ip) => stable(ip.octets()),
+    })
 }
 
 impl Drop for Pool {

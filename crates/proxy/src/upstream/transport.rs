@@ -4,7 +4,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::Version;
@@ -12,9 +12,12 @@ use pingora::protocols::tls::CaType;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::utils::tls::CertKey;
 use portreeve_config::units::{Address, Host};
-use portreeve_config::{Protocol, Timeouts, Upstream as UpstreamConfig, UpstreamTls};
+use portreeve_config::{Protocol, ProxyProtocol, Timeouts, Upstream as UpstreamConfig, UpstreamTls};
+use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
+use super::announcement::Own;
+use super::client_tls;
 use super::identity::{Loaded, authorities, client_identity};
 
 /// Requests at once on one HTTP/2 connection, if the target allows as many; the next one opens another connection.
@@ -33,6 +36,9 @@ pub(crate) struct Transport {
     timeouts: Timeouts,
     tls: Option<Tls>,
     key: u64,
+    proxy_protocol: Option<ProxyProtocol>,
+    /// For connections that are no requests: made when the first listener asks for it.
+    stream_tls: OnceLock<Result<Option<Arc<ClientConfig>>, String>>,
 }
 
 struct Tls {
@@ -64,7 +70,14 @@ impl Transport {
         (config.protocol as u8).hash(&mut hasher);
         // Whatever speaks plain HTTP/1.1 to an address may share connections to it.
         let key = if is_usual { 0 } else { hasher.finish() };
-        Ok(Self { protocol: config.protocol, timeouts: config.timeouts.clone(), tls, key })
+        Ok(Self {
+            protocol: config.protocol,
+            timeouts: config.timeouts.clone(),
+            tls,
+            key,
+            proxy_protocol: config.proxy_protocol,
+            stream_tls: OnceLock::new(),
+        })
     }
 
     /// Whether this is `other` in all that a target or an onlooker could tell.
@@ -114,7 +127,37 @@ impl Transport {
         peer.options.connection_timeout = Some(timeout);
         peer.options.total_connection_timeout = Some(timeout);
         peer.options.read_timeout = Some(timeout);
+        if let Some(version) = self.proxy_protocol {
+            peer.options.custom_l4 = Some(Arc::new(Own(version)));
+        }
         peer
+    }
+
+    /// How long a connection may take to be made, TLS included.
+    pub(crate) fn connect_within(&self) -> Duration {
+        self.timeouts.connect.get()
+    }
+
+    /// By which PROXY protocol header targets are told of clients, if they are.
+    pub(crate) fn announces(&self) -> Option<ProxyProtocol> {
+        self.proxy_protocol
+    }
+
+    /// TLS for connections that are no requests; `None` where nothing is encrypted. Reads the system's authorities when it is
+    /// asked for the first time, at load.
+    ///
+    /// # Errors
+    /// What of `tls` cannot be used so.
+    pub(crate) fn stream_tls(&self) -> Result<Option<Arc<ClientConfig>>, &str> {
+        let made = self.stream_tls.get_or_init(|| {
+            let made =
+                self.tls.as_ref().map(|tls| client_tls::config(tls.ca.as_deref(), tls.client.as_deref(), tls.verify));
+            made.transpose().map(|config| config.map(Arc::new))
+        });
+        match made {
+            Ok(config) => Ok(config.clone()),
+            Err(message) => Err(message),
+        }
     }
 
     /// Whether a message of this version is what the file wants spoken. Where a target does not agree on HTTP/2, Pingora falls
