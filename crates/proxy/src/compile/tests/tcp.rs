@@ -22,7 +22,7 @@ fn wrong(sni: &str, upstream: &str) -> String {
 fn names_that_nobody_could_ask_for_are_refused_where_they_stand() {
     assert_eq!(wrong("db.example.com: a, '*.example.com': a, '*.db.example.com': a", ""), "");
     for (sni, expected) in [
-        ("db..example.com: a", "gateway.yaml:2:65: listeners[0].tcp.sni[\"db..example.com\"]: "),
+        ("db..example.com: a", "gateway.yaml:2:78: listeners[0].tcp.sni[\"db..example.com\"]: byte 3: an empty label"),
         ("'[::1]': a", "an address is never asked for in TLS (RFC 6066 §3)"),
         ("10.0.0.7: a", "an address is never asked for in TLS (RFC 6066 §3)"),
         ("db.example.com: a, DB.example.com.: a", "this name stands here already, in another spelling; keep one"),
