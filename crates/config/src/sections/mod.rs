@@ -35,5 +35,6 @@ pub use step::{Action, FlatStep, Mode, OnError, Step};
 pub use tier::Tier;
 pub use tls::{Certificate, ClientAuth, ClientAuthMode, Hsts, ListenerTls, RedirectToHttps, TlsVersion, UnknownSni};
 pub use upstream::{
-    Balance, Health, HealthExpect, Probe, Protocol, Retry, RetryOn, Target, Timeouts, Upstream, UpstreamTls,
+    Balance, Failover, Health, HealthExpect, Outlier, Probe, Protocol, Retry, RetryOn, Sticky, Target, Timeouts,
+    Upstream, UpstreamTls,
 };
