@@ -7,6 +7,8 @@ mod admin;
 #[cfg(test)]
 mod answers;
 #[cfg(test)]
+mod balancing;
+#[cfg(test)]
 mod builtin;
 #[cfg(test)]
 mod chain;

@@ -1,11 +1,13 @@
 //! One address and the state that everybody shares of it: health and requests in flight.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
+
+use crate::changes::Changes;
 
 /// The shared state of one address under one way of checking it. Its health is decided here and nowhere else.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub struct Target {
     against: Mutex<u32>,
     in_flight: AtomicU32,
     since: AtomicU64,
+    /// Who is told when bars go up or down. Only bars and new pickers take the lock.
+    watchers: Mutex<Vec<Weak<Changes>>>,
 }
 
 /// Something that keeps requests from a target. Several can stand at once.
@@ -28,8 +32,6 @@ pub enum Bar {
     Unhealthy = 1,
     /// No check has passed yet.
     Unproven = 2,
-    /// Its answers were bad: ejected for a while.
-    Ejected = 4,
     /// The operator drains it: what is there may end, nothing new comes.
     Draining = 8,
     /// The operator has taken it out.
@@ -55,6 +57,7 @@ impl Target {
             against: Mutex::new(0),
             in_flight: AtomicU32::new(0),
             since: AtomicU64::new(unix_seconds()),
+            watchers: Mutex::default(),
         }
     }
 
@@ -68,6 +71,12 @@ impl Target {
     #[must_use]
     pub fn is_available(&self) -> bool {
         self.bars.load(Ordering::Relaxed) == 0
+    }
+
+    /// Whether the operator keeps requests from it: nothing overrules that.
+    #[must_use]
+    pub fn is_taken_out(&self) -> bool {
+        self.bars.load(Ordering::Relaxed) & (Bar::Draining as u8 | Bar::Disabled as u8) != 0
     }
 
     /// Whether this stands against it.
@@ -84,8 +93,26 @@ impl Target {
         let changed = (before & bit != 0) != up;
         if changed {
             self.since.store(unix_seconds(), Ordering::Relaxed);
+            self.watchers.lock().iter().filter_map(Weak::upgrade).for_each(|watcher| watcher.note());
         }
         changed
+    }
+
+    /// Tells `watcher` from now on when a bar goes up or down.
+    pub(crate) fn watch(&self, watcher: &Arc<Changes>) {
+        let mut watchers = self.watchers.lock();
+        watchers.retain(|known| known.strong_count() > 0);
+        if !watchers.iter().any(|known| std::ptr::eq(known.as_ptr(), Arc::as_ptr(watcher))) {
+            watchers.push(Arc::downgrade(watcher));
+        }
+    }
+
+    pub(crate) fn enter(&self) {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn leave(&self) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Takes in what came out of one check. Returns whether the health changed by it.
@@ -117,25 +144,6 @@ impl Target {
     }
 }
 
-/// One request in flight at a target, for as long as this lives: a cancelled or panicking request gives it back too.
-#[derive(Debug)]
-pub struct InFlight(Arc<Target>);
-
-impl InFlight {
-    /// Counts one there.
-    #[must_use]
-    pub fn new(target: Arc<Target>) -> Self {
-        target.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self(target)
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
@@ -161,22 +169,5 @@ mod tests {
         assert_eq!(told[6..9], [steady(false); 3]);
         assert_eq!(told[9], (true, true));
         assert_eq!(told[10], steady(true));
-    }
-
-    #[test]
-    fn in_flight_returns_to_zero_however_the_request_ends() {
-        let target = Arc::new(target());
-        let held = InFlight::new(target.clone());
-        let panicking = std::thread::spawn({
-            let target = target.clone();
-            move || {
-                let _held = InFlight::new(target);
-                panic!("as a plugin might");
-            }
-        });
-        assert!(panicking.join().is_err());
-        assert_eq!(target.in_flight(), 1);
-        drop(held);
-        assert_eq!(target.in_flight(), 0);
     }
 }

@@ -9,7 +9,7 @@ use http::{HeaderValue, StatusCode, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
-use portreeve_balance::{InFlight, Tried};
+use portreeve_balance::{InFlight, Outcome, Tried};
 use portreeve_plugin::engine::{Attempt, Chain, Exchange, Failure, Origin, Run, Summary, View};
 use portreeve_plugin::{Reply, Upstream};
 
@@ -18,7 +18,7 @@ use tokio::time::{timeout, timeout_at};
 use crate::grpc;
 use crate::route::{End, Route};
 use crate::snapshot::{Entrance, Snapshot};
-use crate::upstream::{BadAnswer, MAX_INTERIM, Pool, RetryCause, check_response};
+use crate::upstream::{BadAnswer, MAX_INTERIM, Pool, RetryCause, Stay, check_response, is_failure};
 
 /// The context of one request. Boxed, since Pingora moves it by value.
 pub(crate) type Context = Box<Request>;
@@ -39,6 +39,10 @@ pub(crate) struct Request {
     /// Attempts that met a stale connection and do not count.
     stale: u32,
     in_flight: Option<InFlight>,
+    /// Whether the pool knows what came of the attempt.
+    reported: bool,
+    /// Where the client was before, if the upstream is sticky.
+    stay: Option<Stay>,
     pub(crate) attempt: Attempt,
     /// Path and query as they came, for the log.
     pub(crate) asked: Option<PathAndQuery>,
@@ -102,6 +106,8 @@ impl Request {
             tried: Tried::new(),
             stale: 0,
             in_flight: None,
+            reported: false,
+            stay: None,
             attempt: Attempt { number: 0, upstream: nowhere, target: None },
             asked: None,
             body_in: 0,
@@ -159,9 +165,9 @@ impl Request {
             (None, End::Plugin) => None,
         };
         if let Some(pool) = self.pool() {
-            let (key, name) = (pool.hash_key(&view), pool.name.clone());
+            let (key, stay, name) = (pool.hash_key(&view), pool.stay(&view), pool.name.clone());
             pool.earn_retry();
-            self.key = key;
+            (self.key, self.stay) = (key, stay);
             self.attempt.upstream = name;
         }
         Ok(None)
@@ -210,7 +216,7 @@ impl Request {
                 "no plugin of the chain answered or chose an upstream",
             );
         };
-        let Some((member, in_flight)) = pool.pick(self.key, &self.tried) else {
+        let Some((member, in_flight)) = pool.pick_for(self.stay, self.key, &self.tried) else {
             pool.metrics.unavailable();
             return Error::e_explain(ErrorType::HTTPStatus(503), "no target is available");
         };
@@ -221,6 +227,7 @@ impl Request {
         self.head_until = first_byte.filter(|_| self.streams).map(|first_byte| now + first_byte);
         self.interim = 0;
         self.in_flight = Some(in_flight);
+        self.reported = false;
         self.tried.push(member.target.address);
         self.attempt.number += 1;
         self.attempt.target = Some(member.target.address);
@@ -275,6 +282,53 @@ impl Request {
     pub(crate) fn is_late(&self) -> bool {
         let now = Instant::now();
         (!self.streams && now > self.deadline) || self.patience.is_some_and(|patience| now > patience)
+    }
+
+    /// The request has been sent whole: the target's time begins.
+    pub(crate) fn sent(&mut self) {
+        if let Some(attempt) = self.in_flight.as_mut().filter(|_| self.body_in > 0) {
+            attempt.sent(Instant::now());
+        }
+    }
+
+    /// The target has begun its answer.
+    pub(crate) fn target_answered(&mut self, status: StatusCode) {
+        if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
+            self.report(if is_failure(status) { Outcome::Failed } else { Outcome::Answered });
+        }
+    }
+
+    /// The attempt failed, and it was the target's doing.
+    pub(crate) fn target_failed(&mut self) {
+        self.report(Outcome::Failed);
+    }
+
+    /// Whether only the gateway, and not the client, set the time that has passed.
+    pub(crate) fn is_own_time(&self) -> bool {
+        self.patience.is_none()
+    }
+
+    fn report(&mut self, outcome: Outcome) {
+        if let (Some(pool), Some(attempt), false) = (self.pool(), &self.in_flight, self.reported) {
+            pool.report(attempt, outcome);
+            self.reported = true;
+        }
+    }
+
+    /// Takes off what is only between the client and us.
+    pub(crate) fn hide_cookie(&self, head: &mut RequestHeader) {
+        if let Some(pool) = self.pool() {
+            pool.hide_cookie(head);
+        }
+    }
+
+    /// Lets the client come back to the target that answers, if the upstream is sticky.
+    pub(crate) fn remember_target(&self, asked: &RequestHeader, answer: &mut ResponseHeader) {
+        if let (Some(pool), Some(target)) = (self.pool(), self.attempt.target) {
+            // Ours, whoever the client is: `forwarding` has seen to it.
+            let is_secure = asked.headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
+            pool.remember(target, self.stay, is_secure, answer);
+        }
     }
 
     /// The target has nothing more to do for this request.

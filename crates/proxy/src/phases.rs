@@ -86,6 +86,7 @@ impl ProxyHttp for Phases {
         if let Some(pool) = cx.pool() {
             pool.metrics.connect_failed();
         }
+        cx.target_failed();
         cx.leave_target();
         let retry = status::retry_cause(&error).is_some_and(|_| cx.may_retry(RetryCause::Connect));
         error.set_retry(retry);
@@ -106,6 +107,7 @@ impl ProxyHttp for Phases {
         if cx.pool().is_some_and(|pool| !pool.transport().speaks(upstream.version)) {
             return Err(bad_target("the target does not speak HTTP/2"));
         }
+        cx.hide_cookie(upstream);
         cx.upstream_request(upstream).map_err(|failure| fatal(cx, &failure, StatusCode::INTERNAL_SERVER_ERROR))?;
         grpc::set_te(upstream);
         Ok(())
@@ -132,6 +134,7 @@ impl ProxyHttp for Phases {
         cx: &mut Context,
     ) -> Result<()> {
         cx.check_answer(answer, session.req_header()).map_err(|bad| bad_target(bad.to_string()))?;
+        cx.target_answered(answer.status);
         let cause = RetryCause::Status(answer.status.as_u16());
         if cx.pool().is_some_and(|pool| pool.retries_on(cause)) && replayable(session) && cx.may_retry(cause) {
             let mut error = Error::explain(ErrorType::CustomCode(RETRY_STATUS, answer.status.as_u16()), "");
@@ -187,6 +190,7 @@ impl ProxyHttp for Phases {
             }
         }
         let asked = session.req_header();
+        cx.remember_target(asked, answer);
         let hooks = cx.response(answer, asked, Origin::Upstream).await;
         hooks.map_err(|failure| fatal(cx, &failure, StatusCode::BAD_GATEWAY))?;
         cx.mark(answer);
@@ -228,13 +232,16 @@ impl ProxyHttp for Phases {
         cx: &mut Context,
         reused: bool,
     ) -> Box<Error> {
-        cx.leave_target();
         let asked_for = matches!(error.etype(), ErrorType::CustomCode(RETRY_STATUS, _));
         if *error.esource() != ErrorSource::Upstream && !asked_for {
             let late = facts(session.digest()).is_some_and(|facts| facts.line.refused() == Some(Reason::Late));
             if let Some(pool) = cx.pool().filter(|_| late) {
                 pool.metrics.timed_out();
             }
+            if late && cx.is_own_time() {
+                cx.target_failed();
+            }
+            cx.leave_target();
             // The client's fault or ours: nothing of the target's, and not better elsewhere.
             error.set_retry(false);
             return error;
@@ -250,9 +257,17 @@ impl ProxyHttp for Phases {
             // A kept connection that the target had closed meanwhile says nothing of the target: again, and there if need be.
             _ => {
                 error.retry.decide_reuse(reused);
-                error.retry() && replayable(session) && cx.forget_stale_attempt()
+                let is_stale = error.retry() && replayable(session);
+                if is_stale && cx.forget_stale_attempt() {
+                    cx.leave_target();
+                    true
+                } else {
+                    false
+                }
             }
         };
+        cx.target_failed();
+        cx.leave_target();
         error.set_retry(retry);
         error
     }
@@ -279,6 +294,9 @@ fn take_chunk(session: &Session, body: &mut Option<Bytes>, last: bool, cx: &mut 
         return Ok(());
     }
     cx.body_in += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
+    if last {
+        cx.sent();
+    }
     if cx.route.as_ref().is_some_and(|route| cx.body_in > route.max_body) {
         return Error::e_explain(ErrorType::HTTPStatus(413), "the request body is longer than the route allows");
     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
+use super::pools;
 use crate::path::ConfigPath;
 use crate::report::Report;
 use crate::units::BindAddress;
@@ -22,6 +23,7 @@ pub(super) fn check(root: &Node, report: &mut Report) {
         if let Some(health) = entry.value.get("health") {
             check_health(health, &path.key("health"), report);
         }
+        pools::check(&entry.value, &path, report);
     }
     for (index, route) in root.get("routes").map(Node::items).unwrap_or_default().iter().enumerate() {
         if let Some(shares) = route.get("upstream") {

@@ -110,7 +110,11 @@ impl Config {
         });
         let binding = self.acme.iter_mut().filter_map(|acme| acme.eab.as_mut());
         let binding = binding.map(|binding| ("acme.eab.key".to_owned(), &mut binding.key));
-        admin.chain(binding).chain(consumers)
+        let sticky = self.upstreams.values_mut().filter_map(|(name, upstream)| {
+            let key = upstream.sticky.as_mut()?.key.as_mut()?;
+            Some((format!("upstreams.{name}.sticky.key"), key))
+        });
+        admin.chain(binding).chain(sticky).chain(consumers)
     }
 }
 

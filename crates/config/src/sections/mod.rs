@@ -37,6 +37,6 @@ pub use tcp::{Tcp, TcpTimeouts};
 pub use tier::Tier;
 pub use tls::{Certificate, ClientAuth, ClientAuthMode, Hsts, ListenerTls, RedirectToHttps, TlsVersion, UnknownSni};
 pub use upstream::{
-    Balance, Health, HealthExpect, Probe, Protocol, ProxyProtocol, Retry, RetryOn, Target, Timeouts, Upstream,
-    UpstreamTls,
+    Balance, Failover, Health, HealthExpect, Outlier, Probe, Protocol, ProxyProtocol, Retry, RetryOn, Sticky, Target,
+    Timeouts, Upstream, UpstreamTls,
 };

@@ -215,6 +215,7 @@ fn pools(config: &Config, shared: &Arc<Shared>, before: Option<&Snapshot>, error
             Balance::Hash(template) => Some(errors.template(&path.key("balance").key("hash"), template)),
             _ => None,
         };
+        check_picking(upstream, &path, errors);
         let metrics = shared.metrics.upstream(name.as_str());
         let before = before.map(|before| &**before);
         let pool = Pool::new(name.shared(), upstream, transport, key, &shared.upstreams, metrics, before);
@@ -222,6 +223,25 @@ fn pools(config: &Config, shared: &Arc<Shared>, before: Option<&Snapshot>, error
     };
     config.upstreams.into_iter().filter_map(pool).collect()
 }
+
+/// What only the values tell, not the shape of the file.
+fn check_picking(upstream: &portreeve_config::Upstream, path: &ConfigPath, errors: &mut Errors<'_>) {
+    let key = upstream.sticky.as_ref().and_then(|sticky| sticky.key.as_ref());
+    if key.is_some_and(|key| key.expose().len() < MIN_STICKY_KEY) {
+        let message =
+            format!("a key of fewer than {MIN_STICKY_KEY} bytes can be guessed, and with it who the targets are");
+        errors.at(&path.key("sticky").key("key"), message);
+    }
+    if let Some(zone) = &upstream.failover.zone
+        && !upstream.targets.iter().any(|target| target.zone.as_deref() == Some(zone))
+    {
+        let message = format!("no target is in the zone {zone:?}: those of all zones are asked alike");
+        errors.warn(&path.key("failover").key("zone"), message);
+    }
+}
+
+/// The shortest key of `sticky`, in bytes: that of its values.
+const MIN_STICKY_KEY: usize = 16;
 
 /// How an upstream is spoken to; `None` after an error, which is then reported.
 fn transport(

@@ -16,6 +16,7 @@ const REQUESTS: &str = "portreeve_requests_total";
 const DURATION: &str = "portreeve_request_duration_seconds";
 const ATTEMPTS: &str = "portreeve_upstream_attempts_total";
 const HEALTHY: &str = "portreeve_target_healthy";
+const EJECTED: &str = "portreeve_target_ejected";
 const IN_FLIGHT: &str = "portreeve_target_in_flight_requests";
 const RELOAD_SUCCESS: &str = "portreeve_config_last_reload_success";
 const GENERATION: &str = "portreeve_config_generation";
@@ -38,6 +39,7 @@ pub(crate) struct Metrics {
     duration: HistogramVec,
     attempts: IntCounterVec,
     healthy: IntGaugeVec,
+    ejected: IntGaugeVec,
     in_flight: IntGaugeVec,
     reload_success: IntGauge,
     generation: IntGauge,
@@ -75,6 +77,10 @@ impl Metrics {
             )?,
             healthy: IntGaugeVec::new(
                 Opts::new(HEALTHY, "1 while the checks of a target pass."),
+                &["upstream", "target"],
+            )?,
+            ejected: IntGaugeVec::new(
+                Opts::new(EJECTED, "1 while a target is out because attempts at it failed."),
                 &["upstream", "target"],
             )?,
             in_flight: IntGaugeVec::new(
@@ -121,6 +127,7 @@ impl Metrics {
         self.registry.register(Box::new(self.duration.clone()))?;
         self.registry.register(Box::new(self.attempts.clone()))?;
         self.registry.register(Box::new(self.healthy.clone()))?;
+        self.registry.register(Box::new(self.ejected.clone()))?;
         self.registry.register(Box::new(self.in_flight.clone()))?;
         self.registry.register(Box::new(self.reload_success.clone()))?;
         self.registry.register(Box::new(self.generation.clone()))?;
@@ -200,6 +207,7 @@ impl Metrics {
         // Targets come and go with discovery: the gauges are made anew from what is there now, for one scraper at a time.
         let _turn = self.scrape.lock();
         self.healthy.reset();
+        self.ejected.reset();
         self.in_flight.reset();
         self.certificate_expiry.reset();
         for (listener, expiry) in snapshot.certificates() {
@@ -209,6 +217,7 @@ impl Metrics {
             for target in &pool.targets {
                 let address = target.address.to_string();
                 self.healthy.with_label_values(&[&*pool.name, &address]).set(i64::from(target.healthy));
+                self.ejected.with_label_values(&[&*pool.name, &address]).set(i64::from(target.ejected));
                 self.in_flight.with_label_values(&[&*pool.name, &address]).set(i64::from(target.in_flight));
             }
         }

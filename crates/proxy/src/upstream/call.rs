@@ -17,10 +17,10 @@ use pingora::http::RequestHeader;
 use pingora::protocols::http::client::HttpSession;
 use pingora::upstreams::peer::{HttpPeer, Peer};
 use pingora::{Error, ErrorType};
-use portreeve_balance::Tried;
+use portreeve_balance::{Outcome, Tried};
 use portreeve_plugin::{Answer, Call, CallError, Fetch};
 
-use super::pool::Pool;
+use super::pool::{Pool, is_failure};
 use super::retry::Cause;
 use crate::head::is_hop_by_hop;
 
@@ -60,7 +60,7 @@ impl Pool {
         let (mut tried, mut made) = (Tried::new(), 0);
         loop {
             let picked = self.pick(fastrand::u64(..), &tried);
-            let Some((member, _in_flight)) = picked else {
+            let Some((member, in_flight)) = picked else {
                 self.metrics.unavailable();
                 return Err(CallError::Unavailable(self.name.clone()));
             };
@@ -71,6 +71,7 @@ impl Pool {
             peer.options.read_timeout = peer.options.read_timeout.map(|timeout| timeout.min(left));
             let outcome = attempt(&peer, call).await;
             self.metrics.attempted(outcome.is_ok());
+            self.report(&in_flight, judged(&outcome));
             let retry = match &outcome {
                 Ok(answer) => {
                     let cause = Cause::Status(answer.status.as_u16());
@@ -85,6 +86,15 @@ impl Pool {
                 return outcome.map_err(|(_, error)| error);
             }
         }
+    }
+}
+
+/// What an attempt says of its target: what is only too large for the caller is a good answer.
+fn judged(outcome: &Result<Answer, Failed>) -> Outcome {
+    match outcome {
+        Ok(answer) if is_failure(answer.status) => Outcome::Failed,
+        Ok(_) | Err((_, CallError::TooLarge(_))) => Outcome::Answered,
+        Err(_) => Outcome::Failed,
     }
 }
 

@@ -113,6 +113,16 @@ impl Addresses {
         })
     }
 
+    /// What the file says of the target at this address: the first of several that stand for it.
+    pub(super) fn target_of(&self, address: SocketAddr) -> Option<&TargetConfig> {
+        let known = self.known.lock();
+        let stands_for = |target: &&TargetConfig| {
+            let named = || known.get(&target.address).is_some_and(|all| all.contains(&address));
+            target.weight > 0 && (target.address.socket_addr() == Some(address) || named())
+        };
+        self.targets.iter().find(stands_for)
+    }
+
     /// Asks for every name at once; answers come as they arrive.
     pub(super) fn ask(&self) -> impl Stream<Item = Answer> + Send + use<> {
         let ask = |name: &Address| {

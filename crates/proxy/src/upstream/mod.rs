@@ -11,16 +11,19 @@ mod discovery;
 mod health;
 mod identity;
 mod members;
+mod policy;
 mod pool;
 mod retry;
+mod sticky;
 mod transport;
 
 pub(crate) use announcement::announcement;
 pub(crate) use answer::{BadAnswer, MAX_INTERIM, check_response};
 pub(crate) use call::Fetcher;
-pub(crate) use pool::Pool;
+pub(crate) use pool::{Pool, is_failure};
 pub use pool::{PoolStatus, TargetStatus};
 pub(crate) use retry::Cause as RetryCause;
+pub(crate) use sticky::Stay;
 pub(crate) use transport::Transport;
 
 use std::sync::{Arc, Weak};
@@ -33,6 +36,7 @@ use portreeve_config::{
 
 use discovery::Resolver;
 use health::HealthGroup;
+use sticky::ProcessKey;
 
 /// What pools share, in one generation and from one to the next: the targets, grouped by how they are checked.
 #[derive(Default)]
@@ -40,6 +44,7 @@ pub(crate) struct TargetRegistry {
     /// Few: a gateway has a handful of ways of checking, however many pools.
     groups: Mutex<Vec<(Checked, Weak<HealthGroup>)>>,
     resolver: Resolver,
+    sticky_key: ProcessKey,
 }
 
 /// How targets are checked, as the file has it: what makes two pools tell each other of their targets' health.
@@ -88,7 +93,7 @@ impl TargetRegistry {
 
     #[cfg(test)]
     fn with_resolver(resolver: Resolver) -> Self {
-        Self { groups: Mutex::default(), resolver }
+        Self { resolver, ..Self::default() }
     }
 }
 

@@ -2,11 +2,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use http::StatusCode;
+use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::upstreams::peer::HttpPeer;
 use portreeve_balance::hash::{mix, stable};
-use portreeve_balance::{InFlight, Member};
+use portreeve_balance::{InFlight, Member, Outcome};
 use portreeve_config::{Balance, Upstream as UpstreamConfig};
 use portreeve_plugin::Template;
 use portreeve_plugin::engine::View;
@@ -19,6 +21,7 @@ use super::TargetRegistry;
 use super::discovery::RESOLVE_EVERY;
 use super::members::Members;
 use super::retry::{Cause, Retries};
+use super::sticky::Stay;
 use super::transport::Transport;
 use crate::observe::UpstreamMetrics;
 
@@ -54,8 +57,19 @@ pub struct TargetStatus {
     pub address: SocketAddr,
     /// Its share.
     pub weight: u32,
+    /// Its zone, if the file says one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<Box<str>>,
+    /// Which group it is in: 0 is asked first.
+    pub priority: u16,
     /// Whether its checks pass; true where there are none.
     pub healthy: bool,
+    /// Whether attempts at it failed so that it is out for a while (`outlier`).
+    pub ejected: bool,
+    /// How often it was ejected lately.
+    pub ejections: u32,
+    /// The time to the first byte that is expected of it, in milliseconds; none before its first answer.
+    pub latency_ms: Option<f64>,
     /// Requests being tried there now.
     pub in_flight: u32,
     /// When its health last changed, in seconds since 1970.
@@ -74,7 +88,7 @@ impl Pool {
         metrics: UpstreamMetrics,
         before: Option<&Self>,
     ) -> Self {
-        let members = Members::new(config, transport, registry, before.map(|before| &*before.members));
+        let members = Members::new(name.clone(), config, transport, registry, before.map(|before| &*before.members));
         Self {
             name,
             config: config.clone(),
@@ -124,9 +138,52 @@ impl Pool {
 
     /// Picks a healthy target that this request has not tried, and counts the request there for as long as the guard lives.
     pub(crate) fn pick(&self, key: u64, tried: &[SocketAddr]) -> Option<(Arc<Member<HttpPeer>>, InFlight)> {
-        let member = self.members.picker.load().pick(key, tried)?.clone();
-        let in_flight = InFlight::new(member.target.clone());
+        self.pick_for(None, key, tried)
+    }
+
+    /// Like [`Pool::pick`], but goes back to where the client was before, if that can be picked.
+    pub(crate) fn pick_for(
+        &self,
+        stay: Option<Stay>,
+        key: u64,
+        tried: &[SocketAddr],
+    ) -> Option<(Arc<Member<HttpPeer>>, InFlight)> {
+        let (now, picker) = (Instant::now(), self.members.picker.load());
+        let there = stay.and_then(|stay| {
+            let member = picker.return_to(stay.place, now, tried)?;
+            (member.target.address == stay.address).then_some(member)
+        });
+        let member = there.or_else(|| picker.pick(now, key, tried))?.clone();
+        let in_flight = InFlight::new(&member, now);
         Some((member, in_flight))
+    }
+
+    /// Takes note of what came of an attempt: once for each, and not of one that the client gave up.
+    pub(crate) fn report(&self, attempt: &InFlight, outcome: Outcome) {
+        if let Some(ejection) = self.members.picker.load().report(attempt, outcome, Instant::now()) {
+            let (target, upstream) = (attempt.target().address, &self.name);
+            let seconds = ejection.lasts.as_secs_f64();
+            tracing::warn!(%upstream, %target, cause = %ejection.cause, seconds, "The target is ejected.");
+        }
+    }
+
+    /// Where the client of this request was before, if the upstream is sticky.
+    pub(crate) fn stay(&self, view: &View<'_>) -> Option<Stay> {
+        self.members.sticky.as_ref()?.stay(view)
+    }
+
+    /// Takes the cookie of a sticky upstream off what its target is sent.
+    pub(crate) fn hide_cookie(&self, head: &mut RequestHeader) {
+        if let Some(sticky) = &self.members.sticky {
+            sticky.hide(head);
+        }
+    }
+
+    /// Gives the client a cookie by which it comes back to this target, unless it has that one.
+    pub(crate) fn remember(&self, target: SocketAddr, stay: Option<Stay>, secure: bool, answer: &mut ResponseHeader) {
+        if let Some(sticky) = self.members.sticky.as_ref().filter(|_| stay.is_none_or(|stay| stay.address != target)) {
+            sticky.remember(target, secure, answer);
+        }
     }
 
     /// What a request is hashed by, where `balance` hashes; any number where it does not. A request without the key goes
@@ -160,7 +217,7 @@ impl Pool {
     /// Whether an attempt that failed so, the `made`-th, may be followed by another, after those at the targets `tried`.
     /// Without another target there is none, and the client is told of this failure.
     pub(crate) fn take_retry(&self, made: u32, tried: &[SocketAddr], cause: Cause) -> bool {
-        self.members.picker.load().has_another(tried) && self.retries.take(made, cause)
+        self.members.picker.load().has_another(Instant::now(), tried) && self.retries.take(made, cause)
     }
 
     /// Whether such an answer is worth another attempt at all.
@@ -169,11 +226,17 @@ impl Pool {
     }
 
     pub(crate) fn status(&self) -> PoolStatus {
-        let picker = self.members.picker.load();
+        let (now, picker) = (Instant::now(), self.members.picker.load());
+        let ejects = self.config.outlier.is_some();
         let targets = picker.members().iter().map(|member| TargetStatus {
             address: member.target.address,
             weight: member.weight,
+            zone: self.members.addresses.target_of(member.target.address).and_then(|target| target.zone.clone()),
+            priority: member.group.priority,
             healthy: member.target.is_healthy(),
+            ejected: ejects && member.seat.is_ejected(now),
+            ejections: member.seat.ejections(),
+            latency_ms: member.seat.latency(now).map(|latency| (latency.as_secs_f64() * 1e6).round() / 1e3),
             in_flight: member.target.in_flight(),
             since: member.target.since(),
         });
@@ -186,6 +249,11 @@ fn of_client(client: IpAddr) -> u64 {
         IpAddr::V4(ip) => stable(ip.octets()),
         IpAddr::V6(ip) => stable(ip.octets()),
     })
+}
+
+/// Whether this status says that the target is not well, and not that it dislikes the request.
+pub(crate) fn is_failure(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 500 | 502..=504)
 }
 
 impl Drop for Pool {

@@ -1,9 +1,12 @@
 //! `upstreams`: named pools and how they are balanced, checked, retried and timed. One file for each part.
 
 mod balance;
+mod failover;
 mod health;
+mod outlier;
 mod proxy_protocol;
 mod retry;
+mod sticky;
 mod target;
 mod timeouts;
 mod tls;
@@ -11,10 +14,15 @@ mod tls;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::units::Duration;
+
 pub use balance::Balance;
+pub use failover::Failover;
 pub use health::{Health, HealthExpect, Probe};
+pub use outlier::Outlier;
 pub use proxy_protocol::ProxyProtocol;
 pub use retry::{Retry, RetryOn};
+pub use sticky::Sticky;
 pub use target::Target;
 pub use timeouts::Timeouts;
 pub use tls::UpstreamTls;
@@ -23,12 +31,25 @@ pub use tls::UpstreamTls;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Upstream {
-    /// The targets: addresses, or maps with an address and a weight.
+    /// The targets: addresses, or maps with an address, a weight, a zone and a priority.
     #[schemars(length(min = 1))]
     pub targets: Vec<Target>,
     /// How a target is chosen for a request.
     #[serde(default)]
     pub balance: Balance,
+    /// Keeps a client with the target that answered it first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sticky: Option<Sticky>,
+    /// Which targets are asked first, and when others help out.
+    #[serde(default)]
+    pub failover: Failover,
+    /// A target that is new or has come back gets a tenth of its share at first, and all of it after this time. Shares are
+    /// relative: where all are new, as at the start, none is held back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slow_start: Option<Duration>,
+    /// Takes targets out whose answers are bad.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outlier: Option<Outlier>,
     /// Active health checks. Without this key every target counts as healthy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<Health>,

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use portreeve_balance::{InFlight, Tried};
+use portreeve_balance::{InFlight, Outcome, Tried};
 use portreeve_wire::proxy_protocol::Header;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -55,6 +55,8 @@ pub(super) async fn dial(pool: &Pool, caller: &Caller<'_>, account: &mut Account
         let failed = match timeout(transport.connect_within(), connecting).await {
             Ok(Ok(target)) => {
                 pool.metrics.attempted(true);
+                // The time to a connection stands for that to a first byte, which a target of TCP may never send.
+                pool.report(&in_flight, Outcome::Answered);
                 return Ok((target, in_flight));
             }
             Ok(Err(error)) => {
@@ -63,6 +65,7 @@ pub(super) async fn dial(pool: &Pool, caller: &Caller<'_>, account: &mut Account
             }
             Err(_) => End::ConnectTimeout,
         };
+        pool.report(&in_flight, Outcome::Failed);
         drop(in_flight);
         pool.metrics.connect_failed();
         if !pool.take_retry(made, &tried, RetryCause::Connect) {
