@@ -128,6 +128,14 @@ impl InFlight {
         target.in_flight.fetch_add(1, Ordering::Relaxed);
         Self(target)
     }
+
+    /// Counts one there if fewer than `most` are; `None` when it is full. Exact, however many ask at once.
+    #[must_use]
+    pub fn within(target: &Arc<Target>, most: u32) -> Option<Self> {
+        let room = |in_flight| (in_flight < most).then(|| in_flight + 1);
+        let counted = target.in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room);
+        counted.is_ok().then(|| Self(target.clone()))
+    }
 }
 
 impl Drop for InFlight {
@@ -161,6 +169,19 @@ mod tests {
         assert_eq!(told[6..9], [steady(false); 3]);
         assert_eq!(told[9], (true, true));
         assert_eq!(told[10], steady(true));
+    }
+
+    #[test]
+    fn a_full_target_takes_no_more_however_many_ask_at_once() {
+        let target = Arc::new(target());
+        let held = std::thread::scope(|scope| {
+            let ask = || (0..100).filter_map(|_| InFlight::within(&target, 7)).collect::<Vec<_>>();
+            let asking: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
+            asking.into_iter().flat_map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+        });
+        assert_eq!((held.len(), target.in_flight()), (7, 7));
+        drop(held);
+        assert_eq!(target.in_flight(), 0);
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod acme;
 mod chains;
 mod listeners;
 mod names;
+mod resilience;
 mod routes;
 mod single;
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
+use super::resilience;
 use crate::path::ConfigPath;
 use crate::report::Report;
 use crate::units::BindAddress;
@@ -22,6 +23,7 @@ pub(super) fn check(root: &Node, report: &mut Report) {
         if let Some(health) = entry.value.get("health") {
             check_health(health, &path.key("health"), report);
         }
+        resilience::check_upstream(&entry.value, &path, report);
     }
     for (index, route) in root.get("routes").map(Node::items).unwrap_or_default().iter().enumerate() {
         if let Some(shares) = route.get("upstream") {
@@ -29,6 +31,7 @@ pub(super) fn check(root: &Node, report: &mut Report) {
             check_weights(shares, "upstreams", &path, report);
             check_twice(shares, "name", &path, report);
         }
+        resilience::check_route(route, &top.key("routes").index(index), report);
     }
 }
 
@@ -105,7 +108,11 @@ fn check_listeners(root: &Node, report: &mut Report) {
 
 /// A list whose weights are all 0 has nobody to choose.
 fn check_weights(list: &Node, what: &str, path: &ConfigPath, report: &mut Report) {
-    let is_zero = |item: &Node| item.get("weight").is_some_and(|weight| weight.to_json() == 0);
+    // An upstream with `when` has no share of the rest unless it says so.
+    let is_zero = |item: &Node| match item.get("weight") {
+        Some(weight) => weight.to_json() == 0,
+        None => item.get("when").is_some(),
+    };
     if !list.items().is_empty() && list.items().iter().all(is_zero) {
         let first = list.items().first().and_then(|item| item.get("weight"));
         let span = first.map_or(list.span, |weight| weight.span);

@@ -4,10 +4,14 @@
 //! configuration did not change lives on through a reload; the state of a target lives on in [`TargetRegistry`].
 
 mod answer;
+mod attempts;
+mod budget;
 mod call;
 mod discovery;
+mod gate;
 mod health;
 mod identity;
+mod limits;
 mod members;
 mod pool;
 mod retry;
@@ -17,7 +21,9 @@ pub(crate) use answer::{BadAnswer, MAX_INTERIM, check_response};
 pub(crate) use call::Fetcher;
 pub(crate) use pool::Pool;
 pub use pool::{PoolStatus, TargetStatus};
-pub(crate) use retry::Cause as RetryCause;
+pub(crate) use gate::{Crowd, Slot};
+pub(crate) use limits::Priorities;
+pub(crate) use retry::{Cause as RetryCause, Failed, Override as RetryOverride, Terms as RetryTerms};
 pub(crate) use transport::Transport;
 
 use std::sync::{Arc, Weak};

@@ -2,6 +2,7 @@
 
 mod balance;
 mod health;
+mod limits;
 mod retry;
 mod target;
 mod timeouts;
@@ -12,7 +13,8 @@ use serde::{Deserialize, Serialize};
 
 pub use balance::Balance;
 pub use health::{Health, HealthExpect, Probe};
-pub use retry::{Retry, RetryOn};
+pub use limits::UpstreamLimits;
+pub use retry::{Backoff, Retry, RetryOn, RouteRetry};
 pub use target::Target;
 pub use timeouts::Timeouts;
 pub use tls::UpstreamTls;
@@ -36,6 +38,9 @@ pub struct Upstream {
     /// How long each part of an attempt may take.
     #[serde(default)]
     pub timeouts: Timeouts,
+    /// How many requests it may have at once. Without this key there is no bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<UpstreamLimits>,
     /// What is spoken to the targets.
     #[serde(default)]
     pub protocol: Protocol,
