@@ -37,9 +37,9 @@ mod reasons;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]
-mod routing;
-#[cfg(test)]
 mod retries;
+#[cfg(test)]
+mod routing;
 #[cfg(test)]
 mod rpc;
 #[cfg(test)]

@@ -98,8 +98,11 @@ async fn places_come_back_from_clients_that_leave_wherever_they_were() {
     }
     a.cue();
     assert_eq!(gateway.get("/").await.status, 200);
-    let target = gateway.admin().target("pool", a.address()).await;
-    assert_eq!(target["in_flight"], 0, "{target}");
+    until("nothing is in flight at the target", async || {
+        let target = gateway.admin().target("pool", a.address()).await;
+        (target["in_flight"] == 0).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -48,11 +48,12 @@ async fn each_failure_has_its_reason_in_log_and_metrics_and_the_client_is_told_t
         .playing(|_| vec![Beat::write("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf"), Beat::Close]);
     let sick = Origin::start("sick").await.playing(|_| vec![Beat::answer(500, &[], "")]);
     // One speaks no TLS, and one says nothing at all.
-    let (plain, mute) = (Origin::start("plain").await, RawOrigin::start().await);
+    let (plain, mute) = (RawOrigin::start().await, RawOrigin::start().await);
     let yaml = YAML
         .replace("FOLDER", folder.path().to_str().unwrap())
         .replace("RAW", &plain.address().to_string())
         .replace("MUTE", &mute.address().to_string());
+    tokio::spawn(async move { plain.accept().await.send("HTTP/1.1 400 Bad Request\r\n\r\n").await });
     let gateway = Gateway::spawn(&at(&[&dead, &resets, &odd, &busy, &silent, &half, &sick], &yaml)).await;
     until("no target is left", async || {
         let healthy = gateway.admin().target("sick", sick.address()).await["healthy"].clone();
@@ -79,8 +80,10 @@ async fn each_failure_has_its_reason_in_log_and_metrics_and_the_client_is_told_t
     }
     assert!(gateway.get("/half").send().await.is_err());
     let lines = lines(&folder.path().join("access.log"), expected.len() + 1).await;
-    let logged: BTreeMap<_, _> =
-        lines.iter().map(|line| (line["route"].as_str().unwrap(), line["reason"].as_str().unwrap_or_default())).collect();
+    let logged: BTreeMap<_, _> = lines
+        .iter()
+        .map(|line| (line["route"].as_str().unwrap(), line["reason"].as_str().unwrap_or_default()))
+        .collect();
     let wanted = expected.iter().map(|(name, _, reason)| (*name, *reason)).chain([("half", "answer_broken")]);
     assert_eq!(logged, wanted.clone().collect());
     for (name, reason) in wanted {

@@ -189,11 +189,8 @@ async fn the_budget_keeps_retries_from_doubling_the_load_of_an_upstream_that_fai
     }
     let gateway = pool(&[&a, &b], "retry: { on: [503], budget: 10%, backoff: { base: 1ms, max: 1ms } }").await;
     let begun = Instant::now();
-    let requests: usize = futures::future::join_all((0..10).map(|_| served(&gateway, "GET", &[], 20)))
-        .await
-        .iter()
-        .map(Vec::len)
-        .sum();
+    let requests: usize =
+        futures::future::join_all((0..10).map(|_| served(&gateway, "GET", &[], 20))).await.iter().map(Vec::len).sum();
     let seconds = usize::try_from(begun.elapsed().as_secs()).unwrap() + 1;
     let retries = a.count() + b.count() - requests;
     assert!((10..=requests / 10 + 10 + seconds).contains(&retries), "{retries} of {requests}");

@@ -151,7 +151,8 @@ async fn a_sample_of_nothing_copies_nothing_and_a_retried_request_is_copied_once
         Origin::start("sick").await.playing(|_| vec![Beat::answer(503, &[], "")]),
         mirrored(&main, &shadow, "sample: 100%"),
     );
-    let both = format!("main: {{ targets: [\"{}\", \"{}\"], retry: {{ on: [503] }} }},", sick.address(), main.address());
+    let both =
+        format!("main: {{ targets: [\"{}\", \"{}\"], retry: {{ on: [503] }} }},", sick.address(), main.address());
     let one = format!("main: {{ targets: [\"{}\"] }},", main.address());
     assert!(yaml.contains(&one));
     gateway.reload(&yaml.replace(&one, &both)).await.unwrap();

@@ -31,7 +31,8 @@ pub(super) fn check_route(route: &Node, path: &ConfigPath, report: &mut Report) 
     if let Some(by) = route.entry("split_by")
         && upstream.is_none_or(|upstream| upstream.items().len() < 2)
     {
-        let message = "there is nothing to split; it goes with upstream: [{ name: a, weight: 95 }, { name: b, weight: 5 }]";
+        let message =
+            "there is nothing to split; it goes with upstream: [{ name: a, weight: 95 }, { name: b, weight: 5 }]";
         report.error(path.key("split_by"), by.key.span, message);
     }
     // A plugin that chooses an upstream is one, too: only these two answer without asking anybody.

@@ -61,9 +61,10 @@ impl Request {
     /// Whether the attempt that failed so may be followed by another. Keeps the pause before it.
     pub(crate) fn may_retry(&mut self, cause: RetryCause, answer: Option<&HeaderMap>) -> bool {
         let failed = Failed { number: self.attempt.number, cause, answer };
-        let pause = self.pool().zip(self.retry_terms()).and_then(|(pool, terms)| {
-            pool.take_retry(terms, failed, &self.tried, self.try_until())
-        });
+        let pause = self
+            .pool()
+            .zip(self.retry_terms())
+            .and_then(|(pool, terms)| pool.take_retry(terms, failed, &self.tried, self.try_until()));
         self.pause = pause.unwrap_or_default();
         pause.is_some()
     }

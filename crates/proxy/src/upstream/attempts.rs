@@ -27,8 +27,8 @@ impl Pool {
             };
             let terms = self.terms(None);
             let failed = cause.filter(|cause| is_worth_it(terms, call, *cause));
-            let pause = failed
-                .and_then(|cause| self.take_retry(terms, Failed { number: made, cause, answer }, &tried, until));
+            let pause =
+                failed.and_then(|cause| self.take_retry(terms, Failed { number: made, cause, answer }, &tried, until));
             let Some(pause) = pause else {
                 return outcome.map_err(|(_, error)| error);
             };

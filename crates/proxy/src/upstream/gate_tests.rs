@@ -25,7 +25,9 @@ type Turning = Pin<Box<dyn Future<Output = Result<Slot, Fault>> + Send>>;
 
 /// A request somewhere on its way.
 enum Request {
-    In(Slot),
+    In {
+        _slot: Slot,
+    },
     /// Its future, polled as a runtime would or not at all.
     Waits(Turning),
 }
@@ -79,7 +81,10 @@ impl Model {
 
 #[derive(Debug, Clone)]
 enum Step {
-    Enter { priority: u8, capacity: u32 },
+    Enter {
+        priority: u8,
+        capacity: u32,
+    },
     /// Whoever is so far down the list ends or goes away, wherever it is.
     Leave(prop::sample::Index),
     /// Somebody looks whether its turn has come.
@@ -108,7 +113,7 @@ proptest! {
                     let found = gate.enter(Entry { priority, capacity, queue: QUEUE });
                     prop_assert_eq!(found.is_ok(), model.enter(id, priority, capacity));
                     match found {
-                        Ok(Found::Slot(slot)) => requests.push((id, Request::In(slot))),
+                        Ok(Found::Slot(slot)) => requests.push((id, Request::In { _slot: slot })),
                         Ok(Found::Queue(waiting)) => requests.push((id, Request::Waits(Box::pin(waiting.turn(soon()))))),
                         Err(fault) => prop_assert_eq!(fault, Fault::QueueFull),
                     }
@@ -126,7 +131,7 @@ proptest! {
                             Poll::Pending => prop_assert!(model.waiting.iter().any(|(known, _)| known == id)),
                             Poll::Ready(Ok(slot)) => {
                                 prop_assert!(model.inside.contains(id));
-                                *request = Request::In(slot);
+                                *request = Request::In { _slot: slot };
                             }
                             Poll::Ready(Err(fault)) => {
                                 prop_assert_eq!(fault, Fault::Shed);

@@ -19,10 +19,10 @@ mod transport;
 
 pub(crate) use answer::{BadAnswer, MAX_INTERIM, check_response};
 pub(crate) use call::Fetcher;
-pub(crate) use pool::Pool;
-pub use pool::{PoolStatus, TargetStatus};
 pub(crate) use gate::{Crowd, Slot};
 pub(crate) use limits::Priorities;
+pub(crate) use pool::Pool;
+pub use pool::{PoolStatus, TargetStatus};
 pub(crate) use retry::{Cause as RetryCause, Failed, Override as RetryOverride, Terms as RetryTerms};
 pub(crate) use transport::Transport;
 
