@@ -15,6 +15,8 @@ mod chain;
 #[cfg(test)]
 mod deadlines;
 #[cfg(test)]
+mod failures;
+#[cfg(test)]
 mod framing;
 #[cfg(test)]
 mod grpc;
@@ -25,17 +27,25 @@ mod limits;
 #[cfg(test)]
 mod no_way_around;
 #[cfg(test)]
+mod overload;
+#[cfg(test)]
 mod own_answers;
 #[cfg(test)]
 mod plugins;
 #[cfg(test)]
 mod pools;
 #[cfg(test)]
+mod reasons;
+#[cfg(test)]
 mod reload;
+#[cfg(test)]
+mod retries;
 #[cfg(test)]
 mod routing;
 #[cfg(test)]
 mod rpc;
+#[cfg(test)]
+mod shaping;
 #[cfg(test)]
 mod stalls;
 #[cfg(test)]

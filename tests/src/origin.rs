@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde_json::json;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -55,6 +55,8 @@ pub enum Beat {
     Await(u64),
     /// Closes the connection.
     Close,
+    /// Ends the connection with a reset, as a process that was killed.
+    Reset,
 }
 
 impl Beat {
@@ -253,6 +255,10 @@ async fn converse(mut connection: TcpStream, stage: Arc<Stage>) {
                     stage.cues.subscribe().wait_for(|given| *given >= cues).await.ok();
                 }
                 Beat::Close => return,
+                Beat::Reset => {
+                    SockRef::from(write.as_ref()).set_linger(Some(Duration::ZERO)).ok();
+                    return;
+                }
             }
         }
     }

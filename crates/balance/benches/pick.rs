@@ -45,7 +45,10 @@ fn main() {
     // `cargo test --benches` only wants to see that it runs.
     let is_bench = std::env::args().any(|argument| argument == "--bench");
     let calls = if is_bench { 200_000 } else { 10 };
-    println!("{:<18} {:>8} {:>10} {:>10} {:>10} {:>12} {:>12}", "ns per pick", "members", "all there", "90% out", "99% out", "new picker", "new view");
+    println!(
+        "{:<18} {:>8} {:>10} {:>10} {:>10} {:>12} {:>12}",
+        "ns per pick", "members", "all there", "90% out", "99% out", "new picker", "new view"
+    );
     for (name, algorithm) in ALGORITHMS {
         for count in [2, 16, 1_000] {
             let ledger = Ledger::new();

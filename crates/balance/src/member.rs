@@ -39,11 +39,22 @@ impl InFlight {
     /// Counts one there from now on.
     #[must_use]
     pub fn new<P>(member: &Member<P>, now: Instant) -> Self {
+        member.target.enter();
+        Self::counted(member, now)
+    }
+
+    /// The target has it already.
+    fn counted<P>(member: &Member<P>, now: Instant) -> Self {
         let (target, seat) = (member.target.clone(), member.seat.clone());
-        target.enter();
         seat.in_flight.fetch_add(1, Ordering::Relaxed);
         seat.load.fetch_add(1, Ordering::Relaxed);
         Self { target, seat, begun: now }
+    }
+
+    /// Counts one there if fewer than `most` are, of all pools; `None` when it is full. Exact, however many ask at once.
+    #[must_use]
+    pub fn within<P>(member: &Member<P>, now: Instant, most: u32) -> Option<Self> {
+        member.target.enter_below(most).then(|| Self::counted(member, now))
     }
 
     /// Where it is.

@@ -111,6 +111,12 @@ impl Target {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Whether one more could be counted without there being more than `most`.
+    pub(crate) fn enter_below(&self, most: u32) -> bool {
+        let room = |in_flight| (in_flight < most).then(|| in_flight + 1);
+        self.in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_ok()
+    }
+
     pub(crate) fn leave(&self) {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }

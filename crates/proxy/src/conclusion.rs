@@ -60,7 +60,7 @@ fn break_off(session: &mut Session, status: Option<StatusCode>) {
 
 /// The last thing that happens to every request.
 pub(crate) fn conclude(session: &Session, error: Option<&Error>, cx: &mut Request) {
-    cx.leave_target();
+    cx.leave_upstream();
     let status = answered(session).map(|head| head.status);
     count_attempt(error, status, cx);
     let duration = cx.exchange.started.elapsed();
@@ -95,7 +95,7 @@ fn count_attempt(error: Option<&Error>, status: Option<StatusCode>, cx: &Request
     let from_target = !cx.answered && status.is_some() && cx.attempt.number > 0;
     let broken = error.is_some_and(|error| *error.esource() == ErrorSource::Upstream);
     if let Some(pool) = cx.pool().filter(|_| from_target && !broken) {
-        pool.metrics.attempted(true);
+        pool.metrics.answered();
     }
 }
 
@@ -121,6 +121,7 @@ fn write_line(session: &Session, summary: &Summary, cx: &mut Request) {
         duration_ms: (summary.duration.as_secs_f64() * 1e6).round() / 1e3,
         bytes_in: summary.bytes_in,
         bytes_out: summary.bytes_out,
+        reason: cx.reason(summary.status),
         error: summary.error.as_deref(),
         decisions: &cx.exchange.decisions,
     });

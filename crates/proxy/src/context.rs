@@ -15,10 +15,14 @@ use portreeve_plugin::{Reply, Upstream};
 
 use tokio::time::{timeout, timeout_at};
 
+mod tries;
+
+use crate::fault::Fault;
 use crate::grpc;
+use crate::mirror::Copy;
 use crate::route::{End, Route};
 use crate::snapshot::{Entrance, Snapshot};
-use crate::upstream::{BadAnswer, MAX_INTERIM, Pool, RetryCause, Stay, check_response, is_failure};
+use crate::upstream::{BadAnswer, MAX_INTERIM, Pool, Slot, Stay, check_response, is_failure};
 
 /// The context of one request. Boxed, since Pingora moves it by value.
 pub(crate) type Context = Box<Request>;
@@ -43,6 +47,14 @@ pub(crate) struct Request {
     reported: bool,
     /// Where the client was before, if the upstream is sticky.
     stay: Option<Stay>,
+    /// The place among those that the upstream has at once, until the end of the request.
+    slot: Option<Slot>,
+    /// Before the next attempt.
+    pause: Duration,
+    /// What was wrong with the last attempt, or why there is none.
+    fault: Option<Fault>,
+    /// The copy for another upstream, while it is made.
+    copy: Option<Box<Copy>>,
     pub(crate) attempt: Attempt,
     /// Path and query as they came, for the log.
     pub(crate) asked: Option<PathAndQuery>,
@@ -108,6 +120,10 @@ impl Request {
             in_flight: None,
             reported: false,
             stay: None,
+            slot: None,
+            pause: Duration::ZERO,
+            fault: None,
+            copy: None,
             attempt: Attempt { number: 0, upstream: nowhere, target: None },
             asked: None,
             body_in: 0,
@@ -159,7 +175,7 @@ impl Request {
         self.chosen = match (&self.exchange.upstream, &route.end) {
             (Some(upstream), _) => Some(Chosen::ByPlugin(upstream.clone())),
             (None, End::Upstream(pool)) => Some(Chosen::ByRoute(pool.clone())),
-            (None, End::Split(split)) => split.draw().cloned().map(Chosen::ByRoute),
+            (None, End::Split(split)) => split.choose(&view).cloned().map(Chosen::ByRoute),
             (None, End::Respond(respond)) => return Ok(Some(respond.reply(&view))),
             (None, End::Redirect(redirect)) => return Ok(Some(redirect.reply(&view))),
             (None, End::Plugin) => None,
@@ -169,6 +185,7 @@ impl Request {
             pool.earn_retry();
             (self.key, self.stay) = (key, stay);
             self.attempt.upstream = name;
+            self.copy = route.mirror.as_ref().and_then(|mirror| mirror.begin());
         }
         Ok(None)
     }
@@ -192,6 +209,7 @@ impl Request {
             return passed;
         }
         self.error = Some("the time of the request passed in a plugin".to_owned());
+        self.fault = Some(Fault::Deadline);
         Ok(Some(Reply::status(StatusCode::GATEWAY_TIMEOUT).because("the time of the request passed in a plugin")))
     }
 
@@ -202,13 +220,14 @@ impl Request {
         }
     }
 
-    /// The peer of the next attempt: another target than those tried, with what is left of the time.
-    pub(crate) fn next_attempt(&mut self) -> pingora::Result<Box<HttpPeer>> {
+    /// The peer of the next attempt: another target than those tried, with what is left of the time, and at most `limit` for
+    /// each silence of the target.
+    pub(crate) fn next_attempt(&mut self, limit: Option<Duration>) -> pingora::Result<Box<HttpPeer>> {
         let now = Instant::now();
         let left = self.deadline.saturating_duration_since(now);
         let patience = self.patience.map(|patience| patience.saturating_duration_since(now));
         if (left.is_zero() && !self.streams) || patience.is_some_and(|patience| patience.is_zero()) {
-            return Error::e_explain(ErrorType::HTTPStatus(504), "the route's timeout passed");
+            return Err(self.refused(Fault::Deadline));
         }
         let Some(pool) = self.pool() else {
             return Error::e_explain(
@@ -217,11 +236,12 @@ impl Request {
             );
         };
         let Some((member, in_flight)) = pool.pick_for(self.stay, self.key, &self.tried) else {
-            pool.metrics.unavailable();
-            return Error::e_explain(ErrorType::HTTPStatus(503), "no target is available");
+            let fault = pool.why_nobody(&self.tried);
+            return Err(self.refused(fault));
         };
         let mut peer = Box::new(member.prepared.clone());
-        let first_byte = peer.options.read_timeout.map(|first_byte| first_byte.min(left));
+        // A client in HTTP/2 has no line of its own to keep the time of an attempt.
+        let first_byte = peer.options.read_timeout.map(|first_byte| first_byte.min(limit.unwrap_or(left)).min(left));
         let idle = patience.map_or(self.idle(), |patience| patience.min(self.idle()));
         peer.options.read_timeout = if self.streams { Some(idle) } else { first_byte };
         self.head_until = first_byte.filter(|_| self.streams).map(|first_byte| now + first_byte);
@@ -262,6 +282,11 @@ impl Request {
         let calls = says_so && grpc::is_grpc(&answer.headers);
         self.streams = answer.status == StatusCode::SWITCHING_PROTOCOLS || events || calls;
         self.head_until = None;
+        let says_no = matches!(answer.status.as_u16(), 502..=504);
+        self.fault = says_no.then_some(Fault::TargetAnswered);
+        if let (Some(fault), Some(pool)) = (self.fault, self.pool()) {
+            pool.metrics.blame(fault);
+        }
     }
 
     /// Refuses what no client should be sent: an answer that could be read in two ways, or interim ones without end.
@@ -273,9 +298,25 @@ impl Request {
         if self.interim > MAX_INTERIM { Err(BadAnswer::Interim) } else { Ok(()) }
     }
 
-    /// Whether the attempt that failed so may be followed by another.
-    pub(crate) fn may_retry(&self, cause: RetryCause) -> bool {
-        self.pool().is_some_and(|pool| pool.take_retry(self.attempt.number, &self.tried, cause))
+    /// The head of this attempt as it goes out: of a body, if there is one, the copy is still to come.
+    pub(crate) fn copy_head(&mut self, head: &RequestHeader, is_whole: bool) {
+        if let Some(copy) = &mut self.copy {
+            copy.take_head(head);
+        }
+        if is_whole && let Some(copy) = self.copy.take() {
+            copy.send();
+        }
+    }
+
+    /// A chunk of this attempt's body as it goes out.
+    pub(crate) fn copy_chunk(&mut self, chunk: Option<&bytes::Bytes>, last: bool) {
+        let Some(copy) = &mut self.copy else { return };
+        let fits = chunk.is_none_or(|chunk| copy.take_chunk(chunk));
+        if (last || !fits)
+            && let Some(copy) = self.copy.take().filter(|_| fits)
+        {
+            copy.send();
+        }
     }
 
     /// Whether the time of this request is up. Streams have none but what their client gives them.
@@ -296,16 +337,6 @@ impl Request {
         if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
             self.report(if is_failure(status) { Outcome::Failed } else { Outcome::Answered });
         }
-    }
-
-    /// The attempt failed, and it was the target's doing.
-    pub(crate) fn target_failed(&mut self) {
-        self.report(Outcome::Failed);
-    }
-
-    /// Whether only the gateway, and not the client, set the time that has passed.
-    pub(crate) fn is_own_time(&self) -> bool {
-        self.patience.is_none()
     }
 
     fn report(&mut self, outcome: Outcome) {
@@ -334,6 +365,19 @@ impl Request {
     /// The target has nothing more to do for this request.
     pub(crate) fn leave_target(&mut self) {
         self.in_flight = None;
+    }
+
+    /// Nothing more is done for this request: whoever waits for its place may have it.
+    pub(crate) fn leave_upstream(&mut self) {
+        self.leave_target();
+        self.slot = None;
+    }
+
+    /// Why no target served it, in a word for the log, if the client was told that none did.
+    pub(crate) fn reason(&self, status: Option<StatusCode>) -> Option<&'static str> {
+        let fault = self.fault?;
+        let told = status.is_some_and(|status| matches!(status.as_u16(), 502..=504));
+        (told || fault == Fault::AnswerBroken).then(|| fault.as_str())
     }
 
     /// Runs the response hooks: the route's, then the listener's, each in reverse.

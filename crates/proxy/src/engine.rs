@@ -299,6 +299,9 @@ async fn compiled(
 }
 
 async fn start_pools(snapshot: &Snapshot, shared: &Shared) {
+    for pool in &snapshot.pools {
+        pool.rank(&snapshot.priorities);
+    }
     futures::future::join_all(snapshot.pools.iter().map(|pool| pool.start(&shared.control))).await;
 }
 

@@ -18,11 +18,12 @@ use portreeve_plugin::Reply;
 use portreeve_plugin::engine::{Cause, Failure, Origin};
 
 use crate::context::{Context, Request};
-use crate::listener::{Facts, Reason};
+use crate::fault::Fault;
+use crate::listener::{AttemptTime, Facts, Reason};
 use crate::observe::Metrics;
 use crate::snapshot::Snapshot;
 use crate::upstream::RetryCause;
-use crate::{admission, conclusion, grpc, head, reply, status};
+use crate::{admission, conclusion, grpc, head, reply};
 
 /// The error by which an answer's status asks for another attempt.
 const RETRY_STATUS: &str = "status worth a retry";
@@ -74,22 +75,35 @@ impl ProxyHttp for Phases {
 
     /// Once per attempt: another target each time.
     async fn upstream_peer(&self, session: &mut Session, cx: &mut Context) -> Result<Box<HttpPeer>> {
-        let peer = cx.next_attempt()?;
         if let Some(facts) = facts(session.digest()) {
             facts.line.set_deadline(cx.until());
+        }
+        cx.wait_for_turn(session).await?;
+        let per_try = cx.per_try();
+        let mut peer = cx.next_attempt(per_try.filter(|_| session.is_http2()))?;
+        if let Some(per_try) = per_try {
+            let connect = peer.options.total_connection_timeout;
+            peer.options.total_connection_timeout = Some(connect.map_or(per_try, |connect| connect.min(per_try)));
+        }
+        let is_whole = session.as_mut().is_body_done();
+        if let Some(facts) = facts(session.digest()) {
+            facts.line.set_deadline(cx.until());
+            if let Some(per_try) = per_try {
+                let until = AttemptTime::Until(Instant::now() + per_try);
+                facts.line.set_attempt(if is_whole { until } else { AttemptTime::OnceWhole(per_try) });
+            }
         }
         Ok(peer)
     }
 
     /// No connection: nothing was sent, so any request may be tried elsewhere.
     fn fail_to_connect(&self, _: &mut Session, _: &HttpPeer, cx: &mut Context, mut error: Box<Error>) -> Box<Error> {
-        if let Some(pool) = cx.pool() {
-            pool.metrics.connect_failed();
-        }
-        cx.target_failed();
+        let fault = Fault::of(&error);
+        // Whatever it was: there is no connection.
+        let is_known = fault.retry_cause() == Some(RetryCause::Connect);
+        cx.failed(if is_known { fault } else { Fault::ConnectFailed });
         cx.leave_target();
-        let retry = status::retry_cause(&error).is_some_and(|_| cx.may_retry(RetryCause::Connect));
-        error.set_retry(retry);
+        error.set_retry(cx.may_retry(RetryCause::Connect, None));
         error
     }
 
@@ -110,6 +124,9 @@ impl ProxyHttp for Phases {
         cx.hide_cookie(upstream);
         cx.upstream_request(upstream).map_err(|failure| fatal(cx, &failure, StatusCode::INTERNAL_SERVER_ERROR))?;
         grpc::set_te(upstream);
+        if !session.is_upgrade_req() {
+            cx.copy_head(upstream, session.as_mut().is_body_empty());
+        }
         Ok(())
     }
 
@@ -123,7 +140,9 @@ impl ProxyHttp for Phases {
     ) -> Result<()> {
         // As the client's error: of any other, Pingora only stops the body towards a target in HTTP/2, and then waits for an
         // answer to half a request.
-        take_chunk(session, body, last, cx).map_err(Error::into_down)
+        take_chunk(session, body, last, cx).map_err(Error::into_down)?;
+        cx.copy_chunk(body.as_ref(), last);
+        Ok(())
     }
 
     /// The target's head, before anything else sees it: the place to try again by status.
@@ -136,7 +155,10 @@ impl ProxyHttp for Phases {
         cx.check_answer(answer, session.req_header()).map_err(|bad| bad_target(bad.to_string()))?;
         cx.target_answered(answer.status);
         let cause = RetryCause::Status(answer.status.as_u16());
-        if cx.pool().is_some_and(|pool| pool.retries_on(cause)) && replayable(session) && cx.may_retry(cause) {
+        if cx.retry_terms().is_some_and(|terms| terms.cover(cause))
+            && replayable(session, cx)
+            && cx.may_retry(cause, Some(&answer.headers))
+        {
             let mut error = Error::explain(ErrorType::CustomCode(RETRY_STATUS, answer.status.as_u16()), "");
             error.set_retry(true);
             return Err(error);
@@ -232,42 +254,45 @@ impl ProxyHttp for Phases {
         cx: &mut Context,
         reused: bool,
     ) -> Box<Error> {
-        let asked_for = matches!(error.etype(), ErrorType::CustomCode(RETRY_STATUS, _));
-        if *error.esource() != ErrorSource::Upstream && !asked_for {
-            let late = facts(session.digest()).is_some_and(|facts| facts.line.refused() == Some(Reason::Late));
-            if let Some(pool) = cx.pool().filter(|_| late) {
-                pool.metrics.timed_out();
-            }
-            if late && cx.is_own_time() {
-                cx.target_failed();
+        if matches!(error.etype(), ErrorType::CustomCode(RETRY_STATUS, _)) {
+            cx.failed(Fault::TargetAnswered);
+            cx.leave_target();
+            error.set_retry(true);
+            return error;
+        }
+        let line = facts(session.digest()).map(|facts| &facts.line);
+        let out_of_patience = line.is_some_and(|line| line.take_attempt_over());
+        if *error.esource() != ErrorSource::Upstream && !out_of_patience {
+            if line.is_some_and(|line| line.refused() == Some(Reason::Late)) {
+                cx.failed(Fault::Deadline);
             }
             cx.leave_target();
             // The client's fault or ours: nothing of the target's, and not better elsewhere.
             error.set_retry(false);
             return error;
         }
-        if let Some(pool) = cx.pool() {
-            let late = *error.etype() == ErrorType::ReadTimedout;
-            if late { pool.metrics.timed_out() } else { pool.metrics.attempted(false) }
-        }
-        let retry = match error.etype() {
-            _ if asked_for => true,
-            ErrorType::HTTPStatus(_) => false,
-            ErrorType::ReadTimedout => replayable(session) && cx.may_retry(RetryCause::Timeout),
-            // A kept connection that the target had closed meanwhile says nothing of the target: again, and there if need be.
-            _ => {
-                error.retry.decide_reuse(reused);
-                let is_stale = error.retry() && replayable(session);
-                if is_stale && cx.forget_stale_attempt() {
-                    cx.leave_target();
-                    true
-                } else {
-                    false
-                }
-            }
+        let fault = match () {
+            () if out_of_patience => Fault::PerTryTimeout,
+            () if answered(session).is_some() => Fault::AnswerBroken,
+            () => cx.fault_of(&error, session.is_http2()),
         };
-        cx.target_failed();
+        if out_of_patience {
+            error = Error::create(ErrorType::ReadTimedout, ErrorSource::Upstream, None, None);
+        }
+        error.retry.decide_reuse(reused);
+        // A kept connection that the target had closed meanwhile says nothing of the target: again, and there if need be. Nor
+        // does a stream that it did not begin with (RFC 9113 §8.7), which any request survives.
+        let untouched = *error.etype() == ErrorType::H2Error && error.retry();
+        let is_stale = error.retry() && (replayable(session, cx) || (untouched && resendable(session)));
+        if is_stale && cx.forget_stale_attempt() {
+            cx.leave_target();
+            error.set_retry(true);
+            return error;
+        }
+        cx.failed(fault);
         cx.leave_target();
+        let cause = fault.retry_cause();
+        let retry = cause.is_some_and(|cause| replayable(session, cx) && cx.may_retry(cause, None));
         error.set_retry(retry);
         error
     }
@@ -337,10 +362,15 @@ fn bound_writes(session: &mut Session, cx: &Request) {
 }
 
 /// Whether sending this request again can neither do a thing twice nor lose a part of it.
-fn replayable(session: &Session) -> bool {
-    session.req_header().method.is_idempotent()
-        && !session.as_ref().retry_buffer_truncated()
-        && answered(session).is_none()
+fn replayable(session: &Session, cx: &Request) -> bool {
+    let asked = session.req_header();
+    let repeats = cx.retry_terms().is_some_and(|terms| terms.repeats(&asked.method, &asked.headers));
+    repeats && resendable(session)
+}
+
+/// Whether this request is still there as a whole, and its client has heard nothing yet.
+fn resendable(session: &Session) -> bool {
+    !session.as_ref().retry_buffer_truncated() && answered(session).is_none()
 }
 
 /// The answer whose head has been sent, if one has. An interim one (1xx) is not yet an answer.

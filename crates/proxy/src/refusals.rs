@@ -54,6 +54,7 @@ impl Phases {
             duration_ms: (duration.as_secs_f64() * 1e6).round() / 1e3,
             bytes_in: 0,
             bytes_out,
+            reason: None,
             error: Some(&reason.to_string()),
             decisions: &[],
         });

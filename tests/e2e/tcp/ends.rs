@@ -72,7 +72,7 @@ async fn with_all_targets_down_connections_are_closed_and_counted() {
     let ((_one, first), (_two, second)) = (servers::reserve(), servers::reserve());
     let gateway = Gateway::spawn(&raw(&[first, second], "", "", "")).await;
     assert_eq!(gateway.wire().await.rest().await, b"");
-    ended(&gateway, "connect_failed", 1).await;
+    ended(&gateway, "connect_refused", 1).await;
     assert_eq!(lines(&gateway, 1).await[0]["attempts"], 2);
     assert_eq!(bytes(&gateway).await, (0.0, 0.0));
 }

@@ -11,13 +11,8 @@ use std::time::Duration;
 use super::*;
 use crate::{Bar, Failover, Group, InFlight, Outlier, Target};
 
-pub(super) const ALL: [Algorithm; 5] = [
-    Algorithm::RoundRobin,
-    Algorithm::LeastConnections,
-    Algorithm::LeastTime,
-    Algorithm::RandomTwo,
-    Algorithm::Hash,
-];
+pub(super) const ALL: [Algorithm; 5] =
+    [Algorithm::RoundRobin, Algorithm::LeastConnections, Algorithm::LeastTime, Algorithm::RandomTwo, Algorithm::Hash];
 
 pub(super) fn address(place: usize) -> SocketAddr {
     SocketAddr::from(([10, 0, u8::try_from(place / 200).unwrap(), u8::try_from(place % 200 + 1).unwrap()], 80))

@@ -7,6 +7,7 @@ mod chains;
 mod listeners;
 mod names;
 mod pools;
+mod resilience;
 mod routes;
 mod single;
 mod tcp;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use super::pools;
+use super::{pools, resilience};
 use crate::path::ConfigPath;
 use crate::report::Report;
 use crate::units::BindAddress;
@@ -24,6 +24,7 @@ pub(super) fn check(root: &Node, report: &mut Report) {
             check_health(health, &path.key("health"), report);
         }
         pools::check(&entry.value, &path, report);
+        resilience::check_upstream(&entry.value, &path, report);
     }
     for (index, route) in root.get("routes").map(Node::items).unwrap_or_default().iter().enumerate() {
         if let Some(shares) = route.get("upstream") {
@@ -31,6 +32,7 @@ pub(super) fn check(root: &Node, report: &mut Report) {
             check_weights(shares, "upstreams", &path, report);
             check_twice(shares, "name", &path, report);
         }
+        resilience::check_route(route, &top.key("routes").index(index), report);
     }
 }
 
@@ -107,7 +109,11 @@ fn check_listeners(root: &Node, report: &mut Report) {
 
 /// A list whose weights are all 0 has nobody to choose.
 fn check_weights(list: &Node, what: &str, path: &ConfigPath, report: &mut Report) {
-    let is_zero = |item: &Node| item.get("weight").is_some_and(|weight| weight.to_json() == 0);
+    // An upstream with `when` has no share of the rest unless it says so.
+    let is_zero = |item: &Node| match item.get("weight") {
+        Some(weight) => weight.to_json() == 0,
+        None => item.get("when").is_some(),
+    };
     if !list.items().is_empty() && list.items().iter().all(is_zero) {
         let first = list.items().first().and_then(|item| item.get("weight"));
         let span = first.map_or(list.span, |weight| weight.span);

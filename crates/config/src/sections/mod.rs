@@ -10,6 +10,7 @@ mod forms;
 mod limits;
 mod listener;
 mod matching;
+mod mirror;
 mod route;
 mod step;
 mod tcp;
@@ -28,6 +29,7 @@ pub use forms::{Headers, Named, OneOrMany};
 pub use limits::ListenerLimits;
 pub use listener::Listener;
 pub use matching::{Match, ValueMatch};
+pub use mirror::Mirror;
 pub use route::{
     Redirect, RedirectStatus, Respond, Route, RouteLimits, RouteTimeouts, RouteUpstreams, WeightedUpstream,
 };
@@ -37,6 +39,6 @@ pub use tcp::{Tcp, TcpTimeouts};
 pub use tier::Tier;
 pub use tls::{Certificate, ClientAuth, ClientAuthMode, Hsts, ListenerTls, RedirectToHttps, TlsVersion, UnknownSni};
 pub use upstream::{
-    Balance, Failover, Health, HealthExpect, Outlier, Probe, Protocol, ProxyProtocol, Retry, RetryOn, Sticky, Target,
-    Timeouts, Upstream, UpstreamTls,
+    Backoff, Balance, Failover, Health, HealthExpect, Outlier, Probe, Protocol, ProxyProtocol, Retry, RetryOn,
+    RouteRetry, Sticky, Target, Timeouts, Upstream, UpstreamLimits, UpstreamTls,
 };

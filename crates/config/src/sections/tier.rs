@@ -18,4 +18,9 @@ pub struct Tier {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub burst: Option<NonZeroU32>,
+    /// Who goes first when an upstream with `limits` is full: requests of tiers with a higher priority wait in front of those
+    /// with a lower one, and take their place when the queue is full. From 0 to 9; requests without a tier have 0.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 9))]
+    pub priority: u8,
 }

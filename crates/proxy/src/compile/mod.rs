@@ -25,7 +25,7 @@ use crate::https::Https;
 use crate::listener::{Issuing, Terms, Tls};
 use crate::observe::AccessLog;
 use crate::snapshot::{Entrance, Snapshot};
-use crate::upstream::{Pool, Transport};
+use crate::upstream::{Pool, Priorities, Transport};
 use chains::Chains;
 use host::LoadHost;
 
@@ -113,6 +113,7 @@ pub(crate) fn compile(
         routes: routes.into(),
         listeners: numbered.into(),
         pools: pools.into_values().collect(),
+        priorities: Arc::new(priorities(config)),
         access_log,
         errors: pages,
         acme: acme.map(Arc::new),
@@ -262,6 +263,11 @@ fn transport(
             None
         }
     }
+}
+
+fn priorities(config: &Config) -> Priorities {
+    let tiers = config.tiers.into_iter().map(|(name, tier)| (name.shared(), tier.priority));
+    Priorities(tiers.filter(|(_, priority)| *priority > 0).collect())
 }
 
 fn tiers(config: &Config) -> Vec<Tier> {

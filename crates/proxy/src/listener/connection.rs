@@ -269,6 +269,11 @@ impl Connection {
             return Poll::Ready(Ok(()));
         }
         // A client that sends ahead is still there; what it sends waits, and no more of it is read.
+        if let Some(until) = self.line.attempt_until() {
+            ready!(self.patience.poll_until(cx, until.into()));
+            self.line.end_attempt();
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the time of the attempt passed")));
+        }
         self.poll_late(cx)
     }
 

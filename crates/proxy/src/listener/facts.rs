@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 use parking_lot::Mutex;
@@ -54,7 +54,27 @@ impl Facts {
 pub(crate) struct Line {
     tunnel: AtomicBool,
     refused: Mutex<Option<Reason>>,
-    deadline: Mutex<Option<Instant>>,
+    times: Mutex<Times>,
+}
+
+/// How long an attempt may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum AttemptTime {
+    /// Until then.
+    Until(Instant),
+    /// So long from when the request has come whole.
+    OnceWhole(Duration),
+}
+
+/// Until when what is waited for must have come.
+#[derive(Debug, Default)]
+struct Times {
+    /// The answer to the request.
+    request: Option<Instant>,
+    /// The head of the answer to the attempt.
+    attempt: Option<AttemptTime>,
+    /// The time of the attempt has passed, and nobody has asked yet.
+    attempt_over: bool,
 }
 
 impl Line {
@@ -66,11 +86,38 @@ impl Line {
     /// Until when the request in hand must have been answered; `None` for no longer. Whatever waits for the target, the
     /// client is watched meanwhile: so the connection keeps this time.
     pub(crate) fn set_deadline(&self, deadline: Option<Instant>) {
-        *self.deadline.lock() = deadline;
+        *self.times.lock() = Times { request: deadline, ..Times::default() };
     }
 
+    /// How long this attempt has for the head of an answer. Holds until the next [`Self::set_deadline`].
+    pub(crate) fn set_attempt(&self, time: AttemptTime) {
+        self.times.lock().attempt = Some(time);
+    }
+
+    /// Whether what ended the attempt was its time. Says so once.
+    pub(crate) fn take_attempt_over(&self) -> bool {
+        std::mem::take(&mut self.times.lock().attempt_over)
+    }
+
+    pub(super) fn end_attempt(&self) {
+        let mut times = self.times.lock();
+        (times.attempt, times.attempt_over) = (None, true);
+    }
+
+    /// Until when the request in hand must have been answered.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        *self.deadline.lock()
+        self.times.lock().request
+    }
+
+    /// Until when the attempt must have brought something, now that the request is whole, if that is before its deadline.
+    pub(super) fn attempt_until(&self) -> Option<Instant> {
+        let mut times = self.times.lock();
+        let until = match times.attempt? {
+            AttemptTime::Until(until) => until,
+            AttemptTime::OnceWhole(limit) => Instant::now() + limit,
+        };
+        times.attempt = Some(AttemptTime::Until(until));
+        times.request.is_none_or(|deadline| until < deadline).then_some(until)
     }
 
     pub(super) fn is_tunnel(&self) -> bool {

@@ -19,7 +19,7 @@ mod tls;
 mod transport;
 mod workers;
 
-pub(crate) use facts::Facts;
+pub(crate) use facts::{AttemptTime, Facts};
 pub(crate) use listening::{Copies, Listening};
 pub(crate) use refused::Reason;
 pub use socket::{BindError, Inherited};

@@ -56,6 +56,9 @@ pub(crate) struct Line<'l> {
     pub(crate) duration_ms: f64,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
+    /// Why no target served it, in a word of a closed set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<&'l str>,
     #[serde(skip_serializing_if = "<[Decision]>::is_empty", serialize_with = "decisions")]

@@ -10,11 +10,18 @@ use prometheus::{
 };
 
 use super::tcp::{TcpMetrics, TcpVecs};
+use crate::fault::Fault;
 use crate::snapshot::Snapshot;
+use crate::upstream::RetryCause;
 
 const REQUESTS: &str = "portreeve_requests_total";
 const DURATION: &str = "portreeve_request_duration_seconds";
 const ATTEMPTS: &str = "portreeve_upstream_attempts_total";
+const FAILURES: &str = "portreeve_upstream_failures_total";
+const RETRIES: &str = "portreeve_upstream_retries_total";
+const UPSTREAM_IN_FLIGHT: &str = "portreeve_upstream_in_flight_requests";
+const UPSTREAM_WAITING: &str = "portreeve_upstream_waiting_requests";
+const MIRRORED: &str = "portreeve_mirrored_requests_total";
 const HEALTHY: &str = "portreeve_target_healthy";
 const EJECTED: &str = "portreeve_target_ejected";
 const IN_FLIGHT: &str = "portreeve_target_in_flight_requests";
@@ -38,6 +45,11 @@ pub(crate) struct Metrics {
     requests: IntCounterVec,
     duration: HistogramVec,
     attempts: IntCounterVec,
+    failures: IntCounterVec,
+    retries: IntCounterVec,
+    upstream_in_flight: IntGaugeVec,
+    upstream_waiting: IntGaugeVec,
+    mirrored: IntCounterVec,
     healthy: IntGaugeVec,
     ejected: IntGaugeVec,
     in_flight: IntGaugeVec,
@@ -74,6 +86,26 @@ impl Metrics {
             attempts: IntCounterVec::new(
                 Opts::new(ATTEMPTS, "Tries at targets by what came of them."),
                 &["upstream", "result"],
+            )?,
+            failures: IntCounterVec::new(
+                Opts::new(FAILURES, "Attempts that failed, and requests that came to no attempt, by reason."),
+                &["upstream", "reason"],
+            )?,
+            retries: IntCounterVec::new(
+                Opts::new(RETRIES, "Retries that were made, and those that the budget did not allow."),
+                &["upstream", "outcome"],
+            )?,
+            upstream_in_flight: IntGaugeVec::new(
+                Opts::new(UPSTREAM_IN_FLIGHT, "Requests that an upstream with limits has in flight now."),
+                &["upstream"],
+            )?,
+            upstream_waiting: IntGaugeVec::new(
+                Opts::new(UPSTREAM_WAITING, "Requests that wait for their turn at an upstream with limits now."),
+                &["upstream"],
+            )?,
+            mirrored: IntCounterVec::new(
+                Opts::new(MIRRORED, "Copies of requests for another upstream, by what came of them."),
+                &["route", "outcome"],
             )?,
             healthy: IntGaugeVec::new(
                 Opts::new(HEALTHY, "1 while the checks of a target pass."),
@@ -126,6 +158,11 @@ impl Metrics {
         self.registry.register(Box::new(self.requests.clone()))?;
         self.registry.register(Box::new(self.duration.clone()))?;
         self.registry.register(Box::new(self.attempts.clone()))?;
+        self.registry.register(Box::new(self.failures.clone()))?;
+        self.registry.register(Box::new(self.retries.clone()))?;
+        self.registry.register(Box::new(self.upstream_in_flight.clone()))?;
+        self.registry.register(Box::new(self.upstream_waiting.clone()))?;
+        self.registry.register(Box::new(self.mirrored.clone()))?;
         self.registry.register(Box::new(self.healthy.clone()))?;
         self.registry.register(Box::new(self.ejected.clone()))?;
         self.registry.register(Box::new(self.in_flight.clone()))?;
@@ -150,12 +187,30 @@ impl Metrics {
 
     pub(crate) fn upstream(&self, upstream: &str) -> UpstreamMetrics {
         let result = |result| self.attempts.with_label_values(&[upstream, result]);
+        let retries = |outcome| self.retries.with_label_values(&[upstream, outcome]);
         UpstreamMetrics {
             ok: result("ok"),
             failed: result("failed"),
             connect: result("connect_failed"),
             timed_out: result("timed_out"),
             unavailable: result("no_target"),
+            retried: retries("made"),
+            over_budget: retries("over_budget"),
+            reasons: Arc::new(Reasons {
+                upstream: upstream.into(),
+                failures: self.failures.clone(),
+                counters: Default::default(),
+            }),
+        }
+    }
+
+    pub(crate) fn mirror(&self, route: &str) -> MirrorMetrics {
+        let outcome = |outcome| self.mirrored.with_label_values(&[route, outcome]);
+        MirrorMetrics {
+            sent: outcome("sent"),
+            failed: outcome("failed"),
+            behind: outcome("behind"),
+            too_large: outcome("too_large"),
         }
     }
 
@@ -213,6 +268,13 @@ impl Metrics {
         for (listener, expiry) in snapshot.certificates() {
             self.certificate_expiry.with_label_values(&[&**listener, &*expiry.certificate]).set(expiry.at);
         }
+        self.upstream_in_flight.reset();
+        self.upstream_waiting.reset();
+        for (upstream, crowd) in snapshot.crowds() {
+            self.upstream_in_flight.with_label_values(&[upstream]).set(i64::from(crowd.in_flight));
+            let waiting = i64::try_from(crowd.waiting).unwrap_or(i64::MAX);
+            self.upstream_waiting.with_label_values(&[upstream]).set(waiting);
+        }
         for pool in snapshot.pools() {
             for target in &pool.targets {
                 let address = target.address.to_string();
@@ -267,24 +329,66 @@ pub(crate) struct UpstreamMetrics {
     connect: IntCounter,
     timed_out: IntCounter,
     unavailable: IntCounter,
+    retried: IntCounter,
+    over_budget: IntCounter,
+    reasons: Arc<Reasons>,
+}
+
+/// Failures by reason. A counter is made when it first counts: most upstreams never see most reasons.
+#[derive(Debug)]
+struct Reasons {
+    upstream: Box<str>,
+    failures: IntCounterVec,
+    counters: [OnceLock<IntCounter>; Fault::COUNT],
 }
 
 impl UpstreamMetrics {
-    /// An attempt brought an answer, or not.
-    pub(crate) fn attempted(&self, ok: bool) {
-        if ok { self.ok.inc() } else { self.failed.inc() }
+    /// An attempt brought an answer.
+    pub(crate) fn answered(&self) {
+        self.ok.inc();
     }
 
-    pub(crate) fn connect_failed(&self) {
-        self.connect.inc();
+    /// An attempt failed, or there could be none: once, where it fails.
+    pub(crate) fn failed(&self, fault: Fault) {
+        match (fault, fault.retry_cause()) {
+            (_, Some(RetryCause::Connect)) => self.connect.inc(),
+            (Fault::Deadline, _) | (_, Some(RetryCause::Timeout)) => self.timed_out.inc(),
+            (Fault::NoTarget, _) => self.unavailable.inc(),
+            // No target was asked.
+            (Fault::TargetsFull | Fault::QueueFull | Fault::QueueTimeout | Fault::Shed, _) => {}
+            _ => self.failed.inc(),
+        }
+        self.blame(fault);
     }
 
-    pub(crate) fn timed_out(&self) {
-        self.timed_out.inc();
+    /// Counts a reason, of something that was no failed attempt: a target's own answer that says no.
+    pub(crate) fn blame(&self, fault: Fault) {
+        let Reasons { upstream, failures, counters } = &*self.reasons;
+        if let Some(counter) = counters.get(fault as usize) {
+            counter.get_or_init(|| failures.with_label_values(&[&**upstream, fault.as_str()])).inc();
+        }
     }
 
-    /// No target could be tried.
-    pub(crate) fn unavailable(&self) {
-        self.unavailable.inc();
+    /// A retry is made.
+    pub(crate) fn retried(&self) {
+        self.retried.inc();
     }
+
+    /// A retry would have been made, had the budget allowed it.
+    pub(crate) fn over_budget(&self) {
+        self.over_budget.inc();
+    }
+}
+
+/// The metrics of one route's mirror.
+#[derive(Debug, Clone)]
+pub(crate) struct MirrorMetrics {
+    /// Answered by the other upstream, with whatever.
+    pub(crate) sent: IntCounter,
+    /// Not answered.
+    pub(crate) failed: IntCounter,
+    /// Not sent, since as many as may be were on their way.
+    pub(crate) behind: IntCounter,
+    /// Not sent, since the body was longer than the mirror takes.
+    pub(crate) too_large: IntCounter,
 }

@@ -6,7 +6,7 @@
 use std::any::Any;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use futures::future::BoxFuture;
@@ -17,11 +17,11 @@ use pingora::http::RequestHeader;
 use pingora::protocols::http::client::HttpSession;
 use pingora::upstreams::peer::{HttpPeer, Peer};
 use pingora::{Error, ErrorType};
-use portreeve_balance::{Outcome, Tried};
 use portreeve_plugin::{Answer, Call, CallError, Fetch};
 
-use super::pool::{Pool, is_failure};
-use super::retry::Cause;
+use super::RetryCause;
+use super::pool::Pool;
+use crate::fault::Fault;
 use crate::head::is_hop_by_hop;
 
 /// How long a call's connection is kept for the next call: busy traffic reuses it, and a quiet one never meets a target that
@@ -41,7 +41,7 @@ impl portreeve_plugin::engine::Pool for Pool {
         Box::pin(async move {
             let timeout = call.timeout;
             tokio::time::timeout(timeout, self.attempts(&call)).await.unwrap_or_else(|_| {
-                self.metrics.timed_out();
+                self.metrics.failed(Fault::Deadline);
                 Err(CallError::TimedOut(timeout))
             })
         })
@@ -49,52 +49,6 @@ impl portreeve_plugin::engine::Pool for Pool {
 
     fn as_any(&self) -> &(dyn Any + Send + Sync) {
         self
-    }
-}
-
-impl Pool {
-    /// Tries targets until one answers or the policy has had enough.
-    async fn attempts(&self, call: &Call) -> Result<Answer, CallError> {
-        self.earn_retry();
-        let until = Instant::now() + call.timeout;
-        let (mut tried, mut made) = (Tried::new(), 0);
-        loop {
-            let picked = self.pick(fastrand::u64(..), &tried);
-            let Some((member, in_flight)) = picked else {
-                self.metrics.unavailable();
-                return Err(CallError::Unavailable(self.name.clone()));
-            };
-            tried.push(member.target.address);
-            made += 1;
-            let mut peer = member.prepared.clone();
-            let left = until.saturating_duration_since(Instant::now());
-            peer.options.read_timeout = peer.options.read_timeout.map(|timeout| timeout.min(left));
-            let outcome = attempt(&peer, call).await;
-            self.metrics.attempted(outcome.is_ok());
-            self.report(&in_flight, judged(&outcome));
-            let retry = match &outcome {
-                Ok(answer) => {
-                    let cause = Cause::Status(answer.status.as_u16());
-                    call.method.is_idempotent() && self.retries_on(cause) && self.take_retry(made, &tried, cause)
-                }
-                Err((cause, _)) => {
-                    let safe = *cause == Some(Cause::Connect) || call.method.is_idempotent();
-                    safe && cause.is_some_and(|cause| self.take_retry(made, &tried, cause))
-                }
-            };
-            if !retry {
-                return outcome.map_err(|(_, error)| error);
-            }
-        }
-    }
-}
-
-/// What an attempt says of its target: what is only too large for the caller is a good answer.
-fn judged(outcome: &Result<Answer, Failed>) -> Outcome {
-    match outcome {
-        Ok(answer) if is_failure(answer.status) => Outcome::Failed,
-        Ok(_) | Err((_, CallError::TooLarge(_))) => Outcome::Answered,
-        Err(_) => Outcome::Failed,
     }
 }
 
@@ -123,16 +77,16 @@ pub(super) async fn check(peer: &HttpPeer, target: PathAndQuery, timeout: Durati
 /// Longest answer to a health check, in bytes.
 const MAX_HEALTH: usize = 1 << 20;
 
-/// Why an attempt failed, for the retry policy if it can be retried, and for the caller.
-type Failed = (Option<Cause>, CallError);
+/// Why an attempt failed: for the retry policy and the metrics, and for the caller.
+type Failed = (Fault, CallError);
 
 /// One try at one target, once more on another connection if a kept one turned out to be dead before anything came back.
-async fn attempt(peer: &HttpPeer, call: &Call) -> Result<Answer, Failed> {
+pub(super) async fn attempt(peer: &HttpPeer, call: &Call) -> Result<Answer, Failed> {
     let connector = CONNECTOR.with(Arc::clone);
     loop {
         let connected = connector.get_http_session(peer).await;
         let (mut session, reused) =
-            connected.map_err(|error| (Some(Cause::Connect), CallError::Failed(error.to_string())))?;
+            connected.map_err(|error| (connect_fault(&error), CallError::Failed(error.to_string())))?;
         match exchange(&mut session, peer, call).await {
             Ok(answer) => {
                 let kept = peer.idle_timeout().map_or(KEPT, |idle| idle.min(KEPT));
@@ -140,11 +94,18 @@ async fn attempt(peer: &HttpPeer, call: &Call) -> Result<Answer, Failed> {
                 return Ok(answer);
             }
             Err(Broken::BeforeAnswer(_)) if reused && call.method.is_idempotent() => {}
-            Err(Broken::BeforeAnswer(error) | Broken::InAnswer(error)) => return Err((None, CallError::Failed(error))),
-            Err(Broken::TimedOut(after)) => return Err((Some(Cause::Timeout), CallError::TimedOut(after))),
-            Err(Broken::TooLarge) => return Err((None, CallError::TooLarge(call.max_body))),
+            Err(Broken::BeforeAnswer(error)) => return Err((Fault::Reset, CallError::Failed(error))),
+            Err(Broken::InAnswer(error)) => return Err((Fault::BadAnswer, CallError::Failed(error))),
+            Err(Broken::TimedOut(after)) => return Err((Fault::AnswerTimeout, CallError::TimedOut(after))),
+            Err(Broken::TooLarge) => return Err((Fault::BadAnswer, CallError::TooLarge(call.max_body))),
         }
     }
+}
+
+/// Nothing was sent, whatever it was that kept the connection from being made.
+fn connect_fault(error: &Error) -> Fault {
+    let fault = Fault::of(error);
+    if fault.retry_cause() == Some(RetryCause::Connect) { fault } else { Fault::ConnectFailed }
 }
 
 /// How far an exchange came before it broke.

@@ -5,11 +5,15 @@
 
 mod announcement;
 mod answer;
+mod attempts;
+mod budget;
 mod call;
 mod client_tls;
 mod discovery;
+mod gate;
 mod health;
 mod identity;
+mod limits;
 mod members;
 mod policy;
 mod pool;
@@ -20,9 +24,11 @@ mod transport;
 pub(crate) use announcement::announcement;
 pub(crate) use answer::{BadAnswer, MAX_INTERIM, check_response};
 pub(crate) use call::Fetcher;
+pub(crate) use gate::{Crowd, Slot};
+pub(crate) use limits::Priorities;
 pub(crate) use pool::{Pool, is_failure};
 pub use pool::{PoolStatus, TargetStatus};
-pub(crate) use retry::Cause as RetryCause;
+pub(crate) use retry::{Cause as RetryCause, Failed, Override as RetryOverride, Terms as RetryTerms};
 pub(crate) use sticky::Stay;
 pub(crate) use transport::Transport;
 

@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use pingora::http::{RequestHeader, ResponseHeader};
-use pingora::upstreams::peer::HttpPeer;
 use portreeve_balance::hash::{mix, stable};
-use portreeve_balance::{InFlight, Member, Outcome};
+use portreeve_balance::{InFlight, Outcome};
 use portreeve_config::{Balance, Upstream as UpstreamConfig};
 use portreeve_plugin::Template;
 use portreeve_plugin::engine::View;
@@ -19,10 +18,13 @@ use tokio::task::AbortHandle;
 
 use super::TargetRegistry;
 use super::discovery::RESOLVE_EVERY;
+use super::gate::{Crowd, Slot};
+use super::limits::{Limits, Picked, Priorities};
 use super::members::Members;
-use super::retry::{Cause, Retries};
+use super::retry::{Failed, NoRetry, Override, Retries, Terms};
 use super::sticky::Stay;
 use super::transport::Transport;
+use crate::fault::Fault;
 use crate::observe::UpstreamMetrics;
 
 /// Longest wait for the first answers of the resolver when a pool begins. What comes later is taken when it comes.
@@ -36,6 +38,7 @@ pub(crate) struct Pool {
     key: Option<Template>,
     pub(crate) metrics: UpstreamMetrics,
     retries: Retries,
+    limits: Limits,
     members: Arc<Members>,
     /// Set when the pool starts: what ends with it, if its names must be asked for again and again.
     refresher: OnceLock<Option<AbortHandle>>,
@@ -95,6 +98,7 @@ impl Pool {
             key,
             metrics,
             retries: Retries::new(&config.retry),
+            limits: Limits::new(config.limits.as_ref(), before.map(|before| &before.limits)),
             members: Arc::new(members),
             refresher: OnceLock::new(),
         }
@@ -136,26 +140,56 @@ impl Pool {
         }
     }
 
-    /// Picks a healthy target that this request has not tried, and counts the request there for as long as the guard lives.
-    pub(crate) fn pick(&self, key: u64, tried: &[SocketAddr]) -> Option<(Arc<Member<HttpPeer>>, InFlight)> {
+    /// Learns which tiers go first where it is full.
+    pub(crate) fn rank(&self, priorities: &Arc<Priorities>) {
+        self.limits.rank(priorities);
+    }
+
+    /// Lets a request of this tier in, or waits for its turn, at most until `until`. `None`: nothing is limited.
+    ///
+    /// # Errors
+    /// When it has no turn. Cancel safe.
+    pub(crate) async fn admit(&self, tier: Option<&str>, until: Instant) -> Result<Option<Slot>, Fault> {
+        let picker = self.members.picker.load_full();
+        self.limits.admit(&picker, tier, until).await
+    }
+
+    /// Picks an available target with room that this request has not tried, and counts the request there for as long as the
+    /// guard lives.
+    pub(crate) fn pick(&self, key: u64, tried: &[SocketAddr]) -> Option<Picked> {
         self.pick_for(None, key, tried)
     }
 
     /// Like [`Pool::pick`], but goes back to where the client was before, if that can be picked.
-    pub(crate) fn pick_for(
-        &self,
-        stay: Option<Stay>,
-        key: u64,
-        tried: &[SocketAddr],
-    ) -> Option<(Arc<Member<HttpPeer>>, InFlight)> {
+    pub(crate) fn pick_for(&self, stay: Option<Stay>, key: u64, tried: &[SocketAddr]) -> Option<Picked> {
         let (now, picker) = (Instant::now(), self.members.picker.load());
         let there = stay.and_then(|stay| {
             let member = picker.return_to(stay.place, now, tried)?;
             (member.target.address == stay.address).then_some(member)
         });
-        let member = there.or_else(|| picker.pick(now, key, tried))?.clone();
-        let in_flight = InFlight::new(&member, now);
-        Some((member, in_flight))
+        let back = there.and_then(|member| self.limits.take(member, now));
+        back.or_else(|| self.limits.pick(&picker, now, key, tried))
+    }
+
+    /// Why nobody was picked.
+    pub(crate) fn why_nobody(&self, tried: &[SocketAddr]) -> Fault {
+        let is_left = self.members.picker.load().has_another(Instant::now(), tried);
+        if is_left { Fault::TargetsFull } else { Fault::NoTarget }
+    }
+
+    /// The longest that one attempt may wait for the head of an answer, if the file says so.
+    pub(crate) fn per_try(&self) -> Option<Duration> {
+        self.config.timeouts.per_try.map(portreeve_config::units::Duration::get)
+    }
+
+    /// Whether requests may have to wait for their turn.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.config.limits.is_some()
+    }
+
+    /// How many are in flight and wait; `None` where nothing is limited.
+    pub(crate) fn crowd(&self) -> Option<Crowd> {
+        self.limits.crowd()
     }
 
     /// Takes note of what came of an attempt: once for each, and not of one that the client gave up.
@@ -214,15 +248,34 @@ impl Pool {
         self.retries.earn();
     }
 
-    /// Whether an attempt that failed so, the `made`-th, may be followed by another, after those at the targets `tried`.
-    /// Without another target there is none, and the client is told of this failure.
-    pub(crate) fn take_retry(&self, made: u32, tried: &[SocketAddr], cause: Cause) -> bool {
-        self.members.picker.load().has_another(Instant::now(), tried) && self.retries.take(made, cause)
+    /// The retry policy, but for what a route says instead.
+    pub(crate) fn terms<'t>(&'t self, of_route: Option<&'t Override>) -> Terms<'t> {
+        self.retries.terms(of_route)
     }
 
-    /// Whether such an answer is worth another attempt at all.
-    pub(crate) fn retries_on(&self, cause: Cause) -> bool {
-        self.retries.covers(cause)
+    /// Whether an attempt that failed so may be followed by another, after those at the targets `tried`, and after what pause.
+    /// Without another target there is none, and the client is told of this failure.
+    pub(crate) fn take_retry(
+        &self,
+        terms: Terms<'_>,
+        failed: Failed<'_>,
+        tried: &[SocketAddr],
+        until: Instant,
+    ) -> Option<Duration> {
+        if !self.members.picker.load().has_another(Instant::now(), tried) {
+            return None;
+        }
+        match terms.take(failed, Instant::now(), until) {
+            Ok(pause) => {
+                self.metrics.retried();
+                Some(pause)
+            }
+            Err(NoRetry::Budget) => {
+                self.metrics.over_budget();
+                None
+            }
+            Err(NoRetry::Policy) => None,
+        }
     }
 
     pub(crate) fn status(&self) -> PoolStatus {

@@ -3,6 +3,7 @@
 mod balance;
 mod failover;
 mod health;
+mod limits;
 mod outlier;
 mod proxy_protocol;
 mod retry;
@@ -19,9 +20,10 @@ use crate::units::Duration;
 pub use balance::Balance;
 pub use failover::Failover;
 pub use health::{Health, HealthExpect, Probe};
+pub use limits::UpstreamLimits;
 pub use outlier::Outlier;
 pub use proxy_protocol::ProxyProtocol;
-pub use retry::{Retry, RetryOn};
+pub use retry::{Backoff, Retry, RetryOn, RouteRetry};
 pub use sticky::Sticky;
 pub use target::Target;
 pub use timeouts::Timeouts;
@@ -59,6 +61,9 @@ pub struct Upstream {
     /// How long each part of an attempt may take.
     #[serde(default)]
     pub timeouts: Timeouts,
+    /// How many requests it may have at once. Without this key there is no bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<UpstreamLimits>,
     /// What is spoken to the targets.
     #[serde(default)]
     pub protocol: Protocol,

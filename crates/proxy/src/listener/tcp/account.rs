@@ -7,6 +7,7 @@ use std::time::Instant;
 use portreeve_plugin::engine::fresh_request_id;
 
 use super::ways::Way;
+use crate::fault::Fault;
 use crate::observe::TcpLine;
 use crate::phases::Phases;
 use crate::snapshot::Entrance;
@@ -24,12 +25,8 @@ pub(super) enum End {
     IdleTimeout,
     /// It had lasted as long as it may.
     TotalTimeout,
-    /// No target could be tried.
-    NoTarget,
-    /// The last target tried could not be connected to.
-    ConnectFailed,
-    /// The last target tried did not answer in time.
-    ConnectTimeout,
+    /// It reached no target: no turn, none to be tried, or the last one tried did not take it.
+    Unreached(Fault),
     /// The gateway stopped.
     Cut,
 }
@@ -42,9 +39,7 @@ impl End {
             Self::TargetReset => "target_reset",
             Self::IdleTimeout => "idle_timeout",
             Self::TotalTimeout => "total_timeout",
-            Self::NoTarget => "no_target",
-            Self::ConnectFailed => "connect_failed",
-            Self::ConnectTimeout => "connect_timeout",
+            Self::Unreached(fault) => fault.as_str(),
             Self::Cut => "cut",
         }
     }

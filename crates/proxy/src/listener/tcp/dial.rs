@@ -1,10 +1,11 @@
 //! A connection to a target: picked like for a request, and another one tried where that fails.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use portreeve_balance::{InFlight, Outcome, Tried};
 use portreeve_wire::proxy_protocol::Header;
@@ -17,8 +18,9 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use super::account::{Account, End};
-use crate::upstream::{Pool, RetryCause, announcement};
+use super::account::Account;
+use crate::fault::Fault;
+use crate::upstream::{Failed, Pool, RetryCause, Slot, announcement};
 
 /// For whom a target is connected to.
 pub(super) struct Caller<'c> {
@@ -29,13 +31,29 @@ pub(super) struct Caller<'c> {
     pub(super) id: &'c str,
 }
 
+/// What a connection holds of its upstream for as long as it lasts.
+#[derive(Debug)]
+pub(super) struct Held {
+    _slot: Option<Slot>,
+    _in_flight: InFlight,
+}
+
+/// Longest wait for a turn and for a target that takes the connection, over all tries.
+const WAIT: Duration = Duration::from_secs(30);
+
 /// Connects to a target of the pool, or to the next one, as often as its policy has it. The guard counts the connection there.
 ///
 /// Cancel safe: dropping the future closes what it had opened.
-pub(super) async fn dial(pool: &Pool, caller: &Caller<'_>, account: &mut Account) -> Result<(Target, InFlight), End> {
+pub(super) async fn dial(pool: &Pool, caller: &Caller<'_>, account: &mut Account) -> Result<(Target, Held), Fault> {
     let transport = pool.transport();
+    let refused = |fault| {
+        pool.metrics.failed(fault);
+        fault
+    };
     // It was asked for at load, and an error is one of the file then.
-    let Ok(tls) = transport.stream_tls() else { return Err(End::NoTarget) };
+    let Ok(tls) = transport.stream_tls() else { return Err(refused(Fault::NoTarget)) };
+    let until = Instant::now() + WAIT;
+    let slot = pool.admit(None, until).await.map_err(refused)?;
     let mut first = Vec::new();
     if let Some(version) = transport.announces() {
         announcement(version, &caller.told, caller.name, caller.id, &mut first);
@@ -44,33 +62,32 @@ pub(super) async fn dial(pool: &Pool, caller: &Caller<'_>, account: &mut Account
     pool.earn_retry();
     loop {
         let Some((member, in_flight)) = pool.pick(key, &tried) else {
-            pool.metrics.unavailable();
-            return Err(End::NoTarget);
+            return Err(refused(pool.why_nobody(&tried)));
         };
         let address = member.target.address;
         tried.push(address);
         account.tries(address);
         made += 1;
         let connecting = connect(address, &first, tls.as_ref(), &member.prepared.sni);
-        let failed = match timeout(transport.connect_within(), connecting).await {
+        let fault = match timeout(transport.connect_within(), connecting).await {
             Ok(Ok(target)) => {
-                pool.metrics.attempted(true);
+                pool.metrics.answered();
                 // The time to a connection stands for that to a first byte, which a target of TCP may never send.
                 pool.report(&in_flight, Outcome::Answered);
-                return Ok((target, in_flight));
+                return Ok((target, Held { _slot: slot, _in_flight: in_flight }));
             }
             Ok(Err(error)) => {
                 tracing::debug!(upstream = %pool.name, %address, %error, "The target could not be connected to.");
-                End::ConnectFailed
+                if error.kind() == ErrorKind::ConnectionRefused { Fault::ConnectRefused } else { Fault::ConnectFailed }
             }
-            Err(_) => End::ConnectTimeout,
+            Err(_) => Fault::ConnectTimeout,
         };
         pool.report(&in_flight, Outcome::Failed);
         drop(in_flight);
-        pool.metrics.connect_failed();
-        if !pool.take_retry(made, &tried, RetryCause::Connect) {
-            return Err(failed);
-        }
+        pool.metrics.failed(fault);
+        let failed = Failed { number: made, cause: RetryCause::Connect, answer: None };
+        let Some(pause) = pool.take_retry(pool.terms(None), failed, &tried, until) else { return Err(fault) };
+        tokio::time::sleep(pause).await;
     }
 }
 

@@ -69,12 +69,12 @@ pub(super) async fn serve(
     let id = account.id();
     let caller = Caller { client: facts.client.ip(), told, name, id: &id };
     match dial::dial(&way.pool, &caller, &mut account).await {
-        Ok((mut target, _in_flight)) => {
+        Ok((mut target, _held)) => {
             let limits = relay::Limits { idle: tcp.idle, total: tcp.total };
             let end = relay::relay(&mut client, &mut target, limits, &mut account).await;
             account.end(end);
         }
-        Err(end) => account.end(end),
+        Err(fault) => account.end(account::End::Unreached(fault)),
     }
     Ok(())
 }
