@@ -85,10 +85,7 @@ impl Half {
     fn unpack(packed: u64) -> Self {
         #[expect(clippy::cast_possible_truncation, reason = "masked to 20 bits")]
         let count = |shift: u32| (packed >> shift) as u32 & MOST;
-        Self {
-            which: packed >> (2 * COUNT_BITS),
-            counts: Counts { attempts: count(COUNT_BITS), failures: count(0) },
-        }
+        Self { which: packed >> (2 * COUNT_BITS), counts: Counts { attempts: count(COUNT_BITS), failures: count(0) } }
     }
 
     fn pack(&self) -> u64 {

@@ -106,9 +106,8 @@ mod tests {
     #[test]
     fn checks_are_disbelieved_only_where_all_groups_together_are_too_weak() {
         let failover = Failover { spill_below: 0.7, panic_below: 0.3 };
-        let panics = |groups: &[Capacity]| -> Vec<bool> {
-            shares(groups, failover).iter().map(|share| share.panics).collect()
-        };
+        let panics =
+            |groups: &[Capacity]| -> Vec<bool> { shares(groups, failover).iter().map(|share| share.panics).collect() };
         assert_eq!(panics(&[group(1, 10), group(10, 10)]), [false, false]);
         assert_eq!(panics(&[group(1, 10), group(4, 10)]), [true, false]);
         assert_eq!(panics(&[group(0, 10), group(0, 10)]), [true, true]);

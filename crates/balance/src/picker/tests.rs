@@ -1,4 +1,5 @@
 //! The picker against what it promises, algorithm by algorithm, and one model of a whole pool.
+#![expect(clippy::cast_precision_loss, reason = "counts of a test")]
 
 mod hashing;
 mod model;
@@ -11,13 +12,8 @@ use std::time::Duration;
 use super::*;
 use crate::{Bar, Failover, Group, InFlight, Outlier, Target};
 
-pub(super) const ALL: [Algorithm; 5] = [
-    Algorithm::RoundRobin,
-    Algorithm::LeastConnections,
-    Algorithm::LeastTime,
-    Algorithm::RandomTwo,
-    Algorithm::Hash,
-];
+pub(super) const ALL: [Algorithm; 5] =
+    [Algorithm::RoundRobin, Algorithm::LeastConnections, Algorithm::LeastTime, Algorithm::RandomTwo, Algorithm::Hash];
 
 pub(super) fn address(place: usize) -> SocketAddr {
     SocketAddr::from(([10, 0, u8::try_from(place / 200).unwrap(), u8::try_from(place % 200 + 1).unwrap()], 80))
@@ -74,7 +70,7 @@ pub(super) fn outlier() -> Outlier {
         min_requests: 10,
         window: Duration::from_secs(10),
         eject_for: Duration::from_secs(30),
-        max_eject_for: Duration::from_secs(300),
+        max_eject_for: Duration::from_mins(5),
         max_ejected: 0.5,
     }
 }

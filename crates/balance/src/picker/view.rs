@@ -117,8 +117,7 @@ impl LiveGroup {
             rises().any(|rise| rise < furthest).then_some(furthest)
         });
         let algorithm = picker.policy.algorithm;
-        let round =
-            if algorithm == Algorithm::RoundRobin { interleave(&weighted) } else { Box::default() };
+        let round = if algorithm == Algorithm::RoundRobin { interleave(&weighted) } else { Box::default() };
         let draw = match algorithm {
             Algorithm::RoundRobin | Algorithm::Hash => Alias::default(),
             _ => Alias::new(&weighted),

@@ -53,8 +53,7 @@ impl Pool {
     fn new(policy: Policy) -> Self {
         let ledger = Ledger::new();
         let weight = |place: usize| u32::try_from(place % 3 + 1).unwrap();
-        let everybody: Vec<_> =
-            (0..SIZE).map(|place| member(&ledger, place, weight(place), group(place))).collect();
+        let everybody: Vec<_> = (0..SIZE).map(|place| member(&ledger, place, weight(place), group(place))).collect();
         let picker = Picker::new(&ledger, everybody.clone(), policy.clone());
         Self { ledger, everybody, picker, policy, now: Instant::now(), held: Vec::new() }
     }
