@@ -1,5 +1,4 @@
 //! A pick allocates nothing. In a test of its own, because it brings its own allocator.
-#![expect(clippy::unwrap_used, reason = "a test may stop at what cannot be")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,7 +12,7 @@ fn picker(algorithm: Algorithm, count: u8) -> Picker<()> {
     let member = |n: u8| {
         let address = SocketAddr::from(([10, 0, 0, n], 80));
         let (target, seat) = (Arc::new(Target::new(address)), ledger.seat(address));
-        let group = Group { priority: u16::from(n % 2), away: n % 3 == 0 };
+        let group = Group { priority: u16::from(n % 2), away: n.is_multiple_of(3) };
         Arc::new(Member { target, seat, weight: u32::from(n % 4), group, prepared: () })
     };
     let outlier = Outlier {
@@ -22,11 +21,10 @@ fn picker(algorithm: Algorithm, count: u8) -> Picker<()> {
         min_requests: 10,
         window: Duration::from_secs(10),
         eject_for: Duration::from_secs(30),
-        max_eject_for: Duration::from_secs(300),
+        max_eject_for: Duration::from_mins(5),
         max_ejected: 0.5,
     };
-    let policy =
-        Policy { slow_start: Some(Duration::from_secs(60)), outlier: Some(outlier), ..Policy::from(algorithm) };
+    let policy = Policy { slow_start: Some(Duration::from_mins(1)), outlier: Some(outlier), ..Policy::from(algorithm) };
     Picker::new(&ledger, (0..count).map(member).collect(), policy)
 }
 

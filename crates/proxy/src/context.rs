@@ -43,8 +43,8 @@ pub(crate) struct Request {
     /// Attempts that met a stale connection and do not count.
     stale: u32,
     in_flight: Option<InFlight>,
-    /// Whether the pool knows what came of the attempt.
-    reported: bool,
+    /// What came of the attempt, once the pool knows it.
+    outcome: Option<Outcome>,
     /// Where the client was before, if the upstream is sticky.
     stay: Option<Stay>,
     /// The place among those that the upstream has at once, until the end of the request.
@@ -118,7 +118,7 @@ impl Request {
             tried: Tried::new(),
             stale: 0,
             in_flight: None,
-            reported: false,
+            outcome: None,
             stay: None,
             slot: None,
             pause: Duration::ZERO,
@@ -247,7 +247,7 @@ impl Request {
         self.head_until = first_byte.filter(|_| self.streams).map(|first_byte| now + first_byte);
         self.interim = 0;
         self.in_flight = Some(in_flight);
-        self.reported = false;
+        self.outcome = None;
         self.tried.push(member.target.address);
         self.attempt.number += 1;
         self.attempt.target = Some(member.target.address);
@@ -340,9 +340,9 @@ impl Request {
     }
 
     fn report(&mut self, outcome: Outcome) {
-        if let (Some(pool), Some(attempt), false) = (self.pool(), &self.in_flight, self.reported) {
+        if let (Some(pool), Some(attempt), None) = (self.pool(), &self.in_flight, self.outcome) {
             pool.report(attempt, outcome);
-            self.reported = true;
+            self.outcome = Some(outcome);
         }
     }
 

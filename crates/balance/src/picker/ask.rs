@@ -11,9 +11,13 @@ use super::view::{LiveGroup, View};
 use super::{Picker, Plan};
 
 /// Up to this many members are all looked at for the fewest in flight.
-const FEW: usize = 4;
+const FEW: usize = 8;
 /// So many turns or draws come to nothing before everybody is looked at.
 const PATIENCE: u64 = 16;
+/// So many slots of a row are looked at, however few members are left.
+const LONGEST_ROW: u64 = 64;
+/// Where fewer than one in so many is left, each is asked.
+const SPARSE: usize = 32;
 /// A member may have so much of what is its even share in flight before its keys go elsewhere.
 const BOUND: f64 = 1.25;
 /// With so few in flight no member is drowned, and its keys stay.
@@ -210,7 +214,7 @@ impl<P> Ask<'_, P> {
         };
         let fits = |place: usize| has_room(place) && self.takes(group, place, self.coin(place));
         let mut spare = None;
-        for step in 0..PATIENCE {
+        for step in 0..patience(group.live.len(), plan.places.len()) {
             let place = usize::from(slots.choice(self.key, step)?);
             if self.view.live.has(place) && self.is_usable(place) {
                 if fits(place) {
@@ -221,20 +225,28 @@ impl<P> Ask<'_, P> {
         }
         // Few are left: each is asked for how well the key suits it, which is as steady as the row.
         let best = |fits: &dyn Fn(usize) -> bool| {
-            let usable = places(&group.live).filter(|place| self.is_usable(*place) && fits(*place));
-            usable.max_by(|a, b| self.suits(*a).total_cmp(&self.suits(*b)))
+            let scored = places(&group.live).filter(|place| fits(*place)).map(|place| (self.suits(place), place));
+            scored.reduce(|best, next| if next.0 > best.0 { next } else { best }).map(|(_, place)| place)
         };
-        best(&fits).or_else(|| best(&has_room)).or(spare).or_else(|| best(&|_| true))
+        // Mostly the best of all will do, and then only that one is looked at.
+        let best_usable = |fits: &dyn Fn(usize) -> bool| best(&|place| self.is_usable(place) && fits(place));
+        best(&|_| true)
+            .filter(|place| self.is_usable(*place) && fits(*place))
+            .or_else(|| best_usable(&fits))
+            .or_else(|| best_usable(&has_room))
+            .or(spare)
+            .or_else(|| best_usable(&|_| true))
     }
 
-    /// Weighted rendezvous hashing of the key itself.
+    /// Weighted rendezvous hashing of the key itself: −w ÷ ln u for a random u of key and member.
     fn suits(&self, place: usize) -> f64 {
         let identity = self.picker.identities.get(place).copied().unwrap_or_default();
-        #[expect(clippy::cast_precision_loss, reason = "53 bits are a fine random number")]
-        let unit = ((mix(self.key ^ identity) >> 11) as f64 + 1.0) / (1_u64 << 53) as f64;
-        #[expect(clippy::cast_precision_loss, reason = "weights have 32 bits")]
-        let share = self.member(place).map_or(1, Member::share) as f64;
-        -share / unit.ln()
+        #[expect(clippy::cast_precision_loss, reason = "53 bits are a fine random number, and weights have 32 bits")]
+        let (unit, share) = (
+            ((mix(self.key ^ identity) >> 11) as f64 + 1.0) / (1_u64 << 53) as f64,
+            self.member(place).map_or(1, Member::share) as f64,
+        );
+        share / -binary_logarithm(unit)
     }
 
     /// Always the same for a key and a member, so that keys come over to one that rises one by one and stay.
@@ -243,6 +255,24 @@ impl<P> Ask<'_, P> {
         let identity = self.picker.identities.get(place).copied().unwrap_or_default();
         mix(self.key ^ identity ^ RISE_SALT) as u32
     }
+}
+
+/// How many slots of a key's row are looked at. The fewer are left, the more it takes to meet one, until asking each of them is
+/// less.
+fn patience(live: usize, of: usize) -> u64 {
+    if live.saturating_mul(SPARSE) < of {
+        return 0;
+    }
+    (PATIENCE * (of / live.max(1)) as u64).min(LONGEST_ROW)
+}
+
+/// The logarithm of a number between 0 and 1, to within 0.09, by its bits alone: a tenth of the time, and the same on every
+/// machine, which the system's logarithm need not be.
+fn binary_logarithm(unit: f64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "that is the approximation")]
+    let (bits, one) = (unit.to_bits() as f64, (1_u64 << 52) as f64);
+    // Never 0: less than the smallest step below 1 that 53 bits know.
+    (bits / one - 1023.0).min(-1e-15)
 }
 
 fn places(live: &[u16]) -> impl Iterator<Item = usize> {

@@ -1,4 +1,5 @@
 //! The picker against what it promises, algorithm by algorithm, and one model of a whole pool.
+#![expect(clippy::cast_precision_loss, reason = "counts of a test")]
 
 mod hashing;
 mod model;
@@ -69,7 +70,7 @@ pub(super) fn outlier() -> Outlier {
         min_requests: 10,
         window: Duration::from_secs(10),
         eject_for: Duration::from_secs(30),
-        max_eject_for: Duration::from_secs(300),
+        max_eject_for: Duration::from_mins(5),
         max_ejected: 0.5,
     }
 }

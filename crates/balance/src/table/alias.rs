@@ -49,6 +49,7 @@ impl Alias {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_precision_loss, reason = "counts of a test")]
 mod tests {
     use proptest::prelude::*;
 

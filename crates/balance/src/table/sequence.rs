@@ -33,6 +33,7 @@ fn gcd(a: u64, b: u64) -> u64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_precision_loss, reason = "counts of a test")]
 mod tests {
     use proptest::prelude::*;
 
@@ -71,7 +72,8 @@ mod tests {
             let from = from.index(round.len());
             for (place, weight) in (0_u16..).zip(&weights) {
                 let of = |turns: &mut dyn Iterator<Item = u16>| turns.filter(|turn| *turn == place).count() as f64;
-                prop_assert_eq!(of(&mut round.iter().copied()), (weight / common) as f64);
+                let exact = (weight / common) as f64;
+                prop_assert!((of(&mut round.iter().copied()) - exact).abs() < 0.5);
                 let share = *weight as f64 / total as f64;
                 let found = of(&mut round.iter().copied().cycle().skip(from).take(length));
                 let bound = 1.0 + share * weights.len() as f64;

@@ -23,41 +23,48 @@ pub(crate) struct Slots(Box<[u16]>);
 impl Slots {
     /// The table of members with these hashes and weights. Their order says nothing.
     pub(crate) fn new(members: &[(u16, u64, u64)]) -> Self {
-        let total = members.iter().map(|(_, _, weight)| *weight).sum::<u64>().max(1);
-        let mut claimed = vec![(u64::MAX, 0_u16); SLOTS];
+        let total = u128::from(members.iter().map(|(_, _, weight)| *weight).sum::<u64>().max(1));
+        let (mut times, mut owners) = (vec![u64::MAX; SLOTS], vec![0_u16; SLOTS]);
         let mut empty = SLOTS;
-        // In each round there are as many claims as slots, so that claims of two rounds are later by two than the first's. When
-        // all slots are claimed, only a claim of the round after can still have been earlier.
-        let (mut round, mut rounds_left) = (0_u64, 2);
+        // In each round there are as many claims as slots. A claim can be earlier than one of the round before, by less than the
+        // time between two claims of its member; so when all slots are claimed there is one round more.
+        let (mut round, mut rounds_left) = (0_u64, 1);
         while rounds_left > 0 && !members.is_empty() {
             if empty == 0 {
                 rounds_left -= 1;
             }
+            let begins = narrow(u128::from(round) * ((SLOTS as u128) << PARTS) / total);
             for (place, identity, weight) in members {
-                let claims = |rounds: u64| {
-                    let claims = u128::from(*weight) * u128::from(rounds) * SLOTS as u128 / u128::from(total);
-                    u64::try_from(claims).unwrap_or(u64::MAX)
-                };
+                let claims = |rounds: u64| narrow(u128::from(*weight) * u128::from(rounds) * SLOTS as u128 / total);
+                // Most slots are taken by then, and to see that needs no division.
+                let earliest = begins.saturating_sub((1 << PARTS) / weight + 1);
                 for claim in claims(round)..claims(round + 1) {
                     let random = mix(identity.wrapping_add(claim.wrapping_mul(GOLDEN)));
+                    let slot = slot(random);
+                    let Some(taken) = times.get_mut(slot).filter(|taken| **taken > earliest) else { continue };
                     let time = ((claim << PARTS) | (random & ((1 << PARTS) - 1))) / weight;
-                    if let Some(slot) = claimed.get_mut(slot(random)) {
-                        empty -= usize::from(slot.0 == u64::MAX);
-                        if time < slot.0 {
-                            *slot = (time, *place);
+                    if time < *taken {
+                        empty -= usize::from(*taken == u64::MAX);
+                        *taken = time;
+                        if let Some(owner) = owners.get_mut(slot) {
+                            *owner = *place;
                         }
                     }
                 }
             }
             round += 1;
         }
-        Self(if members.is_empty() { Box::default() } else { claimed.into_iter().map(|(_, place)| place).collect() })
+        Self(if members.is_empty() { Box::default() } else { owners.into() })
     }
 
     /// The `step`-th choice for a key: each is as good as drawn anew. `None` only without members.
     pub(crate) fn choice(&self, key: u64, step: u64) -> Option<u16> {
         self.0.get(slot(mix(key.wrapping_add(step.wrapping_mul(GOLDEN))))).copied()
     }
+}
+
+fn narrow(number: u128) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
 }
 
 fn slot(hash: u64) -> usize {

@@ -24,7 +24,7 @@ fn failures_in_a_row_eject_for_a_while_and_time_alone_brings_back() {
     assert_eq!(counts(&picker, now + Duration::from_secs(29), 60), [0, 30, 30]);
     assert_eq!(counts(&picker, now + Duration::from_secs(31), 60), [20, 20, 20]);
     let later = now + Duration::from_secs(32);
-    assert_eq!(attempts(&picker, 0, later, true, 3).unwrap().lasts, Duration::from_secs(60));
+    assert_eq!(attempts(&picker, 0, later, true, 3).unwrap().lasts, Duration::from_mins(1));
 }
 
 #[test]
@@ -90,5 +90,5 @@ fn who_comes_back_from_an_ejection_rises_slowly() {
     let back = warm + Duration::from_secs(30);
     counts(&picker, back, 1);
     let share = shares(&counts(&picker, back + Duration::from_secs(1), 4_000))[0];
-    assert!((share - 0.1 / 1.1).abs() < 0.02, "{share}");
+    assert!((share - 0.1 / 1.1).abs() < 0.03, "{share}");
 }

@@ -109,10 +109,10 @@ fn a_target_that_comes_late_rises_to_its_share_under_every_algorithm() {
 fn a_target_that_rises_is_picked_when_nobody_else_is_there() {
     let begun = Instant::now();
     for algorithm in ALL {
-        let picker = pool(&[1; 2], Policy { slow_start: Some(Duration::from_secs(60)), ..algorithm.into() });
+        let picker = pool(&[1; 2], Policy { slow_start: Some(Duration::from_mins(1)), ..algorithm.into() });
         bar(&picker, 1, true);
         counts(&picker, begun, 1);
-        let later = begun + Duration::from_secs(120);
+        let later = begun + Duration::from_mins(2);
         bar(&picker, 1, false);
         counts(&picker, later, 1);
         bar(&picker, 0, true);

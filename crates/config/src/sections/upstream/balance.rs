@@ -10,7 +10,7 @@ pub enum Balance {
     /// One after the other, heavy ones spread over the round.
     #[default]
     RoundRobin,
-    /// The target with the fewest requests in flight for its weight: of all where they are four or fewer, else of two drawn by
+    /// The target with the fewest requests in flight for its weight: of all where they are eight or fewer, else of two drawn by
     /// weight.
     LeastConnections,
     /// The target that is expected to begin its answer soonest, of two drawn by weight: its usual time to the first byte,
