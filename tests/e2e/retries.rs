@@ -145,7 +145,9 @@ async fn the_time_of_an_attempt_does_not_cut_the_answer_it_brought() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_deadline_holds_over_all_tries_and_the_pauses_between_them() {
     let origins = [Origin::start("a").await, Origin::start("b").await, Origin::start("c").await];
-    origins.iter().for_each(|origin| origin.play(|_| vec![Beat::Await(1)]));
+    for origin in &origins {
+        origin.play(|_| vec![Beat::Await(1)]);
+    }
     let settings = "timeouts: { first_byte: 300ms }, \
          retry: { attempts: 3, on: [timeout], budget: 100%, backoff: { base: 5s, max: 5s } }";
     let upstream = upstream(&origins.each_ref(), settings);

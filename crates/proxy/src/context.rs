@@ -19,7 +19,7 @@ mod tries;
 
 use crate::fault::Fault;
 use crate::grpc;
-use crate::mirror::Copy;
+use crate::mirror::{Copy, Mirror};
 use crate::route::{End, Route};
 use crate::snapshot::{Entrance, Snapshot};
 use crate::upstream::{BadAnswer, MAX_INTERIM, Pool, Slot, Stay, check_response, is_failure};
@@ -185,7 +185,7 @@ impl Request {
             pool.earn_retry();
             (self.key, self.stay) = (key, stay);
             self.attempt.upstream = name;
-            self.copy = route.mirror.as_ref().and_then(|mirror| mirror.begin());
+            self.copy = route.mirror.as_ref().and_then(Mirror::begin);
         }
         Ok(None)
     }

@@ -106,6 +106,7 @@ impl Fault {
     }
 
     /// The error that makes Pingora end the request so.
+    #[expect(clippy::unnecessary_box_returns, reason = "Pingora's hooks return boxed errors")]
     pub(crate) fn error(self) -> Box<Error> {
         Error::explain(ErrorType::HTTPStatus(self.status().as_u16()), self.text())
     }

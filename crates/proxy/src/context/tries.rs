@@ -40,6 +40,7 @@ impl Request {
     }
 
     /// No attempt can be made: the error that ends the request.
+    #[expect(clippy::unnecessary_box_returns, reason = "Pingora's hooks return boxed errors")]
     pub(super) fn refused(&mut self, fault: Fault) -> Box<Error> {
         self.failed(fault);
         fault.error()
