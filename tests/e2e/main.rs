@@ -13,9 +13,13 @@ mod chain;
 #[cfg(test)]
 mod deadlines;
 #[cfg(test)]
+mod edges;
+#[cfg(test)]
 mod framing;
 #[cfg(test)]
 mod grpc;
+#[cfg(test)]
+mod http2;
 #[cfg(test)]
 mod interim;
 #[cfg(test)]

@@ -19,6 +19,7 @@ mod listener;
 mod observe;
 mod pages;
 mod phases;
+mod query;
 mod refusals;
 mod reply;
 mod route;

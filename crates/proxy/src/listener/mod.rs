@@ -20,7 +20,7 @@ mod workers;
 
 pub(crate) use facts::Facts;
 pub(crate) use listening::{Copies, Listening};
-pub(crate) use refused::Reason;
+pub(crate) use refused::{ALLOW, Reason};
 pub use socket::{BindError, Inherited};
 pub(crate) use terms::Terms;
 pub(crate) use tls::{Certified, Expiry, Issuing, Tls, authorities, moment, sha256, watch_expiry};
