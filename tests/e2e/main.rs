@@ -15,11 +15,15 @@ mod chain;
 #[cfg(test)]
 mod deadlines;
 #[cfg(test)]
+mod edges;
+#[cfg(test)]
 mod failures;
 #[cfg(test)]
 mod framing;
 #[cfg(test)]
 mod grpc;
+#[cfg(test)]
+mod http2;
 #[cfg(test)]
 mod interim;
 #[cfg(test)]

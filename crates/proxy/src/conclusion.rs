@@ -2,7 +2,6 @@
 
 use http::StatusCode;
 use http::uri::PathAndQuery;
-use pingora::protocols::http::ServerSession;
 use pingora::{Error, ErrorSource, ErrorType};
 use pingora_proxy::{FailToProxy, Session};
 use portreeve_plugin::Reply;
@@ -24,7 +23,7 @@ pub(crate) async fn fail(session: &mut Session, error: &Error, cx: &mut Request)
     }
     let status = refused.map(Reason::status).or_else(|| status::of(error));
     if answered(session).is_some() {
-        break_off(session, status);
+        break_off(session, status, cx).await;
         return none;
     }
     let Some(status) = status else { return none };
@@ -46,15 +45,19 @@ pub(crate) async fn fail(session: &mut Session, error: &Error, cx: &mut Request)
 
 /// Once the head is out, the answer can only be broken off, so that nobody takes a part of it for the whole. In HTTP/1.1
 /// closing the connection says so; in HTTP/2 the stream does, and to a gRPC client a status in the trailers.
-fn break_off(session: &mut Session, status: Option<StatusCode>) {
+async fn break_off(session: &mut Session, status: Option<StatusCode>, cx: &mut Request) {
     let is_call = answered(session).is_some_and(|head| grpc::is_grpc(&head.headers));
-    let ServerSession::H2(stream) = session.as_mut() else { return };
+    let Some(stream) = session.as_mut().as_custom_mut() else { return };
     let told = match status.filter(|_| is_call) {
-        Some(status) => stream.write_trailers(grpc::trailers(status)).is_ok(),
+        Some(status) => {
+            let trailers = grpc::trailers(status);
+            cx.grpc_status = grpc::status(&trailers);
+            stream.write_trailers(trailers).await.is_ok()
+        }
         None => false,
     };
     if !told {
-        stream.shutdown();
+        stream.abandon("").await;
     }
 }
 
@@ -113,6 +116,7 @@ fn write_line(session: &Session, summary: &Summary, cx: &mut Request) {
         host: head::host(request),
         path: asked.as_ref().map_or_else(|| request.uri.path(), PathAndQuery::path),
         status: summary.status.map(|status| status.as_u16()),
+        grpc_status: cx.grpc_status,
         route: cx.exchange.route.as_deref(),
         consumer: cx.exchange.consumer.as_ref().map(|consumer| &*consumer.id),
         upstream: summary.upstream.as_deref(),

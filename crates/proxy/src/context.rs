@@ -58,6 +58,8 @@ pub(crate) struct Request {
     pub(crate) attempt: Attempt,
     /// Path and query as they came, for the log.
     pub(crate) asked: Option<PathAndQuery>,
+    /// What a gRPC call ended with, for the log.
+    pub(crate) grpc_status: Option<u16>,
     pub(crate) body_in: u64,
     /// A CORS preflight for another method of the route: it comes as far as the chain.
     pub(crate) preflight: bool,
@@ -126,6 +128,7 @@ impl Request {
             copy: None,
             attempt: Attempt { number: 0, upstream: nowhere, target: None },
             asked: None,
+            grpc_status: None,
             body_in: 0,
             preflight: false,
             streams: false,
@@ -256,6 +259,11 @@ impl Request {
             self.restart_bodies();
         }
         Ok(peer)
+    }
+
+    /// Whether nothing has been tried before.
+    pub(crate) fn is_first_attempt(&self) -> bool {
+        self.attempt.number + self.stale == 1
     }
 
     /// An attempt met a kept connection that was dead: it does not count, a few times.

@@ -21,6 +21,7 @@ mod mirror;
 mod observe;
 mod pages;
 mod phases;
+mod query;
 mod refusals;
 mod reply;
 mod route;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
@@ -80,7 +80,7 @@ impl ProxyHttp for Phases {
         }
         cx.wait_for_turn(session).await?;
         let per_try = cx.per_try();
-        let mut peer = cx.next_attempt(per_try.filter(|_| session.is_http2()))?;
+        let mut peer = cx.next_attempt(per_try.filter(|_| is_http2(session)))?;
         if let Some(per_try) = per_try {
             let connect = peer.options.total_connection_timeout;
             peer.options.total_connection_timeout = Some(connect.map_or(per_try, |connect| connect.min(per_try)));
@@ -122,6 +122,13 @@ impl ProxyHttp for Phases {
             return Err(bad_target("the target does not speak HTTP/2"));
         }
         cx.hide_cookie(upstream);
+        // Pingora passes no interim answer of a target in HTTP/2 on: the client's wait for one ends here (RFC 9110 §10.1.1).
+        if upstream.version == Version::HTTP_2 && upstream.headers.contains_key(header::EXPECT) {
+            upstream.remove_header(&header::EXPECT);
+            if session.req_header().version >= Version::HTTP_11 && cx.is_first_attempt() {
+                session.write_continue_response().await?;
+            }
+        }
         cx.upstream_request(upstream).map_err(|failure| fatal(cx, &failure, StatusCode::INTERNAL_SERVER_ERROR))?;
         grpc::set_te(upstream);
         if !session.is_upgrade_req() {
@@ -179,6 +186,7 @@ impl ProxyHttp for Phases {
         // RFC 9110 §2.5: the version of a message is that of whoever sends it.
         answer.set_version(Version::HTTP_11);
         head::strip_hop_by_hop(answer);
+        cx.grpc_status = grpc::status(&answer.headers);
         cx.answer_begins(answer);
         bound_writes(session, cx);
         if answer.status == StatusCode::SWITCHING_PROTOCOLS {
@@ -245,6 +253,17 @@ impl ProxyHttp for Phases {
         Ok(None)
     }
 
+    /// What follows the body.
+    fn upstream_response_trailer_filter(
+        &self,
+        _session: &mut Session,
+        trailers: &mut HeaderMap,
+        cx: &mut Context,
+    ) -> Result<()> {
+        cx.grpc_status = grpc::status(trailers).or(cx.grpc_status);
+        Ok(())
+    }
+
     /// A failure after the connection: tried elsewhere only if nothing is lost by it.
     fn error_while_proxy(
         &self,
@@ -274,7 +293,7 @@ impl ProxyHttp for Phases {
         let fault = match () {
             () if out_of_patience => Fault::PerTryTimeout,
             () if answered(session).is_some() => Fault::AnswerBroken,
-            () => cx.fault_of(&error, session.is_http2()),
+            () => cx.fault_of(&error, is_http2(session)),
         };
         if out_of_patience {
             error = Error::create(ErrorType::ReadTimedout, ErrorSource::Upstream, None, None);
@@ -299,6 +318,11 @@ impl ProxyHttp for Phases {
 
     /// Nothing more can be tried: the error page.
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, cx: &mut Context) -> FailToProxy {
+        if let (Some(facts), Some(entrance)) = (facts(session.digest()), &cx.entrance)
+            && let Some(reason) = facts.line.refused().filter(|reason| *reason != Reason::Late)
+        {
+            self.metrics.request_refused(&entrance.name, reason.label());
+        }
         conclusion::fail(session, error, cx).await
     }
 
@@ -351,10 +375,15 @@ pub(crate) fn facts(digest: Option<&Digest>) -> Option<&Facts> {
     digest?.proxy_digest.as_ref()?.user_data.as_ref()?.downcast_ref()
 }
 
+/// Whether the client speaks HTTP/2: its streams are sessions of our own, which Pingora does not know as such.
+fn is_http2(session: &Session) -> bool {
+    session.req_header().version == Version::HTTP_2
+}
+
 /// In HTTP/2 a client can leave a single stream without a window, which its connection does not notice: what the stream is
 /// sent must be taken in the time of the request, or within the silence that a stream may keep, and within `limits.stall`.
 fn bound_writes(session: &mut Session, cx: &Request) {
-    if session.is_http2() {
+    if is_http2(session) {
         let left = cx.until().map_or_else(|| cx.idle(), |until| until.saturating_duration_since(Instant::now()));
         let stall = cx.entrance.as_ref().map_or(left, |entrance| entrance.terms.stall);
         session.set_write_timeout(Some(left.min(stall).max(LAST_WORD)));

@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 use parking_lot::Mutex;
+use pingora::http::ResponseHeader;
+use pingora::protocols::raw_connect::ProxyDigest;
 use portreeve_config::units::Networks;
 
 use super::refused::Reason;
@@ -49,12 +51,22 @@ impl Facts {
     }
 }
 
+impl Facts {
+    /// As Pingora carries them from the connection to the hooks: in the one slot of its digest that takes a value of ours.
+    pub(super) fn carried(self) -> pingora::Result<Arc<ProxyDigest>> {
+        let carrier = Box::new(ResponseHeader::build_no_case(200, Some(0))?);
+        Ok(Arc::new(ProxyDigest::new(carrier, Some(Box::new(self)))))
+    }
+}
+
 /// Between the hooks of a request and the connection it came on.
 #[derive(Debug, Default)]
 pub(crate) struct Line {
     tunnel: AtomicBool,
     refused: Mutex<Option<Reason>>,
     times: Mutex<Times>,
+    /// Malformed requests on the connection, which its streams share.
+    malformed: Arc<AtomicU32>,
 }
 
 /// How long an attempt may take.
@@ -78,6 +90,21 @@ struct Times {
 }
 
 impl Line {
+    /// The line of one stream of the connection.
+    pub(super) fn of_stream(&self) -> Arc<Self> {
+        Arc::new(Self { malformed: self.malformed.clone(), ..Self::default() })
+    }
+
+    /// The request in hand is no well-formed one.
+    pub(crate) fn is_malformed(&self) {
+        self.malformed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// So many requests of this connection were not well-formed.
+    pub(super) fn malformed(&self) -> u32 {
+        self.malformed.load(Ordering::Relaxed)
+    }
+
     /// The request was answered with 101: from here on the bytes are another protocol's.
     pub(crate) fn open_tunnel(&self) {
         self.tunnel.store(true, Ordering::Relaxed);

@@ -21,7 +21,7 @@ mod workers;
 
 pub(crate) use facts::{AttemptTime, Facts};
 pub(crate) use listening::{Copies, Listening};
-pub(crate) use refused::Reason;
+pub(crate) use refused::{ALLOW, Reason};
 pub use socket::{BindError, Inherited};
 pub(crate) use tcp::{SameName, Tcp, Way, Ways};
 pub(crate) use terms::Terms;

@@ -98,9 +98,8 @@ impl Serving {
             match next {
                 Next::Request => {}
                 Next::Http2 => {
-                    connection.pass_raw();
-                    http2::serve(connection, &self.proxy, &entrance.terms, &self.stop).await;
-                    return;
+                    // Boxed: it is larger than all that an HTTP/1.1 connection carries.
+                    return Box::pin(http2::serve(connection, self, facts, entrance)).await;
                 }
                 Next::Nothing => return,
                 Next::Refused(reason) => return self.refuse(connection, reason, facts, entrance).await,
@@ -124,7 +123,7 @@ impl Serving {
     async fn refuse(&self, connection: Connection, reason: Reason, facts: &Facts, entrance: &Entrance) {
         let started = Instant::now();
         let id = fresh_request_id();
-        let sent = refused::answer(connection, reason, &id).await;
+        let sent = refused::answer(connection, reason, &id, entrance.https.hsts()).await;
         self.phases.request_refused(entrance, facts, reason, &id, started.elapsed(), sent);
     }
 }

@@ -48,6 +48,9 @@ pub(crate) struct Line<'l> {
     /// As it came, without the query, which may hold secrets.
     pub(crate) path: &'l str,
     pub(crate) status: Option<u16>,
+    /// What a gRPC call ended with, if its answer said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) grpc_status: Option<u16>,
     pub(crate) route: Option<&'l str>,
     pub(crate) consumer: Option<&'l str>,
     pub(crate) upstream: Option<&'l str>,
