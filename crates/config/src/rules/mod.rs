@@ -8,6 +8,7 @@ mod listeners;
 mod names;
 mod routes;
 mod single;
+mod tiers;
 
 use crate::catalog::Catalog;
 use crate::report::Report;
@@ -23,4 +24,5 @@ pub(crate) fn check(root: &Node, catalog: &Catalog, report: &mut Report) {
     listeners::check(root, report);
     acme::check(root, report);
     single::check(root, report);
+    tiers::check(root, report);
 }
