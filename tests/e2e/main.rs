@@ -35,6 +35,8 @@ mod routing;
 #[cfg(test)]
 mod rpc;
 #[cfg(test)]
+mod shared_limits;
+#[cfg(test)]
 mod stalls;
 #[cfg(test)]
 mod strangers;

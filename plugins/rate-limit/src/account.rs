@@ -53,6 +53,20 @@ pub(crate) struct Refusal {
 impl Account {
     /// Takes `cost` from all limits if all have room, else from none.
     pub(crate) fn decide(&mut self, limits: &[Limit], cost: u64, now: Moment) -> Decision {
+        let verdict = self.room(limits, cost, now);
+        if verdict.is_ok() {
+            self.take_prepared(limits, cost, now);
+        }
+        Decision { verdict, standings: self.standings(limits, now) }
+    }
+
+    /// Decides without taking anything.
+    pub(crate) fn look(&mut self, limits: &[Limit], cost: u64, now: Moment) -> Decision {
+        Decision { verdict: self.room(limits, cost, now), standings: self.standings(limits, now) }
+    }
+
+    /// Whether all have room, else the limit that keeps the request waiting longest.
+    fn room(&mut self, limits: &[Limit], cost: u64, now: Moment) -> Result<(), Refusal> {
         self.prepare(limits, now);
         let mut refusal: Option<Refusal> = None;
         for (place, limit) in limits.iter().enumerate() {
@@ -65,11 +79,7 @@ impl Account {
                 refusal = Some(Refusal { limit: place, wait });
             }
         }
-        let verdict = refusal.map_or(Ok(()), Err);
-        if verdict.is_ok() {
-            self.take_prepared(limits, cost, now);
-        }
-        Decision { verdict, standings: self.standings(limits, now) }
+        refusal.map_or(Ok(()), Err)
     }
 
     /// Takes `cost` whether there is room or not; a key may then stand below zero.

@@ -7,6 +7,8 @@ use portreeve_plugin::prelude::*;
 use portreeve_plugin::units::{Name, Network, OneOrMany, Quota, QuotaWindow, Rate};
 use portreeve_plugin::{Allowance, Spread};
 
+use crate::store::{OnStoreError, Store};
+
 /// Limits how much a key may use in any span of time.
 ///
 /// Without `burst` a rate is an exact sliding window: `100/min` admits at most 100 requests in any 60 seconds, all at
@@ -43,6 +45,18 @@ pub struct Config {
     /// of its own if wished. Left out, the step counts by itself.
     #[serde(default)]
     pub share: Option<Name>,
+    /// Where counts are kept when several nodes share the limit: `{ redis: { url: "redis://…" } }`. Left out, each node
+    /// counts by itself.
+    #[serde(default)]
+    pub store: Option<Store>,
+    /// What becomes of a request while the store cannot be asked: `local` (the default) holds it to the whole limit on this
+    /// node, `open` lets it pass uncounted, `closed` refuses it with 503. When the store is back it decides again.
+    #[serde(default)]
+    pub on_store_error: Option<OnStoreError>,
+    /// How much of a limit a node draws from the store beforehand, so that requests do not wait for it: `5%`. All nodes
+    /// together may then admit one such slice for each node beyond the limit.
+    #[serde(default)]
+    pub lease: Option<units::Percent>,
     /// Which fields tell the client where it stands.
     #[serde(default)]
     pub headers: Headers,

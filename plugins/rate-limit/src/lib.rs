@@ -11,6 +11,7 @@ mod cost;
 mod exempt;
 mod meter;
 mod policy;
+mod store;
 mod sync;
 mod table;
 #[cfg(test)]
@@ -25,7 +26,8 @@ use config::Headers;
 pub use config::{Config, Inline, Limit};
 use cost::Cost;
 use exempt::Exempt;
-use policy::{Policies, Policy};
+use policy::Policies;
+use store::{Outcome, Request, Shared};
 use table::Table;
 
 /// Refuses what goes beyond the limits of its key.
@@ -37,6 +39,7 @@ pub struct RateLimit {
     exempt: Exempt,
     headers: Headers,
     table: Arc<Table>,
+    shared: Option<Shared>,
     clock: Clock,
     max_keys: usize,
 }
@@ -47,8 +50,7 @@ struct Counted(Option<Entry>);
 
 #[derive(Debug)]
 struct Entry {
-    policy: Arc<Policy>,
-    key: u128,
+    request: Request,
     standings: Standings,
     refusal: Option<Refusal>,
 }
@@ -63,37 +65,43 @@ impl Plugin for RateLimit {
         if self.exempt.holds(cx) {
             return Ok(Flow::Continue);
         }
-        let (policy, key, cost) = match self.count_of(cx) {
-            Ok(count) => count,
+        let request = match self.request(cx) {
+            Ok(request) => request,
             Err(reason) => return Ok(uncountable(reason)),
         };
-        let now = self.table.moment(&policy.limits, &self.clock);
-        let Some(decision) = self.table.decide(&policy.limits, key, cost, now, self.max_keys) else {
-            return Ok(self.full());
+        let outcome = match &self.shared {
+            None => self.decide_here(&request),
+            Some(shared) => shared.decide(&request, &self.table, &self.clock).await,
         };
-        let Decision { verdict, standings } = decision;
+        let Decision { verdict, standings } = match outcome {
+            Outcome::Decided(decision) => decision,
+            Outcome::Full => return Ok(self.full()),
+            Outcome::Open => return Ok(Flow::Continue),
+            Outcome::Closed => return Ok(closed()),
+        };
         let refusal = verdict.err();
-        let flow = refusal.map_or(Flow::Continue, |refusal| policy.refusal(refusal).into());
-        *cx.state() = Counted(Some(Entry { policy, key, standings, refusal }));
+        let flow = refusal.map_or(Flow::Continue, |refusal| request.policy.refusal(refusal).into());
+        *cx.state() = Counted(Some(Entry { request, standings, refusal }));
         Ok(flow)
     }
 
     async fn on_response(&self, cx: &mut ResponseCx<'_>) -> Result<()> {
         let Counted(Some(mut entry)) = std::mem::take(cx.state()) else { return Ok(()) };
         let admitted = entry.refusal.is_none();
-        if let Some(more) = self.cost.after(cx).filter(|_| admitted) {
-            let limits = &entry.policy.limits;
-            let now = self.table.moment(limits, &self.clock);
-            // No room is left only for a key that was idle meanwhile, in a table full of others: then nobody is over.
-            if let Some(standings) = self.table.take(limits, entry.key, more, now, self.max_keys) {
+        if let Some(cost) = self.cost.after(cx).filter(|_| admitted) {
+            let now = self.table.moment(&entry.request.policy.limits, &self.clock);
+            let charge = Request { cost, now, ..entry.request.clone() };
+            // Nothing comes back only for a key that was idle meanwhile, in a table full of others: then nobody is over.
+            if let Some(standings) = self.charge(&charge).await {
                 entry.standings = standings;
             }
         }
+        let policy = &entry.request.policy;
         if matches!(self.headers, Headers::Draft | Headers::Both) {
-            entry.policy.announce(cx, &entry.standings, entry.refusal)?;
+            policy.announce(cx, &entry.standings, entry.refusal)?;
         }
         if matches!(self.headers, Headers::Legacy | Headers::Both) {
-            entry.policy.announce_legacy(cx, &entry.standings);
+            policy.announce_legacy(cx, &entry.standings);
         }
         Ok(())
     }
@@ -118,7 +126,28 @@ impl Build for RateLimit {
         // By name alone: changed limits find what their keys have used already.
         let name =
             config.share.as_ref().map_or_else(|| format!("step {}", host.step()), |share| format!("share {share}"));
+        let shared = match &config.store {
+            None => {
+                let stray = [("on_store_error", config.on_store_error.is_some()), ("lease", config.lease.is_some())];
+                if let Some((key, _)) = stray.into_iter().find(|(_, is_there)| *is_there) {
+                    return Err(BuildError::at(
+                        key,
+                        format!("{key} means something only with a store; add one or remove it"),
+                    ));
+                }
+                None
+            }
+            Some(store) => {
+                let is_smooth =
+                    |limit: &meter::Limit| matches!(limit, meter::Limit::Bucket(bucket) if bucket.is_smooth);
+                if config.lease.is_some() && policies.all().any(|policy| policy.limits.iter().any(is_smooth)) {
+                    return Err(BuildError::at("lease", "a smooth rate has no slices to draw; remove lease or smooth"));
+                }
+                Some(Shared::new(store, config.on_store_error.unwrap_or_default(), config.lease, &name, host)?)
+            }
+        };
         Ok(Self {
+            shared,
             table: host.shared(&name, || Table::new(&clock)),
             by: config.by,
             policies,
@@ -133,11 +162,32 @@ impl Build for RateLimit {
 
 impl RateLimit {
     /// Which limits the request is held to, under which key, and what it counts; or why it cannot be counted.
-    fn count_of(&self, cx: &RequestCx<'_>) -> Result<(Arc<Policy>, u128, u64), String> {
+    fn request(&self, cx: &RequestCx<'_>) -> Result<Request, String> {
         let policy = self.policies.of(cx.consumer())?;
-        let key = self.table.seeds.digest(&self.by, cx).map_err(|none| format!("`by`: {none}"))?;
-        let cost = self.cost.before(policy.cost, cx)?;
-        Ok((policy.clone(), key, cost))
+        let keyless = |none| format!("`by`: {none}");
+        let key = self.table.seeds.digest(&self.by, cx).map_err(keyless)?;
+        let tag = self.shared.as_ref().map_or(Ok(0), |shared| shared.tag(&self.by, cx)).map_err(keyless)?;
+        Ok(Request {
+            policy: policy.clone(),
+            key,
+            tag,
+            cost: self.cost.before(policy.cost, cx)?,
+            now: self.table.moment(&policy.limits, &self.clock),
+            max_keys: self.max_keys,
+        })
+    }
+
+    fn decide_here(&self, request: &Request) -> Outcome {
+        let Request { policy, key, cost, now, max_keys, .. } = request;
+        self.table.decide(&policy.limits, *key, *cost, *now, *max_keys).map_or(Outcome::Full, Outcome::Decided)
+    }
+
+    async fn charge(&self, request: &Request) -> Option<Standings> {
+        if let Some(shared) = &self.shared {
+            return shared.take(request, &self.table, &self.clock).await;
+        }
+        let Request { policy, key, cost, now, max_keys, .. } = request;
+        self.table.take(&policy.limits, *key, *cost, *now, *max_keys)
     }
 
     /// Every key the table may hold is in use: a new one is turned away, since making room would reset a living limit.
@@ -151,4 +201,11 @@ impl RateLimit {
 
 fn uncountable(reason: String) -> Flow {
     Reply::problem(StatusCode::FORBIDDEN, "This request cannot be counted against a limit.").because(reason).into()
+}
+
+fn closed() -> Flow {
+    Reply::problem(StatusCode::SERVICE_UNAVAILABLE, "The gateway cannot count this request now.")
+        .header(header::RETRY_AFTER, HeaderValue::from_static("1"))
+        .because("the store of limits cannot be asked, and `on_store_error` is closed")
+        .into()
 }

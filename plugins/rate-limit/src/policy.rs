@@ -143,7 +143,7 @@ fn allowances(inline: &[Inline], at: &str, is_list: bool) -> Result<Vec<Allowanc
 }
 
 impl Policy {
-    fn new(name: &str, allowed: &[Allowance], cost: NonZeroU32) -> Result<Self, String> {
+    pub(crate) fn new(name: &str, allowed: &[Allowance], cost: NonZeroU32) -> Result<Self, String> {
         let limits = compile_all(allowed)?;
         let is_one = limits.len() == 1;
         let said: Box<[Said]> = limits.iter().map(|limit| Said::of(limit, name, is_one)).collect();

@@ -78,6 +78,18 @@ impl Table {
         self.with(key, now.mono, max_keys, |account| account.decide(limits, cost, now))
     }
 
+    /// Decides without taking anything. `None` as for [`Table::decide`].
+    pub(crate) fn look(
+        &self,
+        limits: &[Limit],
+        key: u128,
+        cost: u64,
+        now: Moment,
+        max_keys: usize,
+    ) -> Option<Decision> {
+        self.with(key, now.mono, max_keys, |account| account.look(limits, cost, now))
+    }
+
     /// Charges a key whether it has room or not. `None` as for [`Table::decide`].
     pub(crate) fn take(
         &self,

@@ -54,6 +54,16 @@ impl Calendar {
     }
 }
 
+impl Calendar {
+    /// Ends of periods around `wall`, ascending: enough for a clock that is off by up to a period either way.
+    pub(crate) fn around(&self, wall: u64) -> [u64; 4] {
+        let now = self.at(wall);
+        let bounds = |wall| bounds(self.period, &self.zone, wall).unwrap_or(now);
+        let (before, after) = (bounds(now.start.saturating_sub(1)), bounds(now.end));
+        [before.start, now.start, now.end, after.end]
+    }
+}
+
 fn bounds(period: Period, zone: &TimeZone, wall: u64) -> Option<Pair> {
     let now = Timestamp::from_nanosecond(i128::from(wall)).ok()?.to_zoned(zone.get().clone());
     let (start, length) = match period {

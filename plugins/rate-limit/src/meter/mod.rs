@@ -51,6 +51,15 @@ impl Wait {
 }
 
 impl Limit {
+    /// How much there is when nothing is used.
+    pub(crate) fn most(&self) -> u64 {
+        match self {
+            Self::Window(window) => window.count,
+            Self::Bucket(bucket) => bucket.burst,
+            Self::Calendar(calendar) => calendar.count,
+        }
+    }
+
     /// Whether two of this kind would count into one record.
     fn meets(&self, other: &Self) -> bool {
         match (self, other) {

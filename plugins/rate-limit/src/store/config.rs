@@ -1,7 +1,7 @@
 //! Where the counts of several nodes meet, as it is written in the file.
 
 use portreeve_plugin::prelude::*;
-use portreeve_plugin::units::{Duration, Name, Secret};
+use portreeve_plugin::units::{Duration, SecretSource};
 
 /// Where counts are kept when several nodes share a limit.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -29,13 +29,14 @@ pub struct Redis {
     pub username: Option<String>,
     /// The password: `env:NAME` or `file:/path`.
     #[serde(default)]
-    pub password: Option<Secret>,
+    pub password: Option<SecretSource>,
     /// Certificates (PEM) to trust instead of the system's, for `rediss://`.
     #[serde(default)]
     pub ca: Option<String>,
     /// What names of keys begin with.
     #[serde(default = "default_prefix")]
-    pub prefix: Name,
+    #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9._-]+$"))]
+    pub prefix: String,
     /// How long a request waits for Redis at most. One that gets no answer in time is decided as `on_store_error` says.
     #[serde(default = "default_timeout")]
     pub timeout: Duration,
@@ -69,8 +70,8 @@ pub enum OnStoreError {
     Closed,
 }
 
-fn default_prefix() -> Name {
-    Name::from_static("portreeve")
+fn default_prefix() -> String {
+    "portreeve".to_owned()
 }
 
 fn default_timeout() -> Duration {

@@ -50,23 +50,21 @@ function kinds.w.wait(at)
 end
 
 function kinds.w.take(at, amount)
-  if amount > 0 then
-    local stamp = math.max(now - now % at.slot + at.slot - 1, at.newest)
-    at.total = at.total + amount
-    at.free = at.free - amount
-    local total = string.format('%.0f', at.total)
-    if at.length == 0 then
-      redis.call('RPUSH', at.key, 0)
-      at.length = 1
-    end
-    if at.length > 1 and stamp == at.newest then
-      redis.call('LSET', at.key, -1, total)
-    else
-      redis.call('RPUSH', at.key, string.format('%.0f', stamp), total)
-      at.length = at.length + 2
-    end
-    redis.call('PEXPIRE', at.key, math.ceil((stamp + at.span - now) / 1000) + 1000)
+  local stamp = math.max(now - now % at.slot + at.slot - 1, at.newest)
+  at.total = at.total + amount
+  at.free = at.free - amount
+  local total = string.format('%.0f', at.total)
+  if at.length == 0 then
+    redis.call('RPUSH', at.key, 0)
+    at.length = 1
   end
+  if at.length > 1 and stamp == at.newest then
+    redis.call('LSET', at.key, -1, total)
+  else
+    redis.call('RPUSH', at.key, string.format('%.0f', stamp), total)
+    at.length = at.length + 2
+  end
+  redis.call('PEXPIRE', at.key, string.format('%.0f', math.ceil((stamp + at.span - now) / 1000) + 1000))
 end
 
 function kinds.w.more(at)
@@ -74,31 +72,41 @@ function kinds.w.more(at)
   return number(at.key, 1) + at.span - now
 end
 
+-- What is left of a bucket's filling time is known to a hundredth of a microsecond; half of the slack is for each side.
+local slack = 0.02
+
+function kinds.b.count(at)
+  at.free = math.floor((at.most * at.interval - at.left + slack) / at.interval)
+end
+
 function kinds.b.read(at)
   local full, interval = string.match(redis.call('GET', at.key) or '', '^(%S+) (%S+)$')
-  at.missing = math.max((tonumber(full or 0) - now) / tonumber(interval or 1), 0)
-  at.free = math.floor(at.most - at.missing + 0.001)
+  at.left = math.max(tonumber(full or 0) - now, 0)
+  -- A reload that changes the rate leaves as many tokens missing as there were.
+  interval = tonumber(interval or at.interval)
+  if interval ~= at.interval then at.left = math.ceil(at.left / interval) * at.interval end
+  kinds.b.count(at)
+  -- A dear request goes through alone.
   if at.even and at.free > 0 then at.free = math.huge end
 end
 
 function kinds.b.wait(at)
   local needed = cost
   if at.even then needed = 1 end
-  return math.ceil((at.missing + needed - at.most) * at.interval)
+  return math.ceil(at.left + (needed - at.most) * at.interval - slack)
 end
 
 function kinds.b.take(at, amount)
-  if amount > 0 then
-    at.missing = at.missing + amount
-    local left = at.missing * at.interval
-    redis.call('SET', at.key, string.format('%.4f %.6f', now + left, at.interval), 'PX', math.ceil(left / 1000) + 1000)
-  end
-  at.free = math.floor(at.most - at.missing + 0.001)
+  at.left = at.left + amount * at.interval
+  local lives = math.ceil(at.left / 1000) + 1000
+  redis.call('SET', at.key, string.format('%.4f %.6f', now + at.left, at.interval), 'PX', string.format('%.0f', lives))
 end
 
 function kinds.b.more(at)
-  local whole = math.ceil(at.missing) - 1
-  return math.max(math.ceil((at.missing - math.max(whole, 0)) * at.interval), 0)
+  local missing = math.ceil((at.left - slack) / at.interval)
+  if missing < 1 then return 0 end
+  local beyond = math.max(missing - at.most, 0) * at.interval
+  return math.ceil(at.left - (missing - 1) * at.interval + beyond - slack)
 end
 
 function kinds.c.read(at)
@@ -120,11 +128,10 @@ function kinds.c.wait(at)
 end
 
 function kinds.c.take(at, amount)
-  if amount > 0 then
-    at.used = at.used + amount
-    at.free = at.most - at.used
-    redis.call('SET', at.key, string.format('%.0f %.0f', at.start, at.used), 'PX', math.ceil((at.finish - now) / 1000) + 1000)
-  end
+  at.used = at.used + amount
+  at.free = at.most - at.used
+  local lives = math.ceil((at.finish - now) / 1000) + 1000
+  redis.call('SET', at.key, string.format('%.0f %.0f', at.start, at.used), 'PX', string.format('%.0f', lives))
 end
 
 function kinds.c.more(at)
@@ -155,6 +162,7 @@ if blocking > 0 then grant = -1 end
 local answer = { grant, blocking, wait }
 for _, at in ipairs(limits) do
   if grant > 0 then at.kind.take(at, grant) end
+  if at.kind == kinds.b then kinds.b.count(at) end
   table.insert(answer, math.min(math.max(at.free, 0), 9007199254740991))
   table.insert(answer, at.kind.more(at))
 end
