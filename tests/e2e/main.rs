@@ -21,6 +21,8 @@ mod interim;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod narrowed;
+#[cfg(test)]
 mod no_way_around;
 #[cfg(test)]
 mod own_answers;

@@ -8,7 +8,11 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod keys_and_costs;
+#[cfg(loom)]
+mod loom;
 mod oracle;
+mod settings;
 mod table;
 
 fn by_client(limit: Value) -> Value {
