@@ -29,6 +29,8 @@ mod interim;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod narrowed;
+#[cfg(test)]
 mod no_way_around;
 #[cfg(test)]
 mod overload;
@@ -50,6 +52,8 @@ mod routing;
 mod rpc;
 #[cfg(test)]
 mod shaping;
+#[cfg(test)]
+mod shared_limits;
 #[cfg(test)]
 mod stalls;
 #[cfg(test)]

@@ -18,8 +18,6 @@ const fn key(path: &'static [&'static str], what: &'static str) -> Unbuilt {
 static TABLE: &[Unbuilt] = &[
     key(&["tests"], "tests in the file"),
     key(&["upstreams", "*", "health", "grpc"], "gRPC health checks"),
-    key(&["tiers", "*", "concurrency"], "concurrency limits of tiers"),
-    key(&["tiers", "*", "quota"], "quotas of tiers"),
 ];
 
 /// What to say of a key that is known but not built.
@@ -51,7 +49,7 @@ mod tests {
     fn no_row_stands_for_a_key_that_is_built() {
         let schema = crate::schema(&crate::Catalog::default());
         let known = |definition: &str, key: &str| !schema["$defs"][definition]["properties"][key].is_null();
-        for (definition, at) in [("Listener", 2), ("Upstream", 2), ("TargetMap", 4), ("Health", 3), ("Tier", 2)] {
+        for (definition, at) in [("Listener", 2), ("Upstream", 2), ("TargetMap", 4), ("Health", 3)] {
             for row in TABLE.iter().filter(|row| row.path.len() == at + 1) {
                 let key = row.path.last().unwrap();
                 assert!(!known(definition, key), "{definition}.{key} is built: remove its row");

@@ -147,6 +147,16 @@ impl Request {
         self.exchange.route = Some(route.name.clone());
         self.deadline = self.exchange.started + route.timeout;
         self.route = Some(route);
+        self.narrow();
+    }
+
+    /// Takes over how long plugins let the request take.
+    fn narrow(&mut self) {
+        if let Some(patience) = self.exchange.patience {
+            let until = self.exchange.started.checked_add(patience);
+            self.patience = self.patience.into_iter().chain(until).min();
+            self.deadline = self.patience.map_or(self.deadline, |patience| patience.min(self.deadline));
+        }
     }
 
     /// Until when the connection, which watches the client while the target is waited for, is to go on doing so. A stream
@@ -158,7 +168,8 @@ impl Request {
     /// The client waits for so long only. It can shorten what the route allows, never lengthen it.
     pub(crate) fn is_waited_for(&mut self, patience: Duration) {
         // `None` is further away than anybody lives.
-        self.patience = self.exchange.started.checked_add(patience);
+        let until = self.exchange.started.checked_add(patience);
+        self.patience = self.patience.into_iter().chain(until).min();
         self.deadline = self.patience.map_or(self.deadline, |patience| patience.min(self.deadline));
     }
 
@@ -209,6 +220,7 @@ impl Request {
         };
         let passing = chain.request(head, &mut self.exchange, run);
         if let Ok(passed) = timeout_at(self.deadline.into(), passing).await {
+            self.narrow();
             return passed;
         }
         self.error = Some("the time of the request passed in a plugin".to_owned());
@@ -486,6 +498,12 @@ impl Request {
     }
 
     /// The smallest bound of the plugins that want the answer's body whole.
+    /// The longest request body that is let through: what the route allows, or less if a plugin says so.
+    pub(crate) fn max_body(&self) -> u64 {
+        let route = self.route.as_ref().map_or(u64::MAX, |route| route.max_body);
+        self.exchange.max_body.map_or(route, |max| max.min(route))
+    }
+
     pub(crate) fn response_body_limit(&self) -> Option<usize> {
         let route = self.route.as_ref().and_then(|route| route.chain.response_body_limit(&self.at_route));
         let entrance =

@@ -346,8 +346,8 @@ fn take_chunk(session: &Session, body: &mut Option<Bytes>, last: bool, cx: &mut 
     if last {
         cx.sent();
     }
-    if cx.route.as_ref().is_some_and(|route| cx.body_in > route.max_body) {
-        return Error::e_explain(ErrorType::HTTPStatus(413), "the request body is longer than the route allows");
+    if cx.body_in > cx.max_body() {
+        return Error::e_explain(ErrorType::HTTPStatus(413), "the request body is longer than is allowed");
     }
     if cx.is_late() {
         return Error::e_explain(ErrorType::HTTPStatus(408), "the route's timeout passed while the body was sent");

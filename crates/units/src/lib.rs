@@ -6,11 +6,14 @@ mod date;
 mod duration;
 mod name;
 mod network;
+mod one_or_many;
 mod percent;
+mod quota;
 mod rate;
 mod secret;
 mod size;
 mod status;
+mod time_zone;
 mod words;
 
 pub use address::{Address, BindAddress, Host};
@@ -18,11 +21,14 @@ pub use date::Date;
 pub use duration::Duration;
 pub use name::Name;
 pub use network::{Network, Networks};
+pub use one_or_many::OneOrMany;
 pub use percent::Percent;
+pub use quota::{Allotment, Period, Quota, QuotaWindow};
 pub use rate::Rate;
 pub use secret::{Secret, SecretSource};
 pub use size::Size;
 pub use status::StatusCode;
+pub use time_zone::TimeZone;
 pub use words::{HeaderName, LogTarget, Method};
 
 use std::fmt;
@@ -57,6 +63,8 @@ pub static UNITS: &[Unit] = &[
     duration::UNIT,
     size::UNIT,
     rate::UNIT,
+    quota::UNIT,
+    time_zone::UNIT,
     percent::UNIT,
     date::UNIT,
     address::UNIT,

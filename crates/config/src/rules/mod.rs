@@ -11,6 +11,7 @@ mod resilience;
 mod routes;
 mod single;
 mod tcp;
+mod tiers;
 
 use crate::catalog::Catalog;
 use crate::report::Report;
@@ -28,4 +29,5 @@ pub(crate) fn check(root: &Node, catalog: &Catalog, report: &mut Report) {
     tcp::check(root, report);
     acme::check(root, report);
     single::check(root, report);
+    tiers::check(root, report);
 }

@@ -18,6 +18,7 @@ mod tier;
 mod tls;
 mod upstream;
 
+pub(crate) use crate::units::OneOrMany;
 pub use access_log::AccessLog;
 pub use acme::{Acme, AcmeBinding, AcmeChallenge};
 pub use admin::Admin;
@@ -25,7 +26,7 @@ pub(crate) use config::MAX_USE_DEPTH;
 pub use config::{Config, MAX_STEPS, Version};
 pub use consumer::Consumer;
 pub use errors::{ErrorPage, ErrorStatus, Errors};
-pub use forms::{Headers, Named, OneOrMany};
+pub use forms::{Headers, Named};
 pub use limits::ListenerLimits;
 pub use listener::Listener;
 pub use matching::{Match, ValueMatch};

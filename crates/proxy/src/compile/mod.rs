@@ -17,7 +17,7 @@ use portreeve_config::{
 };
 use portreeve_plugin::engine::{check_expression, check_template};
 use portreeve_plugin::template::{AtRequest, Template};
-use portreeve_plugin::{Consumer, DeclaredConsumer, Registry, Tier};
+use portreeve_plugin::{Allowance, Consumer, DeclaredConsumer, Registry, Spread, Tier};
 
 use crate::acme::{Plan, Settings};
 use crate::engine::Shared;
@@ -266,17 +266,27 @@ fn transport(
 }
 
 fn priorities(config: &Config) -> Priorities {
-    let tiers = config.tiers.into_iter().map(|(name, tier)| (name.shared(), tier.priority));
+    let tiers = config.tiers.into_iter().map(|(name, tier)| (name.shared(), tier.priority.unwrap_or_default()));
     Priorities(tiers.filter(|(_, priority)| *priority > 0).collect())
 }
 
 fn tiers(config: &Config) -> Vec<Tier> {
-    let tier = |(name, tier): (&Name, &portreeve_config::Tier)| Tier {
+    let tiers = portreeve_config::Tier::resolve_all(&config.tiers).into_iter();
+    let tier = |(name, tier): (Name, portreeve_config::Tier)| Tier {
         name: name.shared(),
-        rate: tier.rate,
-        burst: tier.burst.map(NonZeroU32::get),
+        allowance: Allowance {
+            rates: tier.rate.to_vec(),
+            spread: match (tier.burst, tier.smooth) {
+                (Some(burst), _) => Spread::Burst(burst),
+                (None, true) => Spread::Smooth,
+                (None, false) => Spread::Window,
+            },
+            quotas: tier.quota.to_vec(),
+        },
+        concurrency: tier.concurrency,
+        cost: tier.cost.unwrap_or(NonZeroU32::MIN),
     };
-    config.tiers.into_iter().map(tier).collect()
+    tiers.map(tier).collect()
 }
 
 fn consumers(config: &Config) -> Vec<DeclaredConsumer> {

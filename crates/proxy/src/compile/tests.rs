@@ -140,8 +140,8 @@ fn a_step_of_another_plugin_that_is_put_in_renames_nothing() {
 #[test]
 fn the_burst_of_a_tier_comes_to_the_plugins() {
     let loaded = load("tiers: { free: { rate: 10/s, burst: 30 }, paid: { rate: 20/s } }\n");
-    let tiers: Vec<_> = tiers(&loaded.config).into_iter().map(|tier| tier.burst).collect();
-    assert_eq!(tiers, [Some(30), None]);
+    let tiers: Vec<_> = tiers(&loaded.config).into_iter().map(|tier| tier.allowance.spread).collect();
+    assert_eq!(tiers, [Spread::Burst(NonZeroU32::new(30).unwrap()), Spread::Window]);
 }
 
 /// So many routes as a file of that size has them: a path with a parameter and a chain of five steps.
