@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{Headers, Match, Mirror, RouteRetry, Step};
 use crate::units::{Duration, Name, Size, StatusCode};
 
+// What most routes do not have is boxed: ten thousand routes are kept as they were read.
 /// A route: which requests, the steps they pass, and where they end.
 ///
 /// It ends in exactly one of `upstream`, `respond`, `redirect`, or a plugin that always answers or chooses.
@@ -33,13 +34,13 @@ pub struct Route {
     pub split_by: Option<String>,
     /// Sends a copy of a sample of the requests to another upstream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mirror: Option<Mirror>,
+    pub mirror: Option<Box<Mirror>>,
     /// What of the upstream's `retry` is otherwise for this route.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry: Option<RouteRetry>,
+    pub retry: Option<Box<RouteRetry>>,
     /// Ends the route with an answer of the gateway itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub respond: Option<Respond>,
+    pub respond: Option<Box<Respond>>,
     /// Ends the route by sending the caller elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redirect: Option<Redirect>,
