@@ -28,7 +28,6 @@ static TABLE: &[Unbuilt] = &[
     key(&["upstreams", "*", "outlier"], "outlier ejections"),
     key(&["upstreams", "*", "targets", "[]", "zone"], "zones of targets"),
     key(&["upstreams", "*", "targets", "[]", "priority"], "priorities of targets"),
-    key(&["upstreams", "*", "health", "grpc"], "gRPC health checks"),
     word(&["upstreams", "*", "balance"], "least_time", "balancers by response time"),
     key(&["tiers", "*", "concurrency"], "concurrency limits of tiers"),
     key(&["tiers", "*", "quota"], "quotas of tiers"),

@@ -9,6 +9,7 @@ mod network;
 mod percent;
 mod rate;
 mod secret;
+mod service;
 mod size;
 mod status;
 mod words;
@@ -21,8 +22,9 @@ pub use network::{Network, Networks};
 pub use percent::Percent;
 pub use rate::Rate;
 pub use secret::{Secret, SecretSource};
+pub use service::ServiceName;
 pub use size::Size;
-pub use status::StatusCode;
+pub use status::{StatusCode, StatusRange};
 pub use words::{HeaderName, LogTarget, Method};
 
 use std::fmt;
@@ -64,6 +66,7 @@ pub static UNITS: &[Unit] = &[
     name::UNIT,
     network::UNIT,
     secret::UNIT,
+    service::UNIT,
     words::METHOD_UNIT,
     words::HEADER_NAME_UNIT,
     words::LOG_TARGET_UNIT,

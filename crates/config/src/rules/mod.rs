@@ -8,12 +8,14 @@ mod listeners;
 mod names;
 mod routes;
 mod single;
+mod upstreams;
 
 use crate::catalog::Catalog;
 use crate::report::Report;
 use crate::yaml::Node;
 
 pub(crate) use names::check_references;
+pub(crate) use upstreams::check_twice;
 
 pub(crate) fn check(root: &Node, catalog: &Catalog, report: &mut Report) {
     names::check_unique(root, report);
@@ -23,4 +25,5 @@ pub(crate) fn check(root: &Node, catalog: &Catalog, report: &mut Report) {
     listeners::check(root, report);
     acme::check(root, report);
     single::check(root, report);
+    upstreams::check(root, report);
 }

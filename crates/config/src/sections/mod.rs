@@ -10,6 +10,7 @@ mod forms;
 mod limits;
 mod listener;
 mod matching;
+mod resolver;
 mod route;
 mod step;
 mod tier;
@@ -27,6 +28,7 @@ pub use forms::{Headers, Named, OneOrMany};
 pub use limits::ListenerLimits;
 pub use listener::Listener;
 pub use matching::{Match, ValueMatch};
+pub use resolver::Resolver;
 pub use route::{
     Redirect, RedirectStatus, Respond, Route, RouteLimits, RouteTimeouts, RouteUpstreams, WeightedUpstream,
 };
@@ -35,5 +37,6 @@ pub use step::{Action, FlatStep, Mode, OnError, Step};
 pub use tier::Tier;
 pub use tls::{Certificate, ClientAuth, ClientAuthMode, Hsts, ListenerTls, RedirectToHttps, TlsVersion, UnknownSni};
 pub use upstream::{
-    Balance, Health, HealthExpect, Probe, Protocol, Retry, RetryOn, Target, Timeouts, Upstream, UpstreamTls,
+    Balance, CheckMethod, Discover, Health, HealthExpect, Probe, Protocol, Retry, RetryOn, Target, Timeouts, Upstream,
+    UpstreamTls,
 };

@@ -1,6 +1,7 @@
 //! `upstreams`: named pools and how they are balanced, checked, retried and timed. One file for each part.
 
 mod balance;
+mod discover;
 mod health;
 mod retry;
 mod target;
@@ -10,8 +11,11 @@ mod tls;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::sections::OneOrMany;
+
 pub use balance::Balance;
-pub use health::{Health, HealthExpect, Probe};
+pub use discover::Discover;
+pub use health::{CheckMethod, Health, HealthExpect, Probe};
 pub use retry::{Retry, RetryOn};
 pub use target::Target;
 pub use timeouts::Timeouts;
@@ -22,8 +26,12 @@ pub use tls::UpstreamTls;
 #[serde(deny_unknown_fields)]
 pub struct Upstream {
     /// The targets: addresses, or maps with an address and a weight.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1))]
     pub targets: Vec<Target>,
+    /// Further targets, that are found in DNS or in a file of their own. Instead of `targets`, or beside them.
+    #[serde(default, skip_serializing_if = "none_to_discover")]
+    pub discover: OneOrMany<Discover>,
     /// How a target is chosen for a request.
     #[serde(default)]
     pub balance: Balance,
@@ -42,6 +50,10 @@ pub struct Upstream {
     /// Speaks to the targets over TLS. Without this key nothing is encrypted on the way to them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<UpstreamTls>,
+}
+
+fn none_to_discover(discover: &OneOrMany<Discover>) -> bool {
+    discover.is_empty()
 }
 
 /// What is spoken to the targets.
