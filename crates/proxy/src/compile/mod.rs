@@ -24,7 +24,7 @@ use crate::https::Https;
 use crate::listener::{Issuing, Terms, Tls};
 use crate::observe::AccessLog;
 use crate::snapshot::{Entrance, Snapshot};
-use crate::upstream::{Pool, Transport};
+use crate::upstream::{Pool, Resolver, TargetSources, Transport};
 use chains::Chains;
 use host::LoadHost;
 
@@ -203,19 +203,41 @@ fn pools(config: &Config, shared: &Arc<Shared>, before: Option<&Snapshot>, error
         let before = before.get(name.as_str()).copied();
         let path = ConfigPath::from("upstreams").key(name.as_str());
         let transport = transport(upstream, &path, errors)?;
-        if let Some(same) = before.filter(|before| before.is_of(upstream, &transport)) {
+        if let Some(same) = before.filter(|before| before.is_of(upstream, &transport, &config.resolver)) {
             return Some((name.shared(), same.clone()));
         }
+        let sources = sources(upstream, &path, shared.upstreams.resolver(&config.resolver), before, errors)?;
         let key = match &upstream.balance {
             Balance::Hash(template) => Some(errors.template(&path.key("balance").key("hash"), template)),
             _ => None,
         };
         let metrics = shared.metrics.upstream(name.as_str());
-        let before = before.map(|before| &**before);
-        let pool = Pool::new(name.shared(), upstream, transport, key, &shared.upstreams, metrics, before);
+        let pool = Pool::new(name.shared(), upstream, transport, key, &shared.upstreams, metrics, sources);
         Some((name.shared(), Arc::new(pool)))
     };
     config.upstreams.into_iter().filter_map(pool).collect()
+}
+
+/// Where the targets of an upstream come from; `None` after an error, which is then reported, with those of its checks.
+fn sources(
+    upstream: &portreeve_config::Upstream,
+    path: &ConfigPath,
+    resolver: Resolver,
+    before: Option<&Arc<Pool>>,
+    errors: &mut Errors<'_>,
+) -> Option<TargetSources> {
+    let mut faults = Pool::faults(upstream);
+    let folder = errors.folder(&path.key("discover"));
+    let sources = TargetSources::new(upstream, &folder, resolver, before.map(|before| before.sources()));
+    let sources = sources.map_err(|wrong| faults.extend(wrong)).ok();
+    for fault in &faults {
+        let at = path.join(&fault.at);
+        // One alone may stand without a list around it.
+        let alone = path.join(&fault.at.replace("discover[0]", "discover"));
+        let at = if errors.sources.place(&at).is_some() { at } else { alone };
+        errors.at(&at, &*fault.message);
+    }
+    sources.filter(|_| faults.is_empty())
 }
 
 /// How an upstream is spoken to; `None` after an error, which is then reported.

@@ -14,8 +14,10 @@ use crate::snapshot::Snapshot;
 const REQUESTS: &str = "portreeve_requests_total";
 const DURATION: &str = "portreeve_request_duration_seconds";
 const ATTEMPTS: &str = "portreeve_upstream_attempts_total";
-const HEALTHY: &str = "portreeve_target_healthy";
-const IN_FLIGHT: &str = "portreeve_target_in_flight_requests";
+const DISCOVERIES: &str = "portreeve_upstream_discoveries_total";
+const AVAILABLE: &str = "portreeve_upstream_target_available";
+const HEALTHY: &str = "portreeve_upstream_target_healthy";
+const IN_FLIGHT: &str = "portreeve_upstream_target_in_flight_requests";
 const RELOAD_SUCCESS: &str = "portreeve_config_last_reload_success";
 const GENERATION: &str = "portreeve_config_generation";
 const CONNECTIONS: &str = "portreeve_connections";
@@ -36,6 +38,8 @@ pub(crate) struct Metrics {
     requests: IntCounterVec,
     duration: HistogramVec,
     attempts: IntCounterVec,
+    discoveries: IntCounterVec,
+    available: IntGaugeVec,
     healthy: IntGaugeVec,
     in_flight: IntGaugeVec,
     reload_success: IntGauge,
@@ -71,8 +75,19 @@ impl Metrics {
                 Opts::new(ATTEMPTS, "Tries at targets by what came of them."),
                 &["upstream", "result"],
             )?,
+            discoveries: IntCounterVec::new(
+                Opts::new(
+                    DISCOVERIES,
+                    "Answers of DNS and files of targets; after all but ok, the last targets are kept.",
+                ),
+                &["upstream", "result"],
+            )?,
+            available: IntGaugeVec::new(
+                Opts::new(AVAILABLE, "1 while a target gets requests: healthy, and not taken out by an operator."),
+                &["upstream", "target"],
+            )?,
             healthy: IntGaugeVec::new(
-                Opts::new(HEALTHY, "1 while the checks of a target pass."),
+                Opts::new(HEALTHY, "1 while the checks of a target pass; 0 before the first has."),
                 &["upstream", "target"],
             )?,
             in_flight: IntGaugeVec::new(
@@ -117,6 +132,8 @@ impl Metrics {
         self.registry.register(Box::new(self.requests.clone()))?;
         self.registry.register(Box::new(self.duration.clone()))?;
         self.registry.register(Box::new(self.attempts.clone()))?;
+        self.registry.register(Box::new(self.discoveries.clone()))?;
+        self.registry.register(Box::new(self.available.clone()))?;
         self.registry.register(Box::new(self.healthy.clone()))?;
         self.registry.register(Box::new(self.in_flight.clone()))?;
         self.registry.register(Box::new(self.reload_success.clone()))?;
@@ -146,6 +163,7 @@ impl Metrics {
             connect: result("connect_failed"),
             timed_out: result("timed_out"),
             unavailable: result("no_target"),
+            discoveries: Discoveries { upstream: upstream.into(), results: self.discoveries.clone() },
         }
     }
 
@@ -191,6 +209,7 @@ impl Metrics {
         self.connections.set(i64::try_from(connections).unwrap_or(i64::MAX));
         // Targets come and go with discovery: the gauges are made anew from what is there now, for one scraper at a time.
         let _turn = self.scrape.lock();
+        self.available.reset();
         self.healthy.reset();
         self.in_flight.reset();
         self.certificate_expiry.reset();
@@ -200,6 +219,7 @@ impl Metrics {
         for pool in snapshot.pools() {
             for target in &pool.targets {
                 let address = target.address.to_string();
+                self.available.with_label_values(&[&*pool.name, &address]).set(i64::from(target.available));
                 self.healthy.with_label_values(&[&*pool.name, &address]).set(i64::from(target.healthy));
                 self.in_flight.with_label_values(&[&*pool.name, &address]).set(i64::from(target.in_flight));
             }
@@ -250,6 +270,41 @@ pub(crate) struct UpstreamMetrics {
     connect: IntCounter,
     timed_out: IntCounter,
     unavailable: IntCounter,
+    pub(crate) discoveries: Discoveries,
+}
+
+/// What came of looking for the targets of one upstream. Made when first counted: most upstreams look for nobody.
+#[derive(Debug, Clone)]
+pub(crate) struct Discoveries {
+    upstream: Arc<str>,
+    results: IntCounterVec,
+}
+
+impl Discoveries {
+    /// Targets were found.
+    pub(crate) fn ok(&self) {
+        self.count("ok");
+    }
+
+    /// There was an answer with nobody in it.
+    pub(crate) fn empty(&self) {
+        self.count("empty");
+    }
+
+    /// There was no answer, or none that could be used.
+    pub(crate) fn failed(&self) {
+        self.count("failed");
+    }
+
+    /// How often it came out so.
+    #[cfg(test)]
+    pub(crate) fn counted(&self, result: &str) -> u64 {
+        self.results.with_label_values(&[&*self.upstream, result]).get()
+    }
+
+    fn count(&self, result: &str) {
+        self.results.with_label_values(&[&*self.upstream, result]).inc();
+    }
 }
 
 impl UpstreamMetrics {

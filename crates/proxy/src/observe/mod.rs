@@ -4,4 +4,4 @@ mod access_log;
 mod metrics;
 
 pub(crate) use access_log::{AccessLog, Line};
-pub(crate) use metrics::{Metrics, RouteMetrics, UpstreamMetrics};
+pub(crate) use metrics::{Discoveries, Metrics, RouteMetrics, UpstreamMetrics};

@@ -7,22 +7,21 @@ use std::time::Duration;
 use pingora::upstreams::peer::HttpPeer;
 use portreeve_balance::hash::{mix, stable};
 use portreeve_balance::{InFlight, Member};
-use portreeve_config::{Balance, Upstream as UpstreamConfig};
+use portreeve_config::{Balance, Resolver as ResolverSettings, Upstream as UpstreamConfig};
 use portreeve_plugin::Template;
 use portreeve_plugin::engine::View;
-use serde::Serialize;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use super::TargetRegistry;
-use super::discovery::RESOLVE_EVERY;
+use super::discovery::{Followed, TargetSources, follow};
 use super::members::Members;
 use super::retry::{Cause, Retries};
 use super::transport::Transport;
+use super::{Fault, TargetRegistry, health};
 use crate::observe::UpstreamMetrics;
 
-/// Longest wait for the first answers of the resolver when a pool begins. What comes later is taken when it comes.
+/// Longest wait for the first answers of discoveries when a pool begins. What comes later is taken when it comes.
 const FIRST_RESOLVE: Duration = Duration::from_secs(3);
 
 /// One upstream, for as many generations as leave its configuration as it is.
@@ -33,38 +32,18 @@ pub(crate) struct Pool {
     key: Option<Template>,
     pub(crate) metrics: UpstreamMetrics,
     retries: Retries,
-    members: Arc<Members>,
-    /// Set when the pool starts: what ends with it, if its names must be asked for again and again.
+    pub(super) members: Arc<Members>,
+    /// Set when the pool starts: what ends with it, if its targets must be asked for again and again.
     refresher: OnceLock<Option<AbortHandle>>,
 }
 
-/// What the admin port tells of a pool.
-#[derive(Debug, Serialize)]
-pub struct PoolStatus {
-    /// Name of the upstream.
-    pub name: Arc<str>,
-    /// Its targets now.
-    pub targets: Vec<TargetStatus>,
-}
-
-/// What the admin port tells of a target.
-#[derive(Debug, Serialize)]
-pub struct TargetStatus {
-    /// Its address.
-    pub address: SocketAddr,
-    /// Its share.
-    pub weight: u32,
-    /// Whether its checks pass; true where there are none.
-    pub healthy: bool,
-    /// Requests being tried there now.
-    pub in_flight: u32,
-    /// When its health last changed, in seconds since 1970.
-    pub since: u64,
-}
-
 impl Pool {
-    /// A pool at rest: nobody is resolved or checked before it starts. `before` is the pool of this name in the generation
-    /// before: what its names stood for serves until they are resolved again.
+    /// What is wrong with a configuration beyond what the loader could see.
+    pub(crate) fn faults(config: &UpstreamConfig) -> Vec<Fault> {
+        config.health.as_ref().map(health::wrong).unwrap_or_default()
+    }
+
+    /// A pool at rest: nobody is found or checked before it starts.
     pub(crate) fn new(
         name: Arc<str>,
         config: &UpstreamConfig,
@@ -72,9 +51,9 @@ impl Pool {
         key: Option<Template>,
         registry: &TargetRegistry,
         metrics: UpstreamMetrics,
-        before: Option<&Self>,
+        sources: TargetSources,
     ) -> Self {
-        let members = Members::new(config, transport, registry, before.map(|before| &*before.members));
+        let members = Members::new(name.clone(), config, transport, registry, sources);
         Self {
             name,
             config: config.clone(),
@@ -86,9 +65,22 @@ impl Pool {
         }
     }
 
-    /// Whether this is the pool that `config` asks for, and its files are as they were.
-    pub(crate) fn is_of(&self, config: &UpstreamConfig, transport: &Transport) -> bool {
-        self.config == *config && self.members.transport.is_like(transport)
+    /// Where its targets come from: what they told last serves until they tell something else, in another pool as well.
+    pub(crate) fn sources(&self) -> &TargetSources {
+        &self.members.sources
+    }
+
+    /// Whether this is the pool that `config` asks for, its files are as they were, and names are asked of the same.
+    pub(crate) fn is_of(&self, config: &UpstreamConfig, transport: &Transport, resolver: &ResolverSettings) -> bool {
+        let sources = &self.members.sources;
+        self.config == *config
+            && self.members.transport.is_like(transport)
+            && (!sources.are_asked() || sources.resolver().is_of(resolver))
+    }
+
+    /// Takes orders into account that came while it was made.
+    pub(crate) fn heed_orders(&self) {
+        self.members.heed_orders();
     }
 
     /// How its targets are spoken to.
@@ -96,8 +88,9 @@ impl Pool {
         &self.members.transport
     }
 
-    /// Begins to check the members, and to find them if names are among them. Waits for the resolver only for a moment; a
-    /// name that is not answered by then joins when it is. A pool that has started already goes on as it is.
+    /// Begins to check the members, and to find them where they are to be found. Waits, for a bounded time each, for the first
+    /// answers and for the first checks: whoever is put to work next has targets that are known to be well, if there are any. A
+    /// target that is found or well only later joins then. A pool that has started already goes on as it is.
     pub(crate) async fn start(&self, control: &Handle) {
         let first = Arc::new(Notify::new());
         let mut is_first = false;
@@ -105,21 +98,24 @@ impl Pool {
             is_first = true;
             self.members.begin(control);
             let (members, name, first) = (self.members.clone(), self.name.clone(), first.clone());
-            let refreshing = async move {
-                loop {
-                    members.refresh(&name).await;
-                    first.notify_one();
-                    tokio::time::sleep(RESOLVE_EVERY.mul_f64(0.9 + 0.2 * fastrand::f64())).await;
-                }
+            let counts = self.metrics.discoveries.clone();
+            let following = async move {
+                let sources = &members.sources;
+                let followed = Followed { upstream: &name, sources, counts: &counts, first: &first };
+                follow(followed, |left| Box::pin(members.update(left))).await;
             };
-            self.members.addresses.has_names().then(|| control.spawn(refreshing).abort_handle())
+            self.members.sources.are_asked().then(|| control.spawn(following).abort_handle())
         });
-        if is_first && !self.members.addresses.are_known() {
+        if !is_first {
+            return;
+        }
+        if !self.members.sources.are_known() {
             let answered = tokio::time::timeout(FIRST_RESOLVE, first.notified());
             if answered.await.is_err() {
                 tracing::warn!(upstream = %self.name, "The resolver is slow; the upstream starts without some targets.");
             }
         }
+        self.members.first_round().await;
     }
 
     /// Picks a healthy target that this request has not tried, and counts the request there for as long as the guard lives.
@@ -159,18 +155,6 @@ impl Pool {
     /// Whether such an answer is worth another attempt at all.
     pub(crate) fn retries_on(&self, cause: Cause) -> bool {
         self.retries.covers(cause)
-    }
-
-    pub(crate) fn status(&self) -> PoolStatus {
-        let picker = self.members.picker.load();
-        let targets = picker.members().iter().map(|member| TargetStatus {
-            address: member.target.address,
-            weight: member.weight,
-            healthy: member.target.is_healthy(),
-            in_flight: member.target.in_flight(),
-            since: member.target.since(),
-        });
-        PoolStatus { name: self.name.clone(), targets: targets.collect() }
     }
 }
 
