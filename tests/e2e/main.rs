@@ -13,15 +13,21 @@ mod chain;
 #[cfg(test)]
 mod deadlines;
 #[cfg(test)]
+mod discovery;
+#[cfg(test)]
 mod framing;
 #[cfg(test)]
 mod grpc;
+#[cfg(test)]
+mod health;
 #[cfg(test)]
 mod interim;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod no_way_around;
+#[cfg(test)]
+mod operations;
 #[cfg(test)]
 mod own_answers;
 #[cfg(test)]
