@@ -122,21 +122,19 @@ async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, 
         "Check" => {
             let asked = read(&mut body).await.unwrap_or_default();
             // Five bytes of framing; then the tag and the length of the one field there is.
-            let (status, message) = match asked.get(7..).unwrap_or_default() {
+            let message: &'static [u8] = match asked.get(7..).unwrap_or_default() {
                 b"unknown" => {
                     let status = answer().header("grpc-status", "5").body(()).unwrap();
                     respond.send_response(status, true).unwrap();
                     return;
                 }
-                b"down" => ("0", &b"\0\0\0\0\x02\x08\x02"[..]),
-                b"broken" => ("0", b"\0\0\0\0\x02\x08"),
-                _ => ("0", b"\0\0\0\0\x02\x08\x01"),
+                b"down" => b"\0\0\0\0\x02\x08\x02",
+                b"broken" => b"\0\0\0\0\x02\x08",
+                _ => b"\0\0\0\0\x02\x08\x01",
             };
             let Ok(mut sending) = respond.send_response(answer().body(()).unwrap(), false) else { return };
-            sending.send_data(Bytes::copy_from_slice(message), false).ok();
-            sending
-                .send_trailers(HeaderMap::from_iter([("grpc-status".parse().unwrap(), status.parse().unwrap())]))
-                .ok();
+            sending.send_data(Bytes::from_static(message), false).ok();
+            sending.send_trailers(trailers()).ok();
         }
         "Silent" => {
             let reason = std::future::poll_fn(|cx| respond.poll_reset(cx)).await;

@@ -11,6 +11,8 @@ use tokio::task::JoinSet;
 const A: u16 = 1;
 const AAAA: u16 = 28;
 const SRV: u16 = 33;
+/// Seconds that "there is none" holds.
+const NEGATIVE_TTL: u32 = 60;
 
 /// Answers for the names that a test gives it, on a port of its own, until it is dropped.
 #[derive(Debug)]
@@ -140,6 +142,13 @@ fn answer(message: &[u8], zone: &Zone) -> Option<Vec<u8>> {
         answer.extend(records.ttl.to_be_bytes());
         answer.extend(u16::try_from(data.len()).ok()?.to_be_bytes());
         answer.extend(data);
+    }
+    if count == 0 {
+        // How long it holds that there is nothing (RFC 2308 §3): an SOA record with two names that are the root.
+        answer.extend([0xc0, 12, 0, 6, 0, 1]);
+        answer.extend(NEGATIVE_TTL.to_be_bytes());
+        answer.extend([0, 22, 0, 0]);
+        (0..5).for_each(|_| answer.extend(NEGATIVE_TTL.to_be_bytes()));
     }
     Some(answer)
 }

@@ -121,8 +121,10 @@ fn told(error: &Error, timeout: Duration) -> String {
     match error.etype() {
         ErrorType::ConnectRefused => "connection refused".to_owned(),
         ErrorType::ConnectNoRoute => "no route to the target".to_owned(),
-        ErrorType::ConnectTimedout | ErrorType::ReadTimedout | ErrorType::WriteTimedout => too_slow(timeout),
-        ErrorType::TLSHandshakeTimedout => too_slow(timeout),
+        ErrorType::ConnectTimedout
+        | ErrorType::TLSHandshakeTimedout
+        | ErrorType::ReadTimedout
+        | ErrorType::WriteTimedout => too_slow(timeout),
         ErrorType::TLSHandshakeFailure | ErrorType::HandshakeError => with_cause("the handshake failed"),
         ErrorType::InvalidCert => with_cause("the certificate is not accepted"),
         ErrorType::ConnectionClosed => "the connection was closed before an answer".to_owned(),
