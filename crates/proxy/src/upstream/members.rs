@@ -150,12 +150,11 @@ impl Members {
             let member = &known.member;
             Arc::ptr_eq(&member.target, &target) && member.weight == weight && known.share.name == share.name
         };
-        let member = match known.as_ref().filter(is_same) {
-            Some(known) => known.member.clone(),
-            None => {
-                let prepared = self.transport.peer(address, share.name.as_deref());
-                Arc::new(Member { target, weight, prepared })
-            }
+        let member = if let Some(known) = known.as_ref().filter(is_same) {
+            known.member.clone()
+        } else {
+            let prepared = self.transport.peer(address, share.name.as_deref());
+            Arc::new(Member { target, weight, prepared })
         };
         Listed { share, order, watched, member }
     }

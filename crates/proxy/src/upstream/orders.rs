@@ -112,7 +112,7 @@ impl Orders {
     pub(super) fn forget(&self, upstream: &str, left: &[SocketAddr]) {
         let mut all = self.0.lock();
         if let Some(orders) = all.get_mut(upstream) {
-            left.iter().for_each(|address| drop(orders.remove(address)));
+            orders.retain(|address, _| !left.contains(address));
         }
         all.retain(|_, orders| !orders.is_empty());
     }

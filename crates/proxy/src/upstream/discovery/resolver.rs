@@ -202,7 +202,7 @@ fn build(settings: &ResolverSettings) -> Result<TokioResolver, String> {
         (servers, system) => {
             // The search domains of the system stay, so that a name means the same whoever is asked.
             let search = system.map(|(config, _)| (config.domain, config.search)).unwrap_or_default();
-            let servers = servers.iter().filter_map(|server| server.socket_addr()).map(server).collect();
+            let servers = servers.iter().filter_map(portreeve_config::Address::socket_addr).map(server).collect();
             (ResolverConfig::from_parts(search.0, search.1, servers), ResolverOpts::default())
         }
     };

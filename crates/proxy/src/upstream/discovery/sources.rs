@@ -109,13 +109,12 @@ impl TargetSources {
         let known = |key: &Key| before.get(key).map(|source| source.told.lock().clone()).unwrap_or_default();
         let targets = config.targets.iter().map(|target| {
             let weight = u32::from(target.weight);
-            let (key, told) = match (&target.address.host, target.address.socket_addr()) {
-                (_, Some(address)) => (Key::Fixed(address), Told::fixed(address)),
-                _ => {
-                    let key = Key::Name(target.address.clone());
-                    let told = known(&key);
-                    (key, told)
-                }
+            let (key, told) = if let Some(address) = target.address.socket_addr() {
+                (Key::Fixed(address), Told::fixed(address))
+            } else {
+                let key = Key::Name(target.address.clone());
+                let told = known(&key);
+                (key, told)
             };
             Source { key, written: Written::Target(target.clone()), weight, told: Mutex::new(told) }
         });
@@ -169,11 +168,10 @@ impl TargetSources {
             Some((
                 number,
                 match &source.key {
-                    Key::Fixed(_) => return None,
                     Key::Name(Address { host: Host::Name(name), port }) => {
                         Box::new(Name::new(name, *port, self.resolver.clone()))
                     }
-                    Key::Name(_) => return None,
+                    Key::Fixed(_) | Key::Name(_) => return None,
                     Key::Services(name) => Box::new(Services::new(name.clone(), self.resolver.clone())),
                     Key::File(path) => Box::new(File::new(path.clone())),
                 },

@@ -93,7 +93,6 @@ impl Watched {
                 report.why = Some(error.clone());
                 tracing::warn!(%address, %error, "A new target fails its first check and gets no requests yet.");
             }
-            Some(_) => {}
             None if changed => {
                 report.why = None;
                 if was_new && is_first {
@@ -102,7 +101,7 @@ impl Watched {
                     tracing::info!(%address, "The target passes its checks again.");
                 }
             }
-            None => {}
+            Some(_) | None => {}
         }
         drop(report);
         self.asked.send_if_modified(|asked| !std::mem::replace(asked, true));
