@@ -229,13 +229,13 @@ def no_route(world):
 def cancelled(world):
     gateway = world.gateway
     with channel(world) as made:
-        before = gateway.metric("portreeve_target_in_flight_requests")
+        before = gateway.metric("portreeve_upstream_target_in_flight_requests")
         calls = [method(made, "Silent").future(text("x"), timeout=30) for _ in range(20)]
         time.sleep(0.5)
-        during = gateway.metric("portreeve_target_in_flight_requests")
+        during = gateway.metric("portreeve_upstream_target_in_flight_requests")
         [call.cancel() for call in calls]
         deadline = time.monotonic() + 2
-        while (after := gateway.metric("portreeve_target_in_flight_requests")) > before and time.monotonic() < deadline:
+        while (after := gateway.metric("portreeve_upstream_target_in_flight_requests")) > before and time.monotonic() < deadline:
             time.sleep(0.05)
         expect(during >= before + 20 and after <= before, before, during, after)
 

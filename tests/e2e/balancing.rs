@@ -215,7 +215,7 @@ async fn a_target_that_answers_500_is_ejected_and_comes_back_by_itself() {
     }
     assert_eq!(statuses.iter().filter(|status| **status == 500).count(), 3, "{statuses:?}");
     let told = gateway.admin().target("pool", a.address()).await;
-    let gauge = format!("portreeve_target_ejected{{target=\"{}\",upstream=\"pool\"}}", a.address());
+    let gauge = format!("portreeve_upstream_target_ejected{{target=\"{}\",upstream=\"pool\"}}", a.address());
     let shown = gateway.admin().metric(&gauge).await;
     let through = answered(&gateway, 10).await;
     // All of this takes milliseconds; only a machine that stood still for two seconds would not see it.

@@ -15,6 +15,8 @@ mod chain;
 #[cfg(test)]
 mod deadlines;
 #[cfg(test)]
+mod discovery;
+#[cfg(test)]
 mod edges;
 #[cfg(test)]
 mod failures;
@@ -22,6 +24,8 @@ mod failures;
 mod framing;
 #[cfg(test)]
 mod grpc;
+#[cfg(test)]
+mod health;
 #[cfg(test)]
 mod http2;
 #[cfg(test)]
@@ -32,6 +36,8 @@ mod limits;
 mod narrowed;
 #[cfg(test)]
 mod no_way_around;
+#[cfg(test)]
+mod operations;
 #[cfg(test)]
 mod overload;
 #[cfg(test)]

@@ -136,7 +136,7 @@ impl World {
             let lines = text.lines().filter(|line| line.starts_with(name) && !line.starts_with('#'));
             lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum()
         };
-        let (connections, in_flight) = (sum("portreeve_connections "), sum("portreeve_target_in_flight_requests{"));
+        let (connections, in_flight) = (sum("portreeve_connections "), sum("portreeve_upstream_target_in_flight_requests{"));
         Gauges { connections, in_flight, ..Gauges::of(self.gateway.id()) }
     }
 
@@ -175,7 +175,7 @@ impl World {
             let text = self.ask_admin("GET", "/metrics").await.1;
             let healthy = text
                 .lines()
-                .filter(|line| line.starts_with("portreeve_target_healthy{") && line.contains("\"flapping\""));
+                .filter(|line| line.starts_with("portreeve_upstream_target_healthy{") && line.contains("\"flapping\""));
             (healthy.filter(|line| line.ends_with(" 1")).count() == 2).then_some(())
         })
         .await;

@@ -64,7 +64,7 @@ impl Target {
     /// Whether its checks let it have requests.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
-        !self.is_barred(Bar::Unhealthy)
+        !self.is_barred(Bar::Unhealthy) && !self.is_barred(Bar::Unproven)
     }
 
     /// Whether nothing at all stands against sending a request here: what picking asks.
@@ -121,12 +121,13 @@ impl Target {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Takes in what came out of one check. Returns whether the health changed by it.
+    /// Takes in what came out of one check. Returns whether the health changed by it. One that is new needs one passed check;
+    /// one that was taken out, as many as the thresholds say.
     pub fn observe(&self, passed: bool, thresholds: Thresholds) -> bool {
         let mut against = self.against.lock();
-        if passed == self.is_healthy() {
+        if passed != self.is_barred(Bar::Unhealthy) {
             *against = 0;
-            return false;
+            return passed && self.bar(Bar::Unproven, false);
         }
         *against += 1;
         let enough = if passed { thresholds.healthy_after } else { thresholds.unhealthy_after };
@@ -134,6 +135,9 @@ impl Target {
             return false;
         }
         *against = 0;
+        if passed {
+            self.bar(Bar::Unproven, false);
+        }
         self.bar(Bar::Unhealthy, !passed)
     }
 
@@ -175,5 +179,23 @@ mod tests {
         assert_eq!(told[6..9], [steady(false); 3]);
         assert_eq!(told[9], (true, true));
         assert_eq!(told[10], steady(true));
+    }
+
+    #[test]
+    fn a_new_target_is_trusted_after_one_passed_check_and_after_as_many_as_any_once_it_was_taken_out() {
+        let thresholds = Thresholds { healthy_after: 2, unhealthy_after: 2 };
+        let told = |results: &[bool]| {
+            let target = target();
+            target.bar(Bar::Unproven, true);
+            assert!(!target.is_healthy() && !target.is_available());
+            results
+                .iter()
+                .map(|passed| (target.observe(*passed, thresholds), target.is_available()))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(told(&[true, true]), [(true, true), (false, true)]);
+        assert_eq!(told(&[false, true]), [(false, false), (true, true)]);
+        let out = [(false, false), (true, false), (false, false), (true, true)];
+        assert_eq!(told(&[false, false, true, true]), out);
     }
 }

@@ -1,7 +1,7 @@
 //! From a path to a configuration: read, include, check shape, references and rules, convert, read secrets.
 
 pub(crate) mod include;
-mod read;
+pub(crate) mod read;
 mod salvage;
 mod typed;
 

@@ -33,4 +33,6 @@ mod upstream;
 pub use engine::{Engine, StartError};
 pub use listener::{BindError, Drained, Inherited};
 pub use snapshot::Snapshot;
-pub use upstream::{PoolStatus, TargetStatus};
+pub use upstream::{
+    LastCheck, OperateError, Operation, Order, PoolStatus, SourceStatus, Standing, TargetState, TargetStatus,
+};

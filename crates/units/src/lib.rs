@@ -11,6 +11,7 @@ mod percent;
 mod quota;
 mod rate;
 mod secret;
+mod service;
 mod size;
 mod status;
 mod time_zone;
@@ -26,8 +27,9 @@ pub use percent::Percent;
 pub use quota::{Allotment, Period, Quota, QuotaWindow};
 pub use rate::Rate;
 pub use secret::{Secret, SecretSource};
+pub use service::ServiceName;
 pub use size::Size;
-pub use status::StatusCode;
+pub use status::{StatusCode, StatusRange};
 pub use time_zone::TimeZone;
 pub use words::{HeaderName, LogTarget, Method};
 
@@ -72,6 +74,7 @@ pub static UNITS: &[Unit] = &[
     name::UNIT,
     network::UNIT,
     secret::UNIT,
+    service::UNIT,
     words::METHOD_UNIT,
     words::HEADER_NAME_UNIT,
     words::LOG_TARGET_UNIT,

@@ -12,6 +12,7 @@ mod routes;
 mod single;
 mod tcp;
 mod tiers;
+mod upstreams;
 
 use crate::catalog::Catalog;
 use crate::report::Report;
@@ -19,6 +20,7 @@ use crate::yaml::Node;
 
 pub(crate) use names::check_references;
 pub(crate) use tcp::check_upstreams;
+pub(crate) use upstreams::check_twice;
 
 pub(crate) fn check(root: &Node, catalog: &Catalog, report: &mut Report) {
     names::check_unique(root, report);
@@ -30,4 +32,5 @@ pub(crate) fn check(root: &Node, catalog: &Catalog, report: &mut Report) {
     acme::check(root, report);
     single::check(root, report);
     tiers::check(root, report);
+    upstreams::check(root, report);
 }

@@ -11,6 +11,7 @@ mod limits;
 mod listener;
 mod matching;
 mod mirror;
+mod resolver;
 mod route;
 mod step;
 mod tcp;
@@ -31,6 +32,7 @@ pub use limits::ListenerLimits;
 pub use listener::Listener;
 pub use matching::{Match, ValueMatch};
 pub use mirror::Mirror;
+pub use resolver::Resolver;
 pub use route::{
     Redirect, RedirectStatus, Respond, Route, RouteLimits, RouteTimeouts, RouteUpstreams, WeightedUpstream,
 };
@@ -40,6 +42,6 @@ pub use tcp::{Tcp, TcpTimeouts};
 pub use tier::Tier;
 pub use tls::{Certificate, ClientAuth, ClientAuthMode, Hsts, ListenerTls, RedirectToHttps, TlsVersion, UnknownSni};
 pub use upstream::{
-    Backoff, Balance, Failover, Health, HealthExpect, Outlier, Probe, Protocol, ProxyProtocol, Retry, RetryOn,
-    RouteRetry, Sticky, Target, Timeouts, Upstream, UpstreamLimits, UpstreamTls,
+    Backoff, Balance, CheckMethod, Discover, Failover, Health, HealthExpect, Outlier, Probe, Protocol, ProxyProtocol,
+    Retry, RetryOn, RouteRetry, Sticky, Target, Timeouts, Upstream, UpstreamLimits, UpstreamTls,
 };

@@ -25,7 +25,7 @@ use crate::https::Https;
 use crate::listener::{Issuing, Terms, Tls};
 use crate::observe::AccessLog;
 use crate::snapshot::{Entrance, Snapshot};
-use crate::upstream::{Pool, Priorities, Transport};
+use crate::upstream::{Parts, Pool, Priorities, Resolver, TargetSources, Transport};
 use chains::Chains;
 use host::LoadHost;
 
@@ -209,17 +209,18 @@ fn pools(config: &Config, shared: &Arc<Shared>, before: Option<&Snapshot>, error
         let before = before.get(name.as_str()).copied();
         let path = ConfigPath::from("upstreams").key(name.as_str());
         let transport = transport(upstream, &path, errors)?;
-        if let Some(same) = before.filter(|before| before.is_of(upstream, &transport)) {
+        if let Some(same) = before.filter(|before| before.is_of(upstream, &transport, &config.resolver)) {
             return Some((name.shared(), same.clone()));
         }
+        let sources = sources(upstream, &path, shared.upstreams.resolver(&config.resolver), before, errors)?;
         let key = match &upstream.balance {
             Balance::Hash(template) => Some(errors.template(&path.key("balance").key("hash"), template)),
             _ => None,
         };
         check_picking(upstream, &path, errors);
         let metrics = shared.metrics.upstream(name.as_str());
-        let before = before.map(|before| &**before);
-        let pool = Pool::new(name.shared(), upstream, transport, key, &shared.upstreams, metrics, before);
+        let parts = Parts { name: name.shared(), config: upstream, transport, key, metrics, sources };
+        let pool = Pool::new(parts, &shared.upstreams, before.map(|before| &**before));
         Some((name.shared(), Arc::new(pool)))
     };
     config.upstreams.into_iter().filter_map(pool).collect()
@@ -243,6 +244,28 @@ fn check_picking(upstream: &portreeve_config::Upstream, path: &ConfigPath, error
 
 /// The shortest key of `sticky`, in bytes: that of its values.
 const MIN_STICKY_KEY: usize = 16;
+
+/// Where the targets of an upstream come from; `None` after an error, which is then reported, with those of its checks.
+fn sources(
+    upstream: &portreeve_config::Upstream,
+    path: &ConfigPath,
+    resolver: Resolver,
+    before: Option<&Arc<Pool>>,
+    errors: &mut Errors<'_>,
+) -> Option<TargetSources> {
+    let mut faults = Pool::faults(upstream);
+    let folder = errors.folder(&path.key("discover"));
+    let sources = TargetSources::new(upstream, &folder, resolver, before.map(|before| before.sources()));
+    let sources = sources.map_err(|wrong| faults.extend(wrong)).ok();
+    for fault in &faults {
+        let at = path.join(&fault.at);
+        // One alone may stand without a list around it.
+        let alone = path.join(&fault.at.replace("discover[0]", "discover"));
+        let at = if errors.sources.place(&at).is_some() { at } else { alone };
+        errors.at(&at, &*fault.message);
+    }
+    sources.filter(|_| faults.is_empty())
+}
 
 /// How an upstream is spoken to; `None` after an error, which is then reported.
 fn transport(

@@ -161,3 +161,24 @@ routes:
     }
     text
 }
+
+#[test]
+fn a_check_or_a_file_of_targets_that_cannot_be_used_is_told_at_its_place() {
+    let routes = "routes: [{ name: all, match: { path: / }, public: true, upstream: a }]";
+    let health = "health: { http: /up, headers: { connection: x }, expect: { body: 'regex:(' } }";
+    let upstream = format!("upstreams: {{ a: {{ targets: ['127.0.0.1:1'], {health} }} }}\n{routes}");
+    let refused = compiled(&upstream).unwrap_err();
+    assert!(refused.contains("gateway.yaml:3:") && refused.contains("2 errors"), "{refused}");
+    assert!(
+        refused.contains("upstreams.a.health.headers.connection: this header belongs to the connection"),
+        "{refused}"
+    );
+    assert!(refused.contains("upstreams.a.health.expect.body: regex parse error"), "{refused}");
+    for (discover, at) in [("{ file: none.yaml }", "discover.file"), ("[{ file: none.yaml }]", "discover[0].file")] {
+        let refused = compiled(&format!("upstreams: {{ a: {{ discover: {discover} }} }}\n{routes}")).unwrap_err();
+        assert!(
+            refused.contains(&format!("upstreams.a.{at}: none.yaml: cannot read the file: no such file")),
+            "{refused}"
+        );
+    }
+}

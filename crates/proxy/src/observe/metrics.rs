@@ -22,9 +22,11 @@ const RETRIES: &str = "portreeve_upstream_retries_total";
 const UPSTREAM_IN_FLIGHT: &str = "portreeve_upstream_in_flight_requests";
 const UPSTREAM_WAITING: &str = "portreeve_upstream_waiting_requests";
 const MIRRORED: &str = "portreeve_mirrored_requests_total";
-const HEALTHY: &str = "portreeve_target_healthy";
-const EJECTED: &str = "portreeve_target_ejected";
-const IN_FLIGHT: &str = "portreeve_target_in_flight_requests";
+const DISCOVERIES: &str = "portreeve_upstream_discoveries_total";
+const AVAILABLE: &str = "portreeve_upstream_target_available";
+const HEALTHY: &str = "portreeve_upstream_target_healthy";
+const IN_FLIGHT: &str = "portreeve_upstream_target_in_flight_requests";
+const EJECTED: &str = "portreeve_upstream_target_ejected";
 const RELOAD_SUCCESS: &str = "portreeve_config_last_reload_success";
 const GENERATION: &str = "portreeve_config_generation";
 const CONNECTIONS: &str = "portreeve_connections";
@@ -50,6 +52,8 @@ pub(crate) struct Metrics {
     upstream_in_flight: IntGaugeVec,
     upstream_waiting: IntGaugeVec,
     mirrored: IntCounterVec,
+    discoveries: IntCounterVec,
+    available: IntGaugeVec,
     healthy: IntGaugeVec,
     ejected: IntGaugeVec,
     in_flight: IntGaugeVec,
@@ -107,8 +111,19 @@ impl Metrics {
                 Opts::new(MIRRORED, "Copies of requests for another upstream, by what came of them."),
                 &["route", "outcome"],
             )?,
+            discoveries: IntCounterVec::new(
+                Opts::new(
+                    DISCOVERIES,
+                    "Answers of DNS and files of targets; after all but ok, the last targets are kept.",
+                ),
+                &["upstream", "result"],
+            )?,
+            available: IntGaugeVec::new(
+                Opts::new(AVAILABLE, "1 while a target gets requests: healthy, and not taken out by an operator."),
+                &["upstream", "target"],
+            )?,
             healthy: IntGaugeVec::new(
-                Opts::new(HEALTHY, "1 while the checks of a target pass."),
+                Opts::new(HEALTHY, "1 while the checks of a target pass; 0 before the first has."),
                 &["upstream", "target"],
             )?,
             ejected: IntGaugeVec::new(
@@ -163,6 +178,8 @@ impl Metrics {
         self.registry.register(Box::new(self.upstream_in_flight.clone()))?;
         self.registry.register(Box::new(self.upstream_waiting.clone()))?;
         self.registry.register(Box::new(self.mirrored.clone()))?;
+        self.registry.register(Box::new(self.discoveries.clone()))?;
+        self.registry.register(Box::new(self.available.clone()))?;
         self.registry.register(Box::new(self.healthy.clone()))?;
         self.registry.register(Box::new(self.ejected.clone()))?;
         self.registry.register(Box::new(self.in_flight.clone()))?;
@@ -201,6 +218,7 @@ impl Metrics {
                 failures: self.failures.clone(),
                 counters: Default::default(),
             }),
+            discoveries: Discoveries { upstream: upstream.into(), results: self.discoveries.clone() },
         }
     }
 
@@ -261,6 +279,7 @@ impl Metrics {
         self.connections.set(i64::try_from(connections).unwrap_or(i64::MAX));
         // Targets come and go with discovery: the gauges are made anew from what is there now, for one scraper at a time.
         let _turn = self.scrape.lock();
+        self.available.reset();
         self.healthy.reset();
         self.ejected.reset();
         self.in_flight.reset();
@@ -278,6 +297,7 @@ impl Metrics {
         for pool in snapshot.pools() {
             for target in &pool.targets {
                 let address = target.address.to_string();
+                self.available.with_label_values(&[&*pool.name, &address]).set(i64::from(target.available));
                 self.healthy.with_label_values(&[&*pool.name, &address]).set(i64::from(target.healthy));
                 self.ejected.with_label_values(&[&*pool.name, &address]).set(i64::from(target.ejected));
                 self.in_flight.with_label_values(&[&*pool.name, &address]).set(i64::from(target.in_flight));
@@ -332,6 +352,41 @@ pub(crate) struct UpstreamMetrics {
     retried: IntCounter,
     over_budget: IntCounter,
     reasons: Arc<Reasons>,
+    pub(crate) discoveries: Discoveries,
+}
+
+/// What came of looking for the targets of one upstream. Made when first counted: most upstreams look for nobody.
+#[derive(Debug, Clone)]
+pub(crate) struct Discoveries {
+    upstream: Arc<str>,
+    results: IntCounterVec,
+}
+
+impl Discoveries {
+    /// Targets were found.
+    pub(crate) fn ok(&self) {
+        self.count("ok");
+    }
+
+    /// There was an answer with nobody in it.
+    pub(crate) fn empty(&self) {
+        self.count("empty");
+    }
+
+    /// There was no answer, or none that could be used.
+    pub(crate) fn failed(&self) {
+        self.count("failed");
+    }
+
+    /// How often it came out so.
+    #[cfg(test)]
+    pub(crate) fn counted(&self, result: &str) -> u64 {
+        self.results.with_label_values(&[&*self.upstream, result]).get()
+    }
+
+    fn count(&self, result: &str) {
+        self.results.with_label_values(&[&*self.upstream, result]).inc();
+    }
 }
 
 /// Failures by reason. A counter is made when it first counts: most upstreams never see most reasons.

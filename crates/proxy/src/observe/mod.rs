@@ -5,5 +5,5 @@ mod metrics;
 mod tcp;
 
 pub(crate) use access_log::{AccessLog, Line};
-pub(crate) use metrics::{Metrics, MirrorMetrics, RouteMetrics, UpstreamMetrics};
+pub(crate) use metrics::{Discoveries, Metrics, MirrorMetrics, RouteMetrics, UpstreamMetrics};
 pub(crate) use tcp::{TcpLine, TcpMetrics};

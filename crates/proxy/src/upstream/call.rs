@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use futures::future::BoxFuture;
-use http::uri::{PathAndQuery, Scheme, Uri};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
+use http::uri::{Scheme, Uri};
+use http::{HeaderValue, Method, Version, header};
 use pingora::connectors::http::Connector;
 use pingora::http::RequestHeader;
 use pingora::protocols::http::client::HttpSession;
@@ -51,31 +51,6 @@ impl portreeve_plugin::engine::Pool for Pool {
         self
     }
 }
-
-/// Asks a target for its health: what it answers to a GET, on a connection that is used once.
-pub(super) async fn check(peer: &HttpPeer, target: PathAndQuery, timeout: Duration) -> pingora::Result<StatusCode> {
-    let mut headers = HeaderMap::new();
-    if !peer.is_tls() {
-        headers.insert(header::HOST, HeaderValue::from_static("health-check"));
-    }
-    headers.insert(header::USER_AGENT, HeaderValue::from_static("portreeve-health-check"));
-    let call = Call { headers, timeout, max_body: MAX_HEALTH, ..Call::get(target) };
-    let connector = CONNECTOR.with(Arc::clone);
-    let (mut session, _) = connector.get_http_session(peer).await?;
-    let answer = exchange(&mut session, peer, &call).await;
-    session.shutdown().await;
-    answer.map(|answer| answer.status).map_err(|broken| {
-        let (kind, text) = match broken {
-            Broken::BeforeAnswer(text) | Broken::InAnswer(text) => (ErrorType::ReadError, text),
-            Broken::TimedOut(_) => (ErrorType::ReadTimedout, "no answer in time".to_owned()),
-            Broken::TooLarge => (ErrorType::ReadError, format!("an answer of more than {MAX_HEALTH} bytes")),
-        };
-        Error::explain(kind, text)
-    })
-}
-
-/// Longest answer to a health check, in bytes.
-const MAX_HEALTH: usize = 1 << 20;
 
 /// Why an attempt failed: for the retry policy and the metrics, and for the caller.
 type Failed = (Fault, CallError);

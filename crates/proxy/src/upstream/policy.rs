@@ -1,8 +1,8 @@
 //! From the file's words about picking to those of `crates/balance`.
 
-use portreeve_balance::{Algorithm, Failover, Group, Outlier, Policy};
+use portreeve_balance::{Algorithm, Failover, Outlier, Policy};
 use portreeve_config::units::Duration;
-use portreeve_config::{Balance, Target, Upstream as UpstreamConfig};
+use portreeve_config::{Balance, Upstream as UpstreamConfig};
 
 /// How an upstream picks.
 pub(super) fn policy(config: &UpstreamConfig) -> Policy {
@@ -29,10 +29,4 @@ pub(super) fn policy(config: &UpstreamConfig) -> Policy {
             max_ejected: outlier.max_ejected.fraction(),
         }),
     }
-}
-
-/// Where a target stands, seen from the gateway's zone.
-pub(super) fn group(target: Option<&Target>, zone: Option<&str>) -> Group {
-    let away = zone.is_some_and(|zone| target.and_then(|target| target.zone.as_deref()) != Some(zone));
-    Group { priority: target.map_or(0, |target| target.priority), away }
 }

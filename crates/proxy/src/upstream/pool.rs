@@ -8,26 +8,25 @@ use http::StatusCode;
 use pingora::http::{RequestHeader, ResponseHeader};
 use portreeve_balance::hash::{mix, stable};
 use portreeve_balance::{InFlight, Outcome};
-use portreeve_config::{Balance, Upstream as UpstreamConfig};
+use portreeve_config::{Balance, Resolver as ResolverSettings, Upstream as UpstreamConfig};
 use portreeve_plugin::Template;
 use portreeve_plugin::engine::View;
-use serde::Serialize;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use super::TargetRegistry;
-use super::discovery::RESOLVE_EVERY;
+use super::discovery::{Followed, TargetSources, follow};
 use super::gate::{Crowd, Slot};
 use super::limits::{Limits, Picked, Priorities};
 use super::members::Members;
 use super::retry::{Failed, NoRetry, Override, Retries, Terms};
 use super::sticky::Stay;
 use super::transport::Transport;
+use super::{TargetRegistry, Wrong, health};
 use crate::fault::Fault;
 use crate::observe::UpstreamMetrics;
 
-/// Longest wait for the first answers of the resolver when a pool begins. What comes later is taken when it comes.
+/// Longest wait for the first answers of discoveries when a pool begins. What comes later is taken when it comes.
 const FIRST_RESOLVE: Duration = Duration::from_secs(3);
 
 /// One upstream, for as many generations as leave its configuration as it is.
@@ -39,59 +38,34 @@ pub(crate) struct Pool {
     pub(crate) metrics: UpstreamMetrics,
     retries: Retries,
     limits: Limits,
-    members: Arc<Members>,
-    /// Set when the pool starts: what ends with it, if its names must be asked for again and again.
+    pub(super) members: Arc<Members>,
+    /// Set when the pool starts: what ends with it, if its targets must be asked for again and again.
     refresher: OnceLock<Option<AbortHandle>>,
 }
 
-/// What the admin port tells of a pool.
-#[derive(Debug, Serialize)]
-pub struct PoolStatus {
-    /// Name of the upstream.
-    pub name: Arc<str>,
-    /// Its targets now.
-    pub targets: Vec<TargetStatus>,
-}
-
-/// What the admin port tells of a target.
-#[derive(Debug, Serialize)]
-pub struct TargetStatus {
-    /// Its address.
-    pub address: SocketAddr,
-    /// Its share.
-    pub weight: u32,
-    /// Its zone, if the file says one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub zone: Option<Box<str>>,
-    /// Which group it is in: 0 is asked first.
-    pub priority: u16,
-    /// Whether its checks pass; true where there are none.
-    pub healthy: bool,
-    /// Whether attempts at it failed so that it is out for a while (`outlier`).
-    pub ejected: bool,
-    /// How often it was ejected lately.
-    pub ejections: u32,
-    /// The time to the first byte that is expected of it, in milliseconds; none before its first answer.
-    pub latency_ms: Option<f64>,
-    /// Requests being tried there now.
-    pub in_flight: u32,
-    /// When its health last changed, in seconds since 1970.
-    pub since: u64,
+/// What a pool is made of.
+pub(crate) struct Parts<'p> {
+    pub(crate) name: Arc<str>,
+    pub(crate) config: &'p UpstreamConfig,
+    pub(crate) transport: Arc<Transport>,
+    /// What is hashed, if `balance: { hash: … }`.
+    pub(crate) key: Option<Template>,
+    pub(crate) metrics: UpstreamMetrics,
+    pub(crate) sources: TargetSources,
 }
 
 impl Pool {
-    /// A pool at rest: nobody is resolved or checked before it starts. `before` is the pool of this name in the generation
-    /// before: what its names stood for serves until they are resolved again.
-    pub(crate) fn new(
-        name: Arc<str>,
-        config: &UpstreamConfig,
-        transport: Arc<Transport>,
-        key: Option<Template>,
-        registry: &TargetRegistry,
-        metrics: UpstreamMetrics,
-        before: Option<&Self>,
-    ) -> Self {
-        let members = Members::new(name.clone(), config, transport, registry, before.map(|before| &*before.members));
+    /// What is wrong with a configuration beyond what the loader could see.
+    pub(crate) fn faults(config: &UpstreamConfig) -> Vec<Wrong> {
+        config.health.as_ref().map(health::wrong).unwrap_or_default()
+    }
+
+    /// A pool at rest: nobody is found or checked before it starts. `before` is the pool of this name in the generation before:
+    /// what it has learnt of its targets, and who is in flight there, goes on.
+    pub(crate) fn new(parts: Parts<'_>, registry: &TargetRegistry, before: Option<&Self>) -> Self {
+        let Parts { name, config, transport, key, metrics, sources } = parts;
+        let of_before = before.map(|before| &*before.members);
+        let members = Members::new(name.clone(), config, transport, registry, sources, of_before);
         Self {
             name,
             config: config.clone(),
@@ -104,9 +78,22 @@ impl Pool {
         }
     }
 
-    /// Whether this is the pool that `config` asks for, and its files are as they were.
-    pub(crate) fn is_of(&self, config: &UpstreamConfig, transport: &Transport) -> bool {
-        self.config == *config && self.members.transport.is_like(transport)
+    /// Where its targets come from: what they told last serves until they tell something else, in another pool as well.
+    pub(crate) fn sources(&self) -> &TargetSources {
+        &self.members.sources
+    }
+
+    /// Whether this is the pool that `config` asks for, its files are as they were, and names are asked of the same.
+    pub(crate) fn is_of(&self, config: &UpstreamConfig, transport: &Transport, resolver: &ResolverSettings) -> bool {
+        let sources = &self.members.sources;
+        self.config == *config
+            && self.members.transport.is_like(transport)
+            && (!sources.are_asked() || sources.resolver().is_of(resolver))
+    }
+
+    /// Takes orders into account that came while it was made.
+    pub(crate) fn heed_orders(&self) {
+        self.members.heed_orders();
     }
 
     /// How its targets are spoken to.
@@ -114,8 +101,9 @@ impl Pool {
         &self.members.transport
     }
 
-    /// Begins to check the members, and to find them if names are among them. Waits for the resolver only for a moment; a
-    /// name that is not answered by then joins when it is. A pool that has started already goes on as it is.
+    /// Begins to check the members, and to find them where they are to be found. Waits, for a bounded time each, for the first
+    /// answers and for the first checks: whoever is put to work next has targets that are known to be well, if there are any. A
+    /// target that is found or well only later joins then. A pool that has started already goes on as it is.
     pub(crate) async fn start(&self, control: &Handle) {
         let first = Arc::new(Notify::new());
         let mut is_first = false;
@@ -123,21 +111,24 @@ impl Pool {
             is_first = true;
             self.members.begin(control);
             let (members, name, first) = (self.members.clone(), self.name.clone(), first.clone());
-            let refreshing = async move {
-                loop {
-                    members.refresh(&name).await;
-                    first.notify_one();
-                    tokio::time::sleep(RESOLVE_EVERY.mul_f64(0.9 + 0.2 * fastrand::f64())).await;
-                }
+            let counts = self.metrics.discoveries.clone();
+            let following = async move {
+                let sources = &members.sources;
+                let followed = Followed { upstream: &name, sources, counts: &counts, first: &first };
+                follow(followed, |left| Box::pin(members.update(left))).await;
             };
-            self.members.addresses.has_names().then(|| control.spawn(refreshing).abort_handle())
+            self.members.sources.are_asked().then(|| control.spawn(following).abort_handle())
         });
-        if is_first && !self.members.addresses.are_known() {
+        if !is_first {
+            return;
+        }
+        if !self.members.sources.are_known() {
             let answered = tokio::time::timeout(FIRST_RESOLVE, first.notified());
             if answered.await.is_err() {
                 tracing::warn!(upstream = %self.name, "The resolver is slow; the upstream starts without some targets.");
             }
         }
+        self.members.first_round().await;
     }
 
     /// Learns which tiers go first where it is full.
@@ -185,6 +176,11 @@ impl Pool {
     /// Whether requests may have to wait for their turn.
     pub(crate) fn is_limited(&self) -> bool {
         self.config.limits.is_some()
+    }
+
+    /// Whether it ejects targets at which attempts fail.
+    pub(super) fn ejects(&self) -> bool {
+        self.config.outlier.is_some()
     }
 
     /// How many are in flight and wait; `None` where nothing is limited.
@@ -276,24 +272,6 @@ impl Pool {
             }
             Err(NoRetry::Policy) => None,
         }
-    }
-
-    pub(crate) fn status(&self) -> PoolStatus {
-        let (now, picker) = (Instant::now(), self.members.picker.load());
-        let ejects = self.config.outlier.is_some();
-        let targets = picker.members().iter().map(|member| TargetStatus {
-            address: member.target.address,
-            weight: member.weight,
-            zone: self.members.addresses.target_of(member.target.address).and_then(|target| target.zone.clone()),
-            priority: member.group.priority,
-            healthy: member.target.is_healthy(),
-            ejected: ejects && member.seat.is_ejected(now),
-            ejections: member.seat.ejections(),
-            latency_ms: member.seat.latency(now).map(|latency| (latency.as_secs_f64() * 1e6).round() / 1e3),
-            in_flight: member.target.in_flight(),
-            since: member.target.since(),
-        });
-        PoolStatus { name: self.name.clone(), targets: targets.collect() }
     }
 }
 

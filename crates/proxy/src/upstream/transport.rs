@@ -224,6 +224,12 @@ fn name_wrong(tls: &UpstreamTls, config: &UpstreamConfig) -> Option<Wrong> {
         let message = format!("{sni:?} is no host name that a certificate could be for");
         return ServerName::try_from(sni.as_str()).is_err().then_some(Wrong { at: "tls.sni", message });
     }
+    if tls.verify && !config.discover.is_empty() {
+        // A name out of DNS or of another file proves nothing: whoever could write it there would write their own.
+        let message =
+            "whose certificate is expected of targets that are found? Name it: sni: users.example.com".to_owned();
+        return Some(Wrong { at: "tls", message });
+    }
     let nameless = config.targets.iter().map(|target| &target.address).find(|address| match &address.host {
         Host::Ip(_) => tls.verify,
         Host::Name(name) => ServerName::try_from(name.as_str()).is_err(),

@@ -86,6 +86,14 @@ fn a_verified_target_has_a_name_that_its_certificate_is_for() {
     let wrong = of(&["users.test:443", "10.0.0.1:443"], json!({})).unwrap_err();
     let expected = "whose certificate is expected of 10.0.0.1:443? Name it: sni: users.example.com";
     assert_eq!(wrong, [Wrong { at: "tls", message: expected.to_owned() }]);
+    // A name that DNS or another file tells proves nothing.
+    let found = |tls| {
+        let config =
+            serde_json::from_value(json!({ "discover": { "srv": "_https._tcp.users.test" }, "tls": tls })).unwrap();
+        Transport::load(&config, folder.path())
+    };
+    assert!(found(json!({})).unwrap_err()[0].message.contains("targets that are found? Name it: sni:"));
+    assert!(found(json!({ "sni": "users.test" })).is_ok() && found(json!({ "verify": false })).is_ok());
     let name = |transport: Transport, name| transport.peer(address(), name).sni;
     assert_eq!(name(of(&["users.test:443"], json!({})).unwrap(), Some("users.test")), "users.test");
     assert_eq!(name(of(&["10.0.0.1:443"], json!({ "sni": "x.test" })).unwrap(), None), "x.test");

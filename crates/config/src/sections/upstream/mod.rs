@@ -1,6 +1,7 @@
 //! `upstreams`: named pools and how they are balanced, checked, retried and timed. One file for each part.
 
 mod balance;
+mod discover;
 mod failover;
 mod health;
 mod limits;
@@ -15,11 +16,13 @@ mod tls;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::sections::OneOrMany;
 use crate::units::Duration;
 
 pub use balance::Balance;
+pub use discover::Discover;
 pub use failover::Failover;
-pub use health::{Health, HealthExpect, Probe};
+pub use health::{CheckMethod, Health, HealthExpect, Probe};
 pub use limits::UpstreamLimits;
 pub use outlier::Outlier;
 pub use proxy_protocol::ProxyProtocol;
@@ -34,8 +37,12 @@ pub use tls::UpstreamTls;
 #[serde(deny_unknown_fields)]
 pub struct Upstream {
     /// The targets: addresses, or maps with an address, a weight, a zone and a priority.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1))]
     pub targets: Vec<Target>,
+    /// Further targets, that are found in DNS or in a file of their own. Instead of `targets`, or beside them.
+    #[serde(default, skip_serializing_if = "none_to_discover")]
+    pub discover: OneOrMany<Discover>,
     /// How a target is chosen for a request.
     #[serde(default)]
     pub balance: Balance,
@@ -75,6 +82,10 @@ pub struct Upstream {
     /// Speaks to the targets over TLS. Without this key nothing is encrypted on the way to them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<UpstreamTls>,
+}
+
+fn none_to_discover(discover: &OneOrMany<Discover>) -> bool {
+    discover.is_empty()
 }
 
 /// What is spoken to the targets.
