@@ -233,8 +233,8 @@ async fn health_checks_and_calls_of_plugins_go_over_tls_as_well() {
     files.write("other.crt", Authority::new("somebody else").pem());
     let yaml = r#"
 upstreams:
-  good: { targets: ["ADDRESS"], tls: { sni: users.test, ca: '@ca.crt' }, health: { http: /up, interval: 20ms, unhealthy_after: 1 } }
-  bad: { targets: ["ADDRESS"], tls: { sni: users.test, ca: '@other.crt' }, health: { http: /up, interval: 20ms, unhealthy_after: 1 } }
+  good: { targets: ["ADDRESS"], tls: { sni: users.test, ca: '@ca.crt' }, health: { http: /up, interval: 20ms, timeout: 20s, unhealthy_after: 1 } }
+  bad: { targets: ["ADDRESS"], tls: { sni: users.test, ca: '@other.crt' }, health: { http: /up, interval: 20ms, timeout: 20s, unhealthy_after: 1 } }
 routes:
   - name: calls
     match: { path: /calls }

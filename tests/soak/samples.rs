@@ -158,4 +158,4 @@ fn scaled(value: u64, by: f64) -> f64 {
 }
 
 /// The longest that one visit may take: beyond every deadline of the configuration.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);

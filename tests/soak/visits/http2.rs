@@ -35,9 +35,10 @@ impl Http2 {
 
     /// In clear or over TLS, as it falls.
     pub(crate) async fn either(guest: &mut Guest) -> Self {
-        match guest.rng.bool() {
-            true => Self::in_clear(guest.world.clear).await,
-            false => Self::over_tls(&guest.world.http2, guest.world.secure).await,
+        if guest.rng.bool() {
+            Self::in_clear(guest.world.clear).await
+        } else {
+            Self::over_tls(&guest.world.http2, guest.world.secure).await
         }
     }
 

@@ -34,7 +34,7 @@ pub(crate) async fn in_a_head(mut guest: Guest) -> Came {
         "POST /good/echo/7/7 HTTP/1.1\r\nhost: {NAME}\r\nx-more: {}\r\ncontent-length: 7\r\n\r\n",
         "x".repeat(500)
     );
-    wire.send(&head[..guest.rng.usize(..head.len())]).await;
+    wire.send(&head.as_bytes()[..guest.rng.usize(..head.len())]).await;
     guest.pause(20).await;
     leave(&mut guest, wire).await;
     Came::default()

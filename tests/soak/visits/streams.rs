@@ -1,4 +1,4 @@
-//! Streams by the rules: WebSockets in clear and over TLS, and server-sent events.
+//! Streams by the rules: web sockets in clear and over TLS, and server-sent events.
 
 use futures::{Sink, SinkExt, Stream, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};

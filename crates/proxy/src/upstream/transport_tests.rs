@@ -117,6 +117,11 @@ fn peers_that_verify_or_prove_differently_never_share_a_connection() {
     let hash = |tls| load(&folder, tls).unwrap().peer(address(), Some("users.test")).reuse_hash();
     let mut hashes: Vec<u64> = forms.iter().map(|tls| hash(tls.clone())).collect();
     assert_eq!(hash(json!({ "ca": "ca.crt" })), hashes[3], "the same files are the same transport");
+    let transports: Vec<_> = forms.iter().map(|tls| load(&folder, tls.clone()).unwrap()).collect();
+    for (at, one) in transports.iter().enumerate() {
+        let like = transports.iter().enumerate().filter(|(_, other)| one.is_like(other)).map(|(at, _)| at);
+        assert_eq!(like.collect::<Vec<_>>(), [at], "{}", forms[at]);
+    }
     // A rotated file is another identity under the same name.
     fs::copy(folder.path().join("other-ca.crt"), folder.path().join("ca.crt")).unwrap();
     let rotated = hash(json!({ "ca": "ca.crt" }));
