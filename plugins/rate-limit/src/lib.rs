@@ -10,11 +10,14 @@ mod config;
 mod cost;
 mod exempt;
 mod meter;
+#[cfg(all(test, feature = "loom"))]
+#[path = "tests/loom.rs"]
+mod models;
 mod policy;
 mod store;
 mod sync;
 mod table;
-#[cfg(test)]
+#[cfg(all(test, not(feature = "loom")))]
 mod tests;
 
 use std::sync::Arc;

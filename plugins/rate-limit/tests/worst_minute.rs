@@ -152,7 +152,7 @@ const LIMITERS: [(&str, &str, Make); 4] = [
 fn table() -> String {
     let patterns = patterns();
     let mut text =
-        "| limiter of 100 a minute | admitted in the worst minute |  refused without need |\n|---|---|---|\n"
+        "| limiter of 100 a minute | admitted in the worst minute | refused without need |\n|---|---|---|\n"
             .to_owned();
     for (name, _, make) in LIMITERS {
         let runs: Vec<Run> = patterns.iter().map(|(_, arrivals)| run(make().as_mut(), arrivals)).collect();
