@@ -10,14 +10,16 @@ mod config;
 mod cost;
 mod exempt;
 mod meter;
-#[cfg(all(test, feature = "loom"))]
+#[cfg(test)]
+#[cfg(feature = "loom")]
 #[path = "tests/loom.rs"]
 mod models;
 mod policy;
 mod store;
 mod sync;
 mod table;
-#[cfg(all(test, not(feature = "loom")))]
+#[cfg(test)]
+#[cfg(not(feature = "loom"))]
 mod tests;
 
 use std::sync::Arc;

@@ -92,7 +92,7 @@ end
 
 function kinds.b.wait(at)
   local needed = cost
-  if at.even then needed = 1 end
+  if at.even then needed = math.min(cost, 1) end
   return math.ceil(at.left + (needed - at.most) * at.interval - slack)
 end
 

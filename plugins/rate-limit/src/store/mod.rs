@@ -9,7 +9,8 @@ mod lease;
 mod link;
 mod script;
 mod source;
-#[cfg(all(test, not(feature = "loom")))]
+#[cfg(test)]
+#[cfg(not(feature = "loom"))]
 mod tests;
 
 use std::sync::Arc;

@@ -60,7 +60,7 @@ impl Redis {
                     return Err("no list".into());
                 };
                 let place = place(list, index.parse().map_err(|error| format!("{index}: {error}"))?)?;
-                list[place] = (*text).to_owned();
+                (*text).clone_into(&mut list[place]);
                 one("OK".to_owned())
             }
             ["LPOP", key] => {
@@ -285,7 +285,7 @@ mod leases {
     }
 
     fn node(share: &str) -> Node {
-        let source = Source::Single(redis::Client::open("redis://127.0.0.1:1").unwrap());
+        let source = Source::Single(Box::new(redis::Client::open("redis://127.0.0.1:1").unwrap()));
         let clock = Clock::frozen(std::time::SystemTime::UNIX_EPOCH);
         let link = Arc::new(Link::new(source, 1, Duration::from_millis(1)));
         let (leases, draws) = Leases::new(share.parse().unwrap(), link, "portreeve".into(), clock);
