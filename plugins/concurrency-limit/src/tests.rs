@@ -83,12 +83,13 @@ fn many_threads_never_get_more_places_than_there_are_and_lose_none() {
     std::thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
                 for round in 0..2000 {
                     let place = match gates.enter(1, limit, 4) {
                         Entry::Inside(place) => place,
                         Entry::Refused => continue,
                         Entry::Waiting(_) if round % 3 == 0 => continue,
-                        Entry::Waiting(place) => futures::executor::block_on(place).unwrap(),
+                        Entry::Waiting(place) => runtime.block_on(place).unwrap(),
                     };
                     let others = inside.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
                     assert!(others < limit.get());

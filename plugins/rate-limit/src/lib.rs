@@ -10,11 +10,16 @@ mod config;
 mod cost;
 mod exempt;
 mod meter;
+#[cfg(test)]
+#[cfg(feature = "loom")]
+#[path = "tests/loom.rs"]
+mod models;
 mod policy;
 mod store;
 mod sync;
 mod table;
 #[cfg(test)]
+#[cfg(not(feature = "loom"))]
 mod tests;
 
 use std::sync::Arc;

@@ -253,11 +253,8 @@ impl Said {
             Limit::Calendar(calendar) if calendar.period == Period::Month => None,
             Limit::Calendar(calendar) => Some(calendar.period.length()),
         };
-        let mut text = format!("{};q={}", self.name, self.quota.min(MOST));
-        if let Some(window) = window {
-            text.push_str(&format!(";w={}", whole_seconds(window)));
-        }
-        text
+        let window = window.map(|window| format!(";w={}", whole_seconds(window)));
+        format!("{};q={}{}", self.name, self.quota.min(MOST), window.unwrap_or_default())
     }
 }
 

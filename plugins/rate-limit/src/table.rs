@@ -12,9 +12,9 @@ use crate::sync::{AtomicU64, AtomicUsize, Mutex, Ordering};
 
 /// Enough that as many cores rarely meet, and that sweeping one of a million keys takes no longer than some ten
 /// microseconds; a power of two. (Arbitrary beyond that.)
-#[cfg(not(loom))]
+#[cfg(not(feature = "loom"))]
 const SHARDS: usize = 256;
-#[cfg(loom)]
+#[cfg(feature = "loom")]
 const SHARDS: usize = 2;
 
 /// How often a full table is searched for idle keys: a flood of new keys must not buy a search with each.

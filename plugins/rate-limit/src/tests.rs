@@ -9,8 +9,6 @@ use serde_json::{Value, json};
 use super::*;
 
 mod keys_and_costs;
-#[cfg(loom)]
-mod loom;
 mod oracle;
 mod settings;
 mod table;

@@ -1,6 +1,5 @@
 //! Bodies that announce their length; what comes without is counted by the engine, and tried end to end.
 
-use http::Method;
 use portreeve_plugin::testing::{Probe, conformance};
 use serde_json::json;
 

@@ -92,7 +92,7 @@ end
 
 function kinds.b.wait(at)
   local needed = cost
-  if at.even then needed = 1 end
+  if at.even then needed = math.min(cost, 1) end
   return math.ceil(at.left + (needed - at.most) * at.interval - slack)
 end
 
@@ -150,7 +150,7 @@ for index, key in ipairs(KEYS) do
   at.kind.read(at)
   if mode ~= 'take' and at.free < cost then
     local needed = -1
-    if cost <= most then needed = at.kind.wait(at) end
+    if cost <= most or at.even then needed = at.kind.wait(at) end
     if blocking == 0 or (wait >= 0 and (needed < 0 or needed > wait)) then blocking, wait = index, needed end
   end
   grant = math.min(grant, at.free)

@@ -1,5 +1,6 @@
 //! Connections to Redis: made and watched in the background, so that a request finds them ready or goes on without.
 
+use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use futures::future::{Either, select};
+use parking_lot::Mutex;
 use portreeve_plugin::prelude::*;
 use redis::aio::MultiplexedConnection;
 use redis::cluster_async::ClusterConnection;
@@ -43,6 +45,10 @@ pub(crate) struct Link {
     settled: Notify,
     /// A request has met a failure.
     doubted: Notify,
+    /// Held by the step that looks after the connections; the others that use them wait for their turn.
+    tending: tokio::sync::Mutex<()>,
+    /// What tells each step's metric whether the store is there.
+    gauges: Mutex<HashMap<Arc<str>, Gauge>>,
 }
 
 /// Why there is no answer.
@@ -68,7 +74,15 @@ impl Link {
             is_settled: AtomicBool::new(false),
             settled: Notify::new(),
             doubted: Notify::new(),
+            tending: tokio::sync::Mutex::new(()),
+            gauges: Mutex::default(),
         }
+    }
+
+    /// Tells this metric whether the store is there, from now on.
+    pub(crate) fn tell(&self, step: &Arc<str>, up: Gauge) {
+        up.set(i64::from(self.is_up()));
+        self.gauges.lock().insert(step.clone(), up);
     }
 
     pub(crate) fn script(&self) -> &Script {
@@ -109,16 +123,17 @@ impl Link {
     }
 
     /// Makes connections, looks after them, and makes them anew, for as long as it is polled.
-    pub(crate) async fn tend(self: Arc<Self>, clock: Clock, up: Gauge) {
+    pub(crate) async fn tend(self: Arc<Self>, clock: Clock) {
+        let _turn = self.tending.lock().await;
         let mut wait = WAITS.0;
         loop {
             let connected = within(CONNECT, &clock, self.connect()).await;
             if let Some(Ok(connections)) = connected {
                 tracing::info!(connections = connections.len(), "The store of limits is there.");
                 wait = WAITS.0;
-                self.put(Some(connections.clone()), &up);
+                self.put(Some(connections.clone()));
                 self.watch(&connections, &clock).await;
-                self.put(None, &up);
+                self.put(None);
                 tracing::warn!("The store of limits does not answer.");
             } else {
                 // One line for the first failure, not one for each attempt.
@@ -128,15 +143,16 @@ impl Link {
                         .map_or_else(|| "too slow".to_owned(), |error| error.to_string());
                     tracing::warn!(error, "The store of limits cannot be reached.");
                 }
-                self.put(None, &up);
+                self.put(None);
             }
             clock.sleep(wait).await;
             wait = (2 * wait).min(WAITS.1);
         }
     }
 
-    fn put(&self, connections: Option<Vec<Connection>>, up: &Gauge) {
-        up.set(i64::from(connections.is_some()));
+    fn put(&self, connections: Option<Vec<Connection>>) {
+        let is_up = i64::from(connections.is_some());
+        self.gauges.lock().values().for_each(|gauge| gauge.set(is_up));
         self.ready.store(connections.map(Arc::new));
         self.is_settled.store(true, Ordering::Release);
         self.settled.notify_waiters();

@@ -10,6 +10,7 @@ mod link;
 mod script;
 mod source;
 #[cfg(test)]
+#[cfg(not(feature = "loom"))]
 mod tests;
 
 use std::sync::Arc;
@@ -80,7 +81,7 @@ impl Shared {
         // Connections survive a reload that does not change them.
         let which = format!("link {redis:?}");
         let link = host.shared(&which, || Link::new(source, redis.connections, redis.timeout.get()));
-        let up = host.gauge("store_up", "Whether the store that nodes share is there.")?;
+        link.tell(host.step(), host.gauge("store_up", "Whether the store that nodes share is there.")?);
         let prefix = redis.prefix.clone();
         let (leases, draw) = match lease {
             None => (None, None),
@@ -93,7 +94,7 @@ impl Shared {
         Ok(Self {
             name: name.to_owned(),
             prefix,
-            _tend: host.spawn(link.clone().tend(host.clock(), up)),
+            _tend: host.spawn(link.clone().tend(host.clock())),
             _draw: draw,
             link,
             on_error,

@@ -19,7 +19,7 @@ const LONGEST: Duration = Duration::from_secs(2);
 
 /// How to get connections.
 pub(crate) enum Source {
-    Single(Client),
+    Single(Box<Client>),
     Sentinel(Box<tokio::sync::Mutex<SentinelClient>>),
     Cluster(Box<ClusterClient>),
 }
@@ -50,7 +50,9 @@ impl Source {
                 (Some(_), false) => return Err(BuildError::at(at("ca"), "a ca needs TLS: write rediss:// in the url")),
                 (None, _) => Client::open(info),
             };
-            return client.map(Self::Single).map_err(|error| BuildError::at(at("url"), error.to_string()));
+            return client
+                .map(|client| Self::Single(Box::new(client)))
+                .map_err(|error| BuildError::at(at("url"), error.to_string()));
         }
         if let Some(sentinel) = &redis.sentinel {
             return terms.sentinel(&sentinel.master, &sentinel.urls, &at("sentinel"));

@@ -60,7 +60,7 @@ impl Redis {
                     return Err("no list".into());
                 };
                 let place = place(list, index.parse().map_err(|error| format!("{index}: {error}"))?)?;
-                list[place] = (*text).to_owned();
+                (*text).clone_into(&mut list[place]);
                 one("OK".to_owned())
             }
             ["LPOP", key] => {
@@ -243,17 +243,19 @@ fn what_is_charged_afterwards_may_go_below_zero_and_is_waited_for() {
 
 #[test]
 fn a_server_whose_clock_is_behind_after_a_failover_admits_less_never_more() {
-    let limits =
-        compile_all([&Allowance { rates: vec![rate(2, 1)], quotas: vec![quota("5/h")], ..Allowance::default() }])
-            .unwrap();
+    let both = Allowance { rates: vec![rate(3, 1)], quotas: vec![quota("5/h")], ..Allowance::default() };
+    let limits = compile_all([&both]).unwrap();
     let server = Server::new();
     assert!(server.ask(&limits, Ask::Decide(2), 0).decision.verdict.is_ok());
+    // Back into the hour before.
     server.redis.lock().now -= 2_000_000;
+    assert!(server.ask(&limits, Ask::Decide(1), 0).decision.verdict.is_ok());
     let refusal = server.ask(&limits, Ask::Decide(1), 0).decision.verdict.unwrap_err();
     assert_eq!(refusal.wait, Wait::For(3_000_000_000));
     server.pass(3_000_000);
+    // All three are in the hour that had begun.
     let answer = server.ask(&limits, Ask::Decide(2), 0);
-    assert_eq!(answer.decision.standings[1].remaining, 1);
+    assert_eq!((answer.granted, answer.decision.standings[1].remaining), (2, 0));
 }
 
 #[test]
@@ -285,7 +287,7 @@ mod leases {
     }
 
     fn node(share: &str) -> Node {
-        let source = Source::Single(redis::Client::open("redis://127.0.0.1:1").unwrap());
+        let source = Source::Single(Box::new(redis::Client::open("redis://127.0.0.1:1").unwrap()));
         let clock = Clock::frozen(std::time::SystemTime::UNIX_EPOCH);
         let link = Arc::new(Link::new(source, 1, Duration::from_millis(1)));
         let (leases, draws) = Leases::new(share.parse().unwrap(), link, "portreeve".into(), clock);

@@ -1,5 +1,5 @@
-//! The table under every order in which threads can meet: `RUSTFLAGS="--cfg loom" cargo test -p portreeve-plugin-rate-limit
-//! --release --lib loom`.
+//! The table under every order in which threads can meet: `cargo test -p portreeve-plugin-rate-limit --features loom --lib`.
+//! Everything else of this crate is tested without the feature: outside a model its locks do not work.
 
 use loom::sync::Arc;
 use portreeve_plugin::{Allowance, Clock};
