@@ -6,10 +6,10 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 CONFIG ?= gateway.yaml
 BUILT := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help demo test lint bench conformance docs release setup
+.PHONY: help demo test lint bench conformance soak docs release setup
 
 help:
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS=$$'\t' read -r goal does; do printf 'make %-8s %s\n' "$$goal" "$$does"; done
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS=$$'\t' read -r goal does; do printf 'make %-11s %s\n' "$$goal" "$$does"; done
 
 # On a terminal the demo gets a process group of its own, and with it Ctrl-C for itself: make would call it a failure.
 demo: export PORTREEVE_ACCESS_LOG ?= file:target/demo-access.log
@@ -38,6 +38,10 @@ conformance: ## Tools that nobody here wrote, before the gateway: curl, nghttp2,
 	@scripts/setup test
 	cargo build --locked -p portreeve
 	tests/conformance/run $(BUILT)/debug/portreeve
+
+soak: ## Twenty minutes of every protocol, broken-off requests, slow peers, reloads and dying targets: nothing may leak
+	@scripts/setup build
+	tests/soak/run
 
 docs: ## Makes docs/configuration.md and gateway.schema.json anew from the types
 	@scripts/setup build

@@ -83,7 +83,14 @@ mod architecture {
             Some(match folder {
                 "crates/units" | "crates/wire" | "crates/balance" => &[],
                 "crates/plugin" | "crates/config" | "crates/router" => &["crates/units"],
-                "crates/proxy" => &["crates/units", "crates/balance", "crates/wire", "crates/plugin", "crates/config", "crates/router"],
+                "crates/proxy" => &[
+                    "crates/units",
+                    "crates/balance",
+                    "crates/wire",
+                    "crates/plugin",
+                    "crates/config",
+                    "crates/router",
+                ],
                 plugin if plugin.starts_with("plugins/") => &["crates/plugin"],
                 example if example.starts_with("examples/") => &["crates/plugin", "crates/portreeve"],
                 "crates/portreeve" | "tests" => return None,

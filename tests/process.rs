@@ -8,7 +8,7 @@ mod process {
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
     use futures::{SinkExt, StreamExt};
-    use portreeve_tests::{Beat, Origin, Process, Wire, at, until, within};
+    use portreeve_tests::{Beat, Origin, Process, RawOrigin, Wire, at, until, within};
     use tempfile::TempDir;
     use tokio::net::TcpListener;
     use tokio_tungstenite::tungstenite::Message;
@@ -259,6 +259,32 @@ mod process {
             assert_eq!(said.last().map(String::as_str), Some("newest"), "{said:?}");
         }
         assert_eq!(ask(admin, "GET", "/readyz").await.0, 200);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_tcp_connection_goes_on_through_an_upgrade() {
+        let origin = RawOrigin::start().await;
+        let file = File::new(&format!(
+            "version: 1\nlisteners: [{{ name: public, bind: '127.0.0.1:0', tcp: {{ upstream: a }} }}]\nupstreams: {{ a: {{ targets: ['{}'] }} }}\n",
+            origin.address()
+        ));
+        let place = file.path().with_file_name("handover.sock");
+        let place = place.to_str().unwrap();
+        let old = file.run(&["--handover", place, "--drain", "20s"]);
+        let public = old.listener("public").await;
+        let (mut client, mut server) = (Wire::connect(public).await, origin.accept().await);
+        let new = file.run(&["--handover", place, "--upgrade"]);
+        assert_eq!(new.listener("public").await, public);
+        client.send("ping").await;
+        assert_eq!(server.next().await, b"ping");
+        server.send("pong").await;
+        assert_eq!(client.next().await, b"pong");
+        drop((client, server));
+        let exit = old.exit().await;
+        assert!(exit.code == Some(0) && exit.log.contains("every connection had ended"), "{exit:?}");
+        let (mut client, mut server) = (Wire::connect(public).await, origin.accept().await);
+        client.send("ping").await;
+        assert_eq!(server.next().await, b"ping");
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

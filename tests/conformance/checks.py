@@ -5,7 +5,12 @@ import importlib.metadata
 import re
 import shutil
 import subprocess
+import sys
 import typing
+
+
+# Of what is called large in a check, in bytes. Where only a part of the suite is run, it is over in seconds.
+LARGE = 3_000_000 if "--part" in sys.argv else 20_000_000
 
 
 class Unavailable(Exception):
@@ -50,16 +55,19 @@ class Check:
     title: str
     run: typing.Callable
     slow: bool
+    part: bool
     module: str
 
 
 _registered = []
 
 
-def check(tool, title, slow=False):
-    """Registers the function below as a check, in the order of the file."""
+def check(tool, title, slow=False, part=True):
+    """Registers the function below as a check, in the order of the file. `slow`: takes minutes. Without `part` it is left
+    out where only a part is run: it takes long, asks for a tool that is not installed for tests, or is
+    known to fail."""
     def register(function):
-        _registered.append(Check(tool, title, function, slow, function.__module__.removeprefix("checks_")))
+        _registered.append(Check(tool, title, function, slow, part, function.__module__.removeprefix("checks_")))
         return function
     return register
 

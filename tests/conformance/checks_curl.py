@@ -5,12 +5,12 @@ import json
 import os
 import re
 
-from checks import Tool, check, expect
+from checks import LARGE, Tool, check, expect
 from origins import TEXT, pattern
 from world import token
 
 CURL = Tool("curl", "curl")
-SIZE = 20_000_000
+SIZE = LARGE
 VERSIONS = [("--http1.1", "http"), ("--http2-prior-knowledge", "http"), ("--http1.1", "https"), ("--http2", "https")]
 
 
@@ -70,7 +70,7 @@ def expect_refused(world):
     expect("HTTP/1.1 413" in ended.stderr and "HTTP/1.1 100" not in ended.stderr, ended.stderr[-1500:])
 
 
-@check(CURL, "20 MB are uploaded where the limit allows it")
+@check(CURL, f"{SIZE // 1_000_000} MB are uploaded where the limit allows it")
 def large_upload(world):
     path, digest = upload(world)
     for version, scheme in VERSIONS:
@@ -78,7 +78,7 @@ def large_upload(world):
         expect(told["response_code"] == 200 and json.loads(body)["sha256"] == digest, version, scheme, told["response_code"], body)
 
 
-@check(CURL, "20 MB are refused with 413 where it does not, declared or chunked")
+@check(CURL, f"{SIZE // 1_000_000} MB are refused with 413 where it does not, declared or chunked")
 def too_large(world):
     path, _ = upload(world)
     for version, scheme in VERSIONS:
@@ -99,7 +99,7 @@ def chunked_upload(world):
         expect(digest in ended.stdout, version, scheme, ended.stdout, ended.stderr)
 
 
-@check(CURL, "20 MB come down whole, and are echoed whole")
+@check(CURL, f"{SIZE // 1_000_000} MB come down whole, and are echoed whole")
 def large_answers(world):
     path, digest = upload(world)
     for version, scheme in VERSIONS:

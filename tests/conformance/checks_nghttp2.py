@@ -41,7 +41,8 @@ def trailers(world):
     return "trailers of requests reach an HTTP/1.1 service" if '"x-sum": "1"' in ended.stdout else "trailers of requests are dropped before an HTTP/1.1 service"
 
 
-@check(NGHTTP, "100 Continue passes")
+# Fails: Pingora 0.9.1 drops interim answers over HTTP/2 (its `http/v2/server.rs`, `write_response_header`).
+@check(NGHTTP, "100 Continue passes", part=False)
 def expect_continue(world):
     path, digest = upload(world)
     ended = NGHTTP.run("-v", "--expect-continue", "-d", path, world.gateway.url("/large/digest"))
@@ -63,17 +64,17 @@ def load(world, scheme, path, requests, *more):
     return f"{scheme}: {re.search(r'finished in [^,]*, [^,]*', ended.stdout).group()}"
 
 
-@check(H2LOAD, "20,000 requests over 10 connections, h2c: all 2xx")
+@check(H2LOAD, "20,000 requests over 10 connections, h2c: all 2xx", part=False)
 def h2c(world):
     return load(world, "http", "/hello", 20_000)
 
 
-@check(H2LOAD, "20,000 requests over 10 connections, h2 over TLS: all 2xx")
+@check(H2LOAD, "20,000 requests over 10 connections, h2 over TLS: all 2xx", part=False)
 def h2(world):
     return load(world, "https", "/hello", 20_000)
 
 
-@check(H2LOAD, "5,000 requests over HTTP/1.1, in clear and over TLS: all 2xx")
+@check(H2LOAD, "5,000 requests over HTTP/1.1, in clear and over TLS: all 2xx", part=False)
 def http1(world):
     notes = []
     for scheme in ("http", "https"):
@@ -83,12 +84,12 @@ def http1(world):
     return "; ".join(notes)
 
 
-@check(H2LOAD, "2,000 uploads of 100 kB, h2c and h2: all 2xx")
+@check(H2LOAD, "2,000 uploads of 100 kB, h2c and h2: all 2xx", part=False)
 def many_uploads(world):
     path, _ = upload(world, 100_000)
     return "\n".join(load(world, scheme, "/digest", 2_000, "-d", path) for scheme in ("http", "https"))
 
 
-@check(H2LOAD, "1,000 answers of 100 kB, h2c and h2: all 2xx")
+@check(H2LOAD, "1,000 answers of 100 kB, h2c and h2: all 2xx", part=False)
 def many_answers(world):
     return "\n".join(load(world, scheme, "/bytes/100000", 1_000) for scheme in ("http", "https"))

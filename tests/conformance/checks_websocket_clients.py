@@ -45,7 +45,7 @@ def pings(world):
     each(world, talk)
 
 
-@check(WEBSOCKETS, "fragments and messages of 1 MB and 10 MB pass whole")
+@check(WEBSOCKETS, "fragments and messages of 1 MB and 10 MB pass whole", part=False)
 def large(world):
     async def talk(connection):
         await connection.send(["one ", "two ", "three"])
@@ -70,7 +70,7 @@ def closes(world):
     asyncio.run(talk())
 
 
-@check(WEBSOCKETS, "200 connections at once talk side by side")
+@check(WEBSOCKETS, "200 connections at once talk side by side", part=False)
 def many(world):
     async def one(number):
         async with opened(world, world.gateway, open_timeout=30) as connection:
@@ -97,7 +97,7 @@ def across_a_reload(world):
     asyncio.run(talk())
 
 
-@check(WEBSOCKETS, "a drain ends idle connections at its limit, and the process with them")
+@check(WEBSOCKETS, "a drain ends idle connections at its limit, and the process with them", part=False)
 def at_a_drain(world):
     async def talk():
         gateway = world.spawn()

@@ -120,7 +120,7 @@ async fn metric_labels_come_from_the_configuration_alone() {
 }
 
 /// The lines of an access log, once there are so many.
-async fn lines(path: &std::path::Path, count: usize) -> Vec<Value> {
+pub(crate) async fn lines(path: &std::path::Path, count: usize) -> Vec<Value> {
     until("the access log", async || {
         let text = std::fs::read_to_string(path).unwrap_or_default();
         let lines: Vec<Value> = text

@@ -7,21 +7,39 @@ mod admin;
 #[cfg(test)]
 mod answers;
 #[cfg(test)]
+mod balancing;
+#[cfg(test)]
 mod builtin;
 #[cfg(test)]
 mod chain;
 #[cfg(test)]
 mod deadlines;
 #[cfg(test)]
+mod discovery;
+#[cfg(test)]
+mod edges;
+#[cfg(test)]
+mod failures;
+#[cfg(test)]
 mod framing;
 #[cfg(test)]
 mod grpc;
+#[cfg(test)]
+mod health;
+#[cfg(test)]
+mod http2;
 #[cfg(test)]
 mod interim;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod narrowed;
+#[cfg(test)]
 mod no_way_around;
+#[cfg(test)]
+mod operations;
+#[cfg(test)]
+mod overload;
 #[cfg(test)]
 mod own_answers;
 #[cfg(test)]
@@ -29,11 +47,19 @@ mod plugins;
 #[cfg(test)]
 mod pools;
 #[cfg(test)]
+mod reasons;
+#[cfg(test)]
 mod reload;
+#[cfg(test)]
+mod retries;
 #[cfg(test)]
 mod routing;
 #[cfg(test)]
 mod rpc;
+#[cfg(test)]
+mod shaping;
+#[cfg(test)]
+mod shared_limits;
 #[cfg(test)]
 mod stalls;
 #[cfg(test)]
@@ -42,6 +68,8 @@ mod strangers;
 mod streams;
 #[cfg(test)]
 mod targets;
+#[cfg(test)]
+mod tcp;
 #[cfg(test)]
 mod tls;
 #[cfg(test)]

@@ -275,7 +275,9 @@ routes: [{ name: all, match: { path: "/**" }, plugins: [key-auth], upstream: a }
         let mut wire = gateway.wire().await;
         wire.send(request).await;
         let status = wire.try_answer("GET").await.map_or(0, |answer| answer.status);
-        assert!(matches!(status, 0 | 400..=405 | 501), "{status}: {request:?}");
+        // What is asked of the server as a whole is answered here.
+        let here = request.starts_with("OPTIONS *") && status == 204;
+        assert!(here || matches!(status, 0 | 400..=405 | 501), "{status}: {request:?}");
     }
     assert_eq!(a.count(), 0);
 }

@@ -106,7 +106,7 @@ async fn health(kind: &str) {
     becomes(true).await;
     assert_eq!(answered(&gateway, 20).await.len(), 2);
     a.die().await;
-    let gauge = format!("portreeve_target_healthy{{target=\"{}\",upstream=\"pool\"}}", a.address());
+    let gauge = format!("portreeve_upstream_target_healthy{{target=\"{}\",upstream=\"pool\"}}", a.address());
     until("the gauge falls", async || (gateway.admin().metric(&gauge).await == Some(0.0)).then_some(())).await;
     assert_eq!(answered(&gateway, 20).await, BTreeMap::from([("b".into(), 20)]));
     a.revive().await;

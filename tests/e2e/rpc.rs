@@ -27,6 +27,7 @@ use tokio_rustls::TlsAcceptor;
 /// | `/Bidi` | answers each message as it comes |
 /// | `/Silent` | answers nothing, until it is reset |
 /// | `/Fail` | answers with a status alone |
+/// | `/Check` | is `grpc.health.v1`: knows `down` and `broken`, does not know `unknown`, and any other service is well |
 pub(crate) struct RpcOrigin {
     address: SocketAddr,
     seen: Arc<Seen>,
@@ -117,6 +118,23 @@ async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, 
         "Fail" => {
             let status = answer().header("grpc-status", "5").header("grpc-message", "none here").body(()).unwrap();
             respond.send_response(status, true).unwrap();
+        }
+        "Check" => {
+            let asked = read(&mut body).await.unwrap_or_default();
+            // Five bytes of framing; then the tag and the length of the one field there is.
+            let message: &'static [u8] = match asked.get(7..).unwrap_or_default() {
+                b"unknown" => {
+                    let status = answer().header("grpc-status", "5").body(()).unwrap();
+                    respond.send_response(status, true).unwrap();
+                    return;
+                }
+                b"down" => b"\0\0\0\0\x02\x08\x02",
+                b"broken" => b"\0\0\0\0\x02\x08",
+                _ => b"\0\0\0\0\x02\x08\x01",
+            };
+            let Ok(mut sending) = respond.send_response(answer().body(()).unwrap(), false) else { return };
+            sending.send_data(Bytes::from_static(message), false).ok();
+            sending.send_trailers(trailers()).ok();
         }
         "Silent" => {
             let reason = std::future::poll_fn(|cx| respond.poll_reset(cx)).await;

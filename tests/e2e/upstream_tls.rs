@@ -19,7 +19,7 @@ use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use crate::rpc::{RpcClient, RpcOrigin};
 
 /// A TLS server's side of a handshake: its certificate, whose client certificates it wants, what it speaks.
-fn acceptor(own: &Certificate, clients: Option<&Authority>, alpn: &[&[u8]]) -> TlsAcceptor {
+pub(crate) fn acceptor(own: &Certificate, clients: Option<&Authority>, alpn: &[&[u8]]) -> TlsAcceptor {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let config = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().unwrap();
     let config = match clients {
@@ -39,14 +39,14 @@ fn acceptor(own: &Certificate, clients: Option<&Authority>, alpn: &[&[u8]]) -> T
 }
 
 /// A server of HTTP/1.1 over TLS that answers with what it was told: `{"sni", "alpn", "client", "path", "host"}`.
-struct TlsOrigin {
-    address: SocketAddr,
+pub(crate) struct TlsOrigin {
+    pub(crate) address: SocketAddr,
     handshakes: Arc<AtomicUsize>,
     _serving: JoinSet<()>,
 }
 
 impl TlsOrigin {
-    async fn start(tls: TlsAcceptor) -> Self {
+    pub(crate) async fn start(tls: TlsAcceptor) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let handshakes = Arc::new(AtomicUsize::new(0));
@@ -233,8 +233,8 @@ async fn health_checks_and_calls_of_plugins_go_over_tls_as_well() {
     files.write("other.crt", Authority::new("somebody else").pem());
     let yaml = r#"
 upstreams:
-  good: { targets: ["ADDRESS"], tls: { sni: users.test, ca: '@ca.crt' }, health: { http: /up, interval: 20ms, unhealthy_after: 1 } }
-  bad: { targets: ["ADDRESS"], tls: { sni: users.test, ca: '@other.crt' }, health: { http: /up, interval: 20ms, unhealthy_after: 1 } }
+  good: { targets: ["ADDRESS"], tls: { sni: users.test, ca: '@ca.crt' }, health: { http: /up, interval: 20ms, timeout: 20s, unhealthy_after: 1 } }
+  bad: { targets: ["ADDRESS"], tls: { sni: users.test, ca: '@other.crt' }, health: { http: /up, interval: 20ms, timeout: 20s, unhealthy_after: 1 } }
 routes:
   - name: calls
     match: { path: /calls }

@@ -187,6 +187,18 @@ impl Admin<'_> {
         self.gateway.ask_at(self.address, "POST", path)
     }
 
+    /// An order for one target of an upstream, such as `drain`; await it for the answer.
+    pub fn order(&self, upstream: &str, target: SocketAddr, operation: &str) -> Ask {
+        self.post(&format!("/api/v1/upstreams/{upstream}/targets/{target}/{operation}"))
+    }
+
+    /// Gives a target this weight, which is JSON; await it for the answer.
+    pub fn weigh(&self, upstream: &str, target: SocketAddr, weight: &str) -> Ask {
+        let path = format!("/api/v1/upstreams/{upstream}/targets/{target}/weight");
+        let ask = self.gateway.ask_at(self.address, "PUT", &path).header("content-type", "application/json");
+        ask.body(format!("{{\"weight\": {weight}}}"))
+    }
+
     /// A page that is JSON.
     pub async fn json(&self, path: &str) -> Value {
         self.get(path).await.json()

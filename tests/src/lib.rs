@@ -13,6 +13,7 @@
     reason = "a harness fails its test by panicking"
 )]
 
+mod dns;
 mod gateway;
 mod http1;
 mod origin;
@@ -25,6 +26,7 @@ mod token;
 mod wait;
 mod wire;
 
+pub use dns::Dns;
 pub use gateway::{Admin, Ask, Gateway, Setup};
 pub use http1::{Answer, Head};
 pub use origin::{Beat, Origin, Received, at};

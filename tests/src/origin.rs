@@ -2,11 +2,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde_json::json;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -55,6 +56,8 @@ pub enum Beat {
     Await(u64),
     /// Closes the connection.
     Close,
+    /// Ends the connection with a reset, as a process that was killed.
+    Reset,
 }
 
 impl Beat {
@@ -94,6 +97,7 @@ pub struct Origin {
 struct Stage {
     script: Mutex<Script>,
     seen: Mutex<Vec<Received>>,
+    forgets: AtomicBool,
     checks: Mutex<u64>,
     cues: watch::Sender<u64>,
 }
@@ -121,6 +125,7 @@ impl Origin {
         let stage = Stage {
             script: Mutex::new(Arc::new(move |received| vec![echo(&echoing, received)])),
             seen: Mutex::default(),
+            forgets: AtomicBool::default(),
             checks: Mutex::default(),
             cues: watch::channel(0).0,
         };
@@ -131,6 +136,13 @@ impl Origin {
     #[must_use]
     pub fn playing(self, script: impl Fn(&Received) -> Vec<Beat> + Send + Sync + 'static) -> Self {
         self.play(script);
+        self
+    }
+
+    /// Keeps nothing of what it receives from now on, as one that is asked millions of times must.
+    #[must_use]
+    pub fn forgetting(self) -> Self {
+        self.stage.forgets.store(true, Ordering::Relaxed);
         self
     }
 
@@ -237,7 +249,7 @@ async fn converse(mut connection: TcpStream, stage: Arc<Stage>) {
         let received = Received { head, body };
         if received.is_health_check() {
             *stage.checks.lock() += 1;
-        } else {
+        } else if !stage.forgets.load(Ordering::Relaxed) {
             stage.seen.lock().push(received.clone());
         }
         let script = stage.script.lock().clone();
@@ -253,6 +265,10 @@ async fn converse(mut connection: TcpStream, stage: Arc<Stage>) {
                     stage.cues.subscribe().wait_for(|given| *given >= cues).await.ok();
                 }
                 Beat::Close => return,
+                Beat::Reset => {
+                    SockRef::from(write.as_ref()).set_linger(Some(Duration::ZERO)).ok();
+                    return;
+                }
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Servers that this project did not write: Debian's nginx and httpbin under gunicorn.
+//! Servers that this project did not write: Debian's nginx and Redis, and httpbin under gunicorn.
 //!
 //! They are a part of the test set-up. Where one is missing its tests fail and name the line to type.
 
@@ -104,6 +104,20 @@ pub async fn httpbin() -> Server {
     Server::start(&gunicorn, &[], |address, _| {
         let arguments = ["httpbin:app", "--worker-class", "gthread", "--threads", "8", "--bind"];
         arguments.into_iter().map(str::to_owned).chain([address.to_string()]).collect()
+    })
+    .await
+}
+
+/// Redis, which keeps what it knows in memory alone.
+///
+/// # Panics
+/// When it is not installed or does not start.
+pub async fn redis() -> Server {
+    Server::start(Path::new("/usr/bin/redis-server"), &[], |address, folder| {
+        let folder = folder.display().to_string();
+        let (port, host) = (address.port().to_string(), address.ip().to_string());
+        let arguments = ["--port", &port, "--bind", &host, "--dir", &folder, "--save", "", "--appendonly", "no"];
+        arguments.into_iter().map(str::to_owned).collect()
     })
     .await
 }

@@ -1,14 +1,27 @@
 //! Who of a pool gets the next request: the state of a target, and picking by it. No I/O, no sockets, no clock of its own,
 //! so that every promise is held by a property test or in virtual time.
 //!
-//! [`Target`] is the state of one address, shared by all pools and generations that name it. [`Member`] is a target in one
-//! pool, with its share and whatever the pool prepared for it. [`Picker`] holds the members of a pool at one moment.
+//! [`Target`] is the state of one address, shared by all pools and generations that name it. [`Seat`] is what one pool has
+//! learnt of an address, kept in the pool's [`Ledger`] while members come and go. [`Member`] is a target in one pool, with its
+//! share and whatever the pool prepared for it. [`Picker`] holds the members of a pool at one moment and picks by a
+//! [`Policy`]; an attempt holds an [`InFlight`] and reports its [`Outcome`].
 
+mod changes;
 pub mod hash;
+mod latency;
+mod ledger;
 mod member;
+mod outlier;
 mod picker;
+mod policy;
+mod shares;
+mod table;
 mod target;
+mod time;
 
-pub use member::Member;
-pub use picker::{Algorithm, Picker, Tried};
-pub use target::{Bar, InFlight, Target, Thresholds};
+pub use ledger::{Ledger, Seat};
+pub use member::{InFlight, Member};
+pub use outlier::Outlier;
+pub use picker::{Cause, Ejection, Outcome, Picker, Tried};
+pub use policy::{Algorithm, Failover, Group, Policy};
+pub use target::{Bar, Target, Thresholds};

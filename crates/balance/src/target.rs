@@ -1,11 +1,13 @@
 //! One address and the state that everybody shares of it: health and requests in flight.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
+
+use crate::changes::Changes;
 
 /// The shared state of one address under one way of checking it. Its health is decided here and nowhere else.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub struct Target {
     against: Mutex<u32>,
     in_flight: AtomicU32,
     since: AtomicU64,
+    /// Who is told when bars go up or down. Only bars and new pickers take the lock.
+    watchers: Mutex<Vec<Weak<Changes>>>,
 }
 
 /// Something that keeps requests from a target. Several can stand at once.
@@ -28,8 +32,6 @@ pub enum Bar {
     Unhealthy = 1,
     /// No check has passed yet.
     Unproven = 2,
-    /// Its answers were bad: ejected for a while.
-    Ejected = 4,
     /// The operator drains it: what is there may end, nothing new comes.
     Draining = 8,
     /// The operator has taken it out.
@@ -55,19 +57,26 @@ impl Target {
             against: Mutex::new(0),
             in_flight: AtomicU32::new(0),
             since: AtomicU64::new(unix_seconds()),
+            watchers: Mutex::default(),
         }
     }
 
     /// Whether its checks let it have requests.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
-        !self.is_barred(Bar::Unhealthy)
+        !self.is_barred(Bar::Unhealthy) && !self.is_barred(Bar::Unproven)
     }
 
     /// Whether nothing at all stands against sending a request here: what picking asks.
     #[must_use]
     pub fn is_available(&self) -> bool {
         self.bars.load(Ordering::Relaxed) == 0
+    }
+
+    /// Whether the operator keeps requests from it: nothing overrules that.
+    #[must_use]
+    pub fn is_taken_out(&self) -> bool {
+        self.bars.load(Ordering::Relaxed) & (Bar::Draining as u8 | Bar::Disabled as u8) != 0
     }
 
     /// Whether this stands against it.
@@ -84,16 +93,41 @@ impl Target {
         let changed = (before & bit != 0) != up;
         if changed {
             self.since.store(unix_seconds(), Ordering::Relaxed);
+            self.watchers.lock().iter().filter_map(Weak::upgrade).for_each(|watcher| watcher.note());
         }
         changed
     }
 
-    /// Takes in what came out of one check. Returns whether the health changed by it.
+    /// Tells `watcher` from now on when a bar goes up or down.
+    pub(crate) fn watch(&self, watcher: &Arc<Changes>) {
+        let mut watchers = self.watchers.lock();
+        watchers.retain(|known| known.strong_count() > 0);
+        if !watchers.iter().any(|known| std::ptr::eq(known.as_ptr(), Arc::as_ptr(watcher))) {
+            watchers.push(Arc::downgrade(watcher));
+        }
+    }
+
+    pub(crate) fn enter(&self) {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether one more could be counted without there being more than `most`.
+    pub(crate) fn enter_below(&self, most: u32) -> bool {
+        let room = |in_flight| (in_flight < most).then(|| in_flight + 1);
+        self.in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_ok()
+    }
+
+    pub(crate) fn leave(&self) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Takes in what came out of one check. Returns whether the health changed by it. One that is new needs one passed check;
+    /// one that was taken out, as many as the thresholds say.
     pub fn observe(&self, passed: bool, thresholds: Thresholds) -> bool {
         let mut against = self.against.lock();
-        if passed == self.is_healthy() {
+        if passed != self.is_barred(Bar::Unhealthy) {
             *against = 0;
-            return false;
+            return passed && self.bar(Bar::Unproven, false);
         }
         *against += 1;
         let enough = if passed { thresholds.healthy_after } else { thresholds.unhealthy_after };
@@ -101,6 +135,9 @@ impl Target {
             return false;
         }
         *against = 0;
+        if passed {
+            self.bar(Bar::Unproven, false);
+        }
         self.bar(Bar::Unhealthy, !passed)
     }
 
@@ -114,25 +151,6 @@ impl Target {
     #[must_use]
     pub fn since(&self) -> u64 {
         self.since.load(Ordering::Relaxed)
-    }
-}
-
-/// One request in flight at a target, for as long as this lives: a cancelled or panicking request gives it back too.
-#[derive(Debug)]
-pub struct InFlight(Arc<Target>);
-
-impl InFlight {
-    /// Counts one there.
-    #[must_use]
-    pub fn new(target: Arc<Target>) -> Self {
-        target.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self(target)
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -164,19 +182,20 @@ mod tests {
     }
 
     #[test]
-    fn in_flight_returns_to_zero_however_the_request_ends() {
-        let target = Arc::new(target());
-        let held = InFlight::new(target.clone());
-        let panicking = std::thread::spawn({
-            let target = target.clone();
-            move || {
-                let _held = InFlight::new(target);
-                panic!("as a plugin might");
-            }
-        });
-        assert!(panicking.join().is_err());
-        assert_eq!(target.in_flight(), 1);
-        drop(held);
-        assert_eq!(target.in_flight(), 0);
+    fn a_new_target_is_trusted_after_one_passed_check_and_after_as_many_as_any_once_it_was_taken_out() {
+        let thresholds = Thresholds { healthy_after: 2, unhealthy_after: 2 };
+        let told = |results: &[bool]| {
+            let target = target();
+            target.bar(Bar::Unproven, true);
+            assert!(!target.is_healthy() && !target.is_available());
+            results
+                .iter()
+                .map(|passed| (target.observe(*passed, thresholds), target.is_available()))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(told(&[true, true]), [(true, true), (false, true)]);
+        assert_eq!(told(&[false, true]), [(false, false), (true, true)]);
+        let out = [(false, false), (true, false), (false, false), (true, true)];
+        assert_eq!(told(&[false, false, true, true]), out);
     }
 }

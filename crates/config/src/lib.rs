@@ -20,6 +20,7 @@ mod sections;
 mod shape;
 mod similar;
 mod sources;
+mod targets;
 mod unbuilt;
 mod yaml;
 
@@ -36,6 +37,7 @@ pub use schema::{reference_markdown, schema};
 pub use sections::*;
 pub use shape::{Language, Text};
 pub use sources::Sources;
+pub use targets::{parse_targets, read_targets};
 pub use units::*;
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! From a path to a configuration: read, include, check shape, references and rules, convert, read secrets.
 
 pub(crate) mod include;
-mod read;
+pub(crate) mod read;
 mod salvage;
 mod typed;
 
@@ -124,6 +124,7 @@ fn load_text(name: &str, path: &Path, text: &str, catalog: &Catalog, env: Env<'_
     } else {
         doubts.missed_something();
     }
+    rules::check_upstreams(&root, &references, &mut found);
     rules::check(&root, catalog, &mut found);
     found.findings.iter().for_each(|finding| doubts.insert(finding.path.clone()));
     salvage::doubt_unknown(&root, &ConfigPath::root(), &mut doubts);

@@ -42,6 +42,8 @@ pub struct Call {
     pub timeout: Duration,
     /// Longest answer accepted, in bytes.
     pub max_body: usize,
+    /// Tier of the consumer for whom it is made: decides who goes first where the upstream is full.
+    pub tier: Option<Arc<str>>,
 }
 
 impl Call {
@@ -54,6 +56,7 @@ impl Call {
             body: Bytes::new(),
             timeout: Duration::from_secs(10),
             max_body: 1 << 20,
+            tier: None,
         }
     }
 }
@@ -75,6 +78,9 @@ pub enum CallError {
     /// No target could be tried: 503.
     #[error("no target of {0} is available")]
     Unavailable(Arc<str>),
+    /// The upstream has as many requests as its `limits` allow, and the call had no turn: 503.
+    #[error("{0} is full")]
+    Full(Arc<str>),
     /// No target could be reached, or it broke off: 502.
     #[error("{0}")]
     Failed(String),
@@ -90,7 +96,7 @@ impl CallError {
     /// The status a client should see: 502, 503 or 504 (RFC 9110 §15.6.3 to §15.6.5).
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable(_) | Self::Full(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Failed(_) | Self::TooLarge(_) => StatusCode::BAD_GATEWAY,
             Self::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
         }

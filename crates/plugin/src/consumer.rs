@@ -1,8 +1,9 @@
 //! Who calls ([`Consumer`]) and what they are promised ([`Tier`]).
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use portreeve_units::Rate;
+use portreeve_units::{Quota, Rate};
 use serde_json::Value;
 
 /// Who calls. Set by an authenticating plugin, read by the plugins after it.
@@ -40,13 +41,45 @@ impl std::fmt::Debug for DeclaredConsumer {
     }
 }
 
-/// Named limits of the file's `tiers` section.
+/// Named limits of the file's `tiers` section, with what the tier takes from those it builds on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tier {
     /// Its name.
     pub name: Arc<str>,
-    /// At most this many requests in any window of this length.
-    pub rate: Rate,
-    /// If given, a token bucket of this capacity refilled at `rate` instead of the exact window.
-    pub burst: Option<u32>,
+    /// What may be used, and how fast.
+    pub allowance: Allowance,
+    /// How many requests may be under way at the same time.
+    pub concurrency: Option<NonZeroU32>,
+    /// What a request counts where nothing else says so.
+    pub cost: NonZeroU32,
+}
+
+/// What may be used, and how fast. All of it holds at once; an empty one limits nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Allowance {
+    /// At most so many in any span of each.
+    pub rates: Vec<Rate>,
+    /// How the rate, which is then the only one, is spread.
+    pub spread: Spread,
+    /// At most so much in each period.
+    pub quotas: Vec<Quota>,
+}
+
+/// How a rate is spread over its span.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Spread {
+    /// As the client likes: an exact sliding window.
+    #[default]
+    Window,
+    /// A token bucket that holds this many and is refilled at the rate.
+    Burst(NonZeroU32),
+    /// Evenly: one request in each part of the span, never two at once.
+    Smooth,
+}
+
+impl Allowance {
+    /// Whether it limits nothing.
+    pub fn is_empty(&self) -> bool {
+        self.rates.is_empty() && self.quotas.is_empty()
+    }
 }

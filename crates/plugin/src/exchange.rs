@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::uri::PathAndQuery;
 use smallvec::SmallVec;
@@ -34,6 +34,10 @@ pub struct Exchange {
     pub upstream: Option<Upstream>,
     /// What was decided and is worth telling.
     pub decisions: SmallVec<[Decision; 1]>,
+    /// The longest request body that plugins let through, in bytes, where that is less than the route does.
+    pub max_body: Option<u64>,
+    /// How long the request may take from its start, where that is less than the route allows.
+    pub patience: Option<Duration>,
     /// Record every decision, not only the telling ones (`explain`).
     pub verbose: bool,
     pub(crate) facts: Facts,
@@ -58,6 +62,8 @@ impl Exchange {
             consumer: None,
             upstream: None,
             decisions: SmallVec::new(),
+            max_body: None,
+            patience: None,
             verbose: false,
             facts: Facts::default(),
             request_id: None,

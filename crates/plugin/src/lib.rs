@@ -51,6 +51,7 @@ mod exchange;
 pub mod expression;
 mod facts;
 mod host;
+mod key;
 mod metrics;
 mod plugin;
 mod registry;
@@ -63,12 +64,13 @@ mod written;
 
 pub use client::{Answer, Call, CallError, Upstream};
 pub use clock::Clock;
-pub use consumer::{Consumer, DeclaredConsumer, Tier};
+pub use consumer::{Allowance, Consumer, DeclaredConsumer, Spread, Tier};
 pub use cx::{LogCx, Origin, RequestBodyCx, RequestCx, ResponseBodyCx, ResponseCx, UpstreamCx};
 pub use decision::{Decision, Verdict};
 pub use error::{BuildError, Error, Result};
 pub use expression::Expression;
 pub use host::{Fetch, Host, Task};
+pub use key::{Key, NoKey, Seeds};
 pub use metrics::{Counter, Gauge, Histogram};
 pub use plugin::{Access, BodyAccess, Build, Hooks, Plugin};
 pub use portreeve_units as units;
@@ -87,7 +89,7 @@ pub mod prelude {
 
     pub use crate::{
         Access, BodyAccess, Build, BuildError, Call, CallError, ClientTls, Clock, Consumer, Counter, Error, Expression,
-        Flow, Gauge, Histogram, Hooks, Host, JsonTemplate, LogCx, Origin, Plugin, Reply, RequestBodyCx, RequestCx,
+        Flow, Gauge, Histogram, Hooks, Host, JsonTemplate, Key, LogCx, Origin, Plugin, Reply, RequestBodyCx, RequestCx,
         ResponseBodyCx, ResponseCx, Result, Template, UpstreamCx, units,
     };
 }

@@ -12,6 +12,7 @@ use portreeve_plugin::engine::{Failure, Param, Params};
 use portreeve_router::{Allow, Found, Lookup, Outcome};
 
 use crate::context::Request;
+use crate::listener::ALLOW;
 use crate::phases::facts;
 use crate::route::Route;
 use crate::snapshot::Snapshot;
@@ -33,6 +34,9 @@ pub(crate) async fn admit(session: &mut Session, cx: &mut Request) -> Result<Opt
         Err(bad) => {
             // Where this request ends is as doubtful as the rest of it.
             session.set_keepalive(None);
+            if let Some(facts) = facts(session.digest()) {
+                facts.line.is_malformed();
+            }
             return Ok(Some(refuse(cx, StatusCode::BAD_REQUEST, bad.to_string())));
         }
     };
@@ -47,6 +51,9 @@ pub(crate) async fn admit(session: &mut Session, cx: &mut Request) -> Result<Opt
     let answer = cx.through_entrance(session.req_header_mut()).await?;
     if answer.is_some() {
         return Ok(answer);
+    }
+    if head::is_asterisk(session.req_header()) {
+        return Ok(Some(options()));
     }
     let redirect = cx.entrance.as_ref().and_then(|entrance| entrance.https.redirect(session.req_header()));
     if redirect.is_some() {
@@ -89,8 +96,8 @@ fn arrive(session: &mut Session, cx: &mut Request) -> Result<(), Reply> {
     };
     cx.exchange.client = facts.client;
     cx.exchange.tls = facts.tls.as_ref().map(|tls| tls.client.clone());
-    let entrance = cx.snapshot.listeners.get(facts.listener).and_then(Option::as_ref).cloned();
-    let Some(entrance) = entrance else {
+    let entrance = cx.snapshot.listeners.get(facts.listener).and_then(Option::as_ref);
+    let Some(entrance) = entrance.filter(|entrance| entrance.tcp.is_none()).cloned() else {
         session.set_keepalive(None);
         return Err(refuse(cx, StatusCode::MISDIRECTED_REQUEST, "this listener is no longer served"));
     };
@@ -191,6 +198,11 @@ fn method_not_allowed(allow: &Allow<'_>) -> Reply {
         Ok(allow) => reply.header(header::ALLOW, allow),
         Err(_) => reply,
     }
+}
+
+/// `OPTIONS *` asks about the server as a whole (RFC 9110 §9.3.7): which is this one, so nobody else is asked.
+fn options() -> Reply {
+    Reply::status(StatusCode::NO_CONTENT).header(header::ALLOW, HeaderValue::from_static(ALLOW))
 }
 
 /// The length of the request body, if the head tells it.

@@ -2,7 +2,6 @@
 
 use http::StatusCode;
 use http::uri::PathAndQuery;
-use pingora::protocols::http::ServerSession;
 use pingora::{Error, ErrorSource, ErrorType};
 use pingora_proxy::{FailToProxy, Session};
 use portreeve_plugin::Reply;
@@ -24,7 +23,7 @@ pub(crate) async fn fail(session: &mut Session, error: &Error, cx: &mut Request)
     }
     let status = refused.map(Reason::status).or_else(|| status::of(error));
     if answered(session).is_some() {
-        break_off(session, status);
+        break_off(session, status, cx).await;
         return none;
     }
     let Some(status) = status else { return none };
@@ -46,21 +45,25 @@ pub(crate) async fn fail(session: &mut Session, error: &Error, cx: &mut Request)
 
 /// Once the head is out, the answer can only be broken off, so that nobody takes a part of it for the whole. In HTTP/1.1
 /// closing the connection says so; in HTTP/2 the stream does, and to a gRPC client a status in the trailers.
-fn break_off(session: &mut Session, status: Option<StatusCode>) {
+async fn break_off(session: &mut Session, status: Option<StatusCode>, cx: &mut Request) {
     let is_call = answered(session).is_some_and(|head| grpc::is_grpc(&head.headers));
-    let ServerSession::H2(stream) = session.as_mut() else { return };
+    let Some(stream) = session.as_mut().as_custom_mut() else { return };
     let told = match status.filter(|_| is_call) {
-        Some(status) => stream.write_trailers(grpc::trailers(status)).is_ok(),
+        Some(status) => {
+            let trailers = grpc::trailers(status);
+            cx.grpc_status = grpc::status(&trailers);
+            stream.write_trailers(trailers).await.is_ok()
+        }
         None => false,
     };
     if !told {
-        stream.shutdown();
+        stream.abandon("").await;
     }
 }
 
 /// The last thing that happens to every request.
 pub(crate) fn conclude(session: &Session, error: Option<&Error>, cx: &mut Request) {
-    cx.leave_target();
+    cx.leave_upstream();
     let status = answered(session).map(|head| head.status);
     count_attempt(error, status, cx);
     let duration = cx.exchange.started.elapsed();
@@ -95,7 +98,7 @@ fn count_attempt(error: Option<&Error>, status: Option<StatusCode>, cx: &Request
     let from_target = !cx.answered && status.is_some() && cx.attempt.number > 0;
     let broken = error.is_some_and(|error| *error.esource() == ErrorSource::Upstream);
     if let Some(pool) = cx.pool().filter(|_| from_target && !broken) {
-        pool.metrics.attempted(true);
+        pool.metrics.answered();
     }
 }
 
@@ -113,6 +116,7 @@ fn write_line(session: &Session, summary: &Summary, cx: &mut Request) {
         host: head::host(request),
         path: asked.as_ref().map_or_else(|| request.uri.path(), PathAndQuery::path),
         status: summary.status.map(|status| status.as_u16()),
+        grpc_status: cx.grpc_status,
         route: cx.exchange.route.as_deref(),
         consumer: cx.exchange.consumer.as_ref().map(|consumer| &*consumer.id),
         upstream: summary.upstream.as_deref(),
@@ -121,6 +125,7 @@ fn write_line(session: &Session, summary: &Summary, cx: &mut Request) {
         duration_ms: (summary.duration.as_secs_f64() * 1e6).round() / 1e3,
         bytes_in: summary.bytes_in,
         bytes_out: summary.bytes_out,
+        reason: cx.reason(summary.status),
         error: summary.error.as_deref(),
         decisions: &cx.exchange.decisions,
     });

@@ -9,17 +9,21 @@ use http::{HeaderValue, StatusCode, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
-use portreeve_balance::{InFlight, Tried};
+use portreeve_balance::{InFlight, Outcome, Tried};
 use portreeve_plugin::engine::{Attempt, Chain, Exchange, Failure, Origin, Run, Summary, View};
 use portreeve_plugin::{Reply, Upstream};
 use portreeve_wire::http1::Asked;
 
 use tokio::time::{timeout, timeout_at};
 
+mod tries;
+
+use crate::fault::Fault;
 use crate::grpc;
+use crate::mirror::{Copy, Mirror};
 use crate::route::{End, Route};
 use crate::snapshot::{Entrance, Snapshot};
-use crate::upstream::{BadAnswer, Leg, MAX_INTERIM, Pool, RetryCause, check_response};
+use crate::upstream::{BadAnswer, Leg, MAX_INTERIM, Pool, Slot, Stay, check_response, is_failure};
 
 /// The context of one request. Boxed, since Pingora moves it by value.
 pub(crate) type Context = Box<Request>;
@@ -42,9 +46,23 @@ pub(crate) struct Request {
     in_flight: Option<InFlight>,
     /// The connection's side of this attempt, where the target speaks HTTP/1.1.
     leg: Option<Arc<Leg>>,
+    /// What came of the attempt, once the pool knows it.
+    outcome: Option<Outcome>,
+    /// Where the client was before, if the upstream is sticky.
+    stay: Option<Stay>,
+    /// The place among those that the upstream has at once, until the end of the request.
+    slot: Option<Slot>,
+    /// Before the next attempt.
+    pause: Duration,
+    /// What was wrong with the last attempt, or why there is none.
+    fault: Option<Fault>,
+    /// The copy for another upstream, while it is made.
+    copy: Option<Box<Copy>>,
     pub(crate) attempt: Attempt,
     /// Path and query as they came, for the log.
     pub(crate) asked: Option<PathAndQuery>,
+    /// What a gRPC call ended with, for the log.
+    pub(crate) grpc_status: Option<u16>,
     pub(crate) body_in: u64,
     /// A CORS preflight for another method of the route: it comes as far as the chain.
     pub(crate) preflight: bool,
@@ -106,8 +124,15 @@ impl Request {
             stale: 0,
             in_flight: None,
             leg: None,
+            outcome: None,
+            stay: None,
+            slot: None,
+            pause: Duration::ZERO,
+            fault: None,
+            copy: None,
             attempt: Attempt { number: 0, upstream: nowhere, target: None },
             asked: None,
+            grpc_status: None,
             body_in: 0,
             preflight: false,
             streams: false,
@@ -126,6 +151,16 @@ impl Request {
         self.exchange.route = Some(route.name.clone());
         self.deadline = self.exchange.started + route.timeout;
         self.route = Some(route);
+        self.narrow();
+    }
+
+    /// Takes over how long plugins let the request take.
+    fn narrow(&mut self) {
+        if let Some(patience) = self.exchange.patience {
+            let until = self.exchange.started.checked_add(patience);
+            self.patience = self.patience.into_iter().chain(until).min();
+            self.deadline = self.patience.map_or(self.deadline, |patience| patience.min(self.deadline));
+        }
     }
 
     /// Until when the connection, which watches the client while the target is waited for, is to go on doing so. A stream
@@ -137,7 +172,8 @@ impl Request {
     /// The client waits for so long only. It can shorten what the route allows, never lengthen it.
     pub(crate) fn is_waited_for(&mut self, patience: Duration) {
         // `None` is further away than anybody lives.
-        self.patience = self.exchange.started.checked_add(patience);
+        let until = self.exchange.started.checked_add(patience);
+        self.patience = self.patience.into_iter().chain(until).min();
         self.deadline = self.patience.map_or(self.deadline, |patience| patience.min(self.deadline));
     }
 
@@ -157,16 +193,17 @@ impl Request {
         self.chosen = match (&self.exchange.upstream, &route.end) {
             (Some(upstream), _) => Some(Chosen::ByPlugin(upstream.clone())),
             (None, End::Upstream(pool)) => Some(Chosen::ByRoute(pool.clone())),
-            (None, End::Split(split)) => split.draw().cloned().map(Chosen::ByRoute),
+            (None, End::Split(split)) => split.choose(&view).cloned().map(Chosen::ByRoute),
             (None, End::Respond(respond)) => return Ok(Some(respond.reply(&view))),
             (None, End::Redirect(redirect)) => return Ok(Some(redirect.reply(&view))),
             (None, End::Plugin) => None,
         };
         if let Some(pool) = self.pool() {
-            let (key, name) = (pool.hash_key(&view), pool.name.clone());
+            let (key, stay, name) = (pool.hash_key(&view), pool.stay(&view), pool.name.clone());
             pool.earn_retry();
-            self.key = key;
+            (self.key, self.stay) = (key, stay);
             self.attempt.upstream = name;
+            self.copy = route.mirror.as_ref().and_then(Mirror::begin);
         }
         Ok(None)
     }
@@ -187,9 +224,11 @@ impl Request {
         };
         let passing = chain.request(head, &mut self.exchange, run);
         if let Ok(passed) = timeout_at(self.deadline.into(), passing).await {
+            self.narrow();
             return passed;
         }
         self.error = Some("the time of the request passed in a plugin".to_owned());
+        self.fault = Some(Fault::Deadline);
         Ok(Some(Reply::status(StatusCode::GATEWAY_TIMEOUT).because("the time of the request passed in a plugin")))
     }
 
@@ -200,13 +239,14 @@ impl Request {
         }
     }
 
-    /// The peer of the next attempt: another target than those tried, with what is left of the time.
-    pub(crate) fn next_attempt(&mut self, asked: Asked) -> pingora::Result<Box<HttpPeer>> {
+    /// The peer of the next attempt: another target than those tried, with what is left of the time, and at most `limit` for
+    /// each silence of the target.
+    pub(crate) fn next_attempt(&mut self, asked: Asked, limit: Option<Duration>) -> pingora::Result<Box<HttpPeer>> {
         let now = Instant::now();
         let left = self.deadline.saturating_duration_since(now);
         let patience = self.patience.map(|patience| patience.saturating_duration_since(now));
         if (left.is_zero() && !self.streams) || patience.is_some_and(|patience| patience.is_zero()) {
-            return Error::e_explain(ErrorType::HTTPStatus(504), "the route's timeout passed");
+            return Err(self.refused(Fault::Deadline));
         }
         let Some(pool) = self.pool() else {
             return Error::e_explain(
@@ -214,11 +254,12 @@ impl Request {
                 "no plugin of the chain answered or chose an upstream",
             );
         };
-        let Some((member, in_flight)) = pool.pick(self.key, &self.tried) else {
-            pool.metrics.unavailable();
-            return Error::e_explain(ErrorType::HTTPStatus(503), "no target is available");
+        let Some((member, in_flight)) = pool.pick_for(self.stay, self.key, &self.tried) else {
+            let fault = pool.why_nobody(&self.tried);
+            return Err(self.refused(fault));
         };
-        let first_byte = member.prepared.timeouts().first_byte.get().min(left);
+        // A client in HTTP/2 has no line of its own to keep the time of an attempt.
+        let first_byte = member.prepared.timeouts().first_byte.get().min(limit.unwrap_or(left)).min(left);
         let idle = patience.map_or(self.idle(), |patience| patience.min(self.idle()));
         let silence = if self.streams { idle } else { first_byte };
         let (peer, leg) = member.prepared.attempt(asked, silence);
@@ -226,6 +267,7 @@ impl Request {
         self.interim = 0;
         self.leg = leg;
         self.in_flight = Some(in_flight);
+        self.outcome = None;
         self.tried.push(member.target.address);
         self.attempt.number += 1;
         self.attempt.target = Some(member.target.address);
@@ -234,6 +276,11 @@ impl Request {
             self.restart_bodies();
         }
         Ok(peer)
+    }
+
+    /// Whether nothing has been tried before.
+    pub(crate) fn is_first_attempt(&self) -> bool {
+        self.attempt.number + self.stale == 1
     }
 
     /// What the connection of this attempt has to say of it.
@@ -265,6 +312,11 @@ impl Request {
         let calls = says_so && grpc::is_grpc(&answer.headers);
         self.streams = answer.status == StatusCode::SWITCHING_PROTOCOLS || events || calls;
         self.head_until = None;
+        let says_no = matches!(answer.status.as_u16(), 502..=504);
+        self.fault = says_no.then_some(Fault::TargetAnswered);
+        if let (Some(fault), Some(pool)) = (self.fault, self.pool()) {
+            pool.metrics.blame(fault);
+        }
     }
 
     /// Refuses what no client should be sent: an answer that could be read in two ways, or interim ones without end.
@@ -276,9 +328,25 @@ impl Request {
         if self.interim > MAX_INTERIM { Err(BadAnswer::Interim) } else { Ok(()) }
     }
 
-    /// Whether the attempt that failed so may be followed by another.
-    pub(crate) fn may_retry(&self, cause: RetryCause) -> bool {
-        self.pool().is_some_and(|pool| pool.take_retry(self.attempt.number, &self.tried, cause))
+    /// The head of this attempt as it goes out: of a body, if there is one, the copy is still to come.
+    pub(crate) fn copy_head(&mut self, head: &RequestHeader, is_whole: bool) {
+        if let Some(copy) = &mut self.copy {
+            copy.take_head(head);
+        }
+        if is_whole && let Some(copy) = self.copy.take() {
+            copy.send();
+        }
+    }
+
+    /// A chunk of this attempt's body as it goes out.
+    pub(crate) fn copy_chunk(&mut self, chunk: Option<&bytes::Bytes>, last: bool) {
+        let Some(copy) = &mut self.copy else { return };
+        let fits = chunk.is_none_or(|chunk| copy.take_chunk(chunk));
+        if (last || !fits)
+            && let Some(copy) = self.copy.take().filter(|_| fits)
+        {
+            copy.send();
+        }
     }
 
     /// Whether the time of this request is up. Streams have none but what their client gives them.
@@ -287,9 +355,59 @@ impl Request {
         (!self.streams && now > self.deadline) || self.patience.is_some_and(|patience| now > patience)
     }
 
+    /// The request has been sent whole: the target's time begins.
+    pub(crate) fn sent(&mut self) {
+        if let Some(attempt) = self.in_flight.as_mut().filter(|_| self.body_in > 0) {
+            attempt.sent(Instant::now());
+        }
+    }
+
+    /// The target has begun its answer.
+    pub(crate) fn target_answered(&mut self, status: StatusCode) {
+        if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
+            self.report(if is_failure(status) { Outcome::Failed } else { Outcome::Answered });
+        }
+    }
+
+    fn report(&mut self, outcome: Outcome) {
+        if let (Some(pool), Some(attempt), None) = (self.pool(), &self.in_flight, self.outcome) {
+            pool.report(attempt, outcome);
+            self.outcome = Some(outcome);
+        }
+    }
+
+    /// Takes off what is only between the client and us.
+    pub(crate) fn hide_cookie(&self, head: &mut RequestHeader) {
+        if let Some(pool) = self.pool() {
+            pool.hide_cookie(head);
+        }
+    }
+
+    /// Lets the client come back to the target that answers, if the upstream is sticky.
+    pub(crate) fn remember_target(&self, asked: &RequestHeader, answer: &mut ResponseHeader) {
+        if let (Some(pool), Some(target)) = (self.pool(), self.attempt.target) {
+            // Ours, whoever the client is: `forwarding` has seen to it.
+            let is_secure = asked.headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
+            pool.remember(target, self.stay, is_secure, answer);
+        }
+    }
+
     /// The target has nothing more to do for this request.
     pub(crate) fn leave_target(&mut self) {
         self.in_flight = None;
+    }
+
+    /// Nothing more is done for this request: whoever waits for its place may have it.
+    pub(crate) fn leave_upstream(&mut self) {
+        self.leave_target();
+        self.slot = None;
+    }
+
+    /// Why no target served it, in a word for the log, if the client was told that none did.
+    pub(crate) fn reason(&self, status: Option<StatusCode>) -> Option<&'static str> {
+        let fault = self.fault?;
+        let told = status.is_some_and(|status| matches!(status.as_u16(), 502..=504));
+        (told || fault == Fault::AnswerBroken).then(|| fault.as_str())
     }
 
     /// Runs the response hooks: the route's, then the listener's, each in reverse.
@@ -390,6 +508,12 @@ impl Request {
     }
 
     /// The smallest bound of the plugins that want the answer's body whole.
+    /// The longest request body that is let through: what the route allows, or less if a plugin says so.
+    pub(crate) fn max_body(&self) -> u64 {
+        let route = self.route.as_ref().map_or(u64::MAX, |route| route.max_body);
+        self.exchange.max_body.map_or(route, |max| max.min(route))
+    }
+
     pub(crate) fn response_body_limit(&self) -> Option<usize> {
         let route = self.route.as_ref().and_then(|route| route.chain.response_body_limit(&self.at_route));
         let entrance =

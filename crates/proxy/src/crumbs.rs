@@ -1,8 +1,8 @@
 //! Cookies of HTTP/2, which come in crumbs.
 
-use bytes::{BufMut, BytesMut};
 use http::{HeaderValue, header};
 use pingora::http::RequestHeader;
+use portreeve_wire::cookies;
 
 /// Joins several `Cookie` fields into one with `; ` between (RFC 9113 §8.2.3): plugins look at one field, and a target in
 /// HTTP/1.1 may be sent one only. Neither Pingora nor the `h2` crate does. One field, or none, costs two look-ups.
@@ -11,15 +11,9 @@ pub(crate) fn join(head: &mut RequestHeader) {
     if (crumbs.next(), crumbs.next()).1.is_none() {
         return;
     }
-    let mut joined = BytesMut::new();
-    for crumb in head.headers.get_all(header::COOKIE) {
-        if !joined.is_empty() {
-            joined.put_slice(b"; ");
-        }
-        joined.put_slice(crumb.as_bytes());
-    }
+    let joined = cookies::join(head.headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes));
     // Made of values that are fit for a field, and of two characters that are as well.
-    if let Ok(whole) = HeaderValue::from_maybe_shared(joined.freeze()) {
+    if let Ok(whole) = HeaderValue::try_from(joined) {
         head.insert_header(header::COOKIE, whole).ok();
     }
 }

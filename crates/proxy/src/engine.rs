@@ -20,7 +20,7 @@ use crate::listener::{BindError, Copies, Drained, Inherited, Listening, Workers,
 use crate::observe::{AccessLog, Metrics};
 use crate::phases::Phases;
 use crate::snapshot::Snapshot;
-use crate::upstream::{Fetcher, PoolStatus, TargetRegistry};
+use crate::upstream::{Fetcher, OperateError, Operation, PoolStatus, TargetRegistry, TargetStatus};
 
 /// What outlives a generation.
 #[derive(Debug)]
@@ -186,11 +186,13 @@ impl Engine {
         };
         let change = listening.plan(&loaded, count)?;
         let before = self.live.load_full();
-        let snapshot = compiled(loaded, &self.registry, &self.shared, Some(before), change.numbers()).await?;
+        let snapshot = compiled(loaded.clone(), &self.registry, &self.shared, Some(before), change.numbers()).await?;
         start_pools(&snapshot, &self.shared).await;
         let generation = snapshot.generation;
         let plan = snapshot.acme.clone();
         let before = self.live.swap(Arc::new(snapshot));
+        self.shared.upstreams.orders().settle(&loaded.config.upstreams);
+        self.live.load().pools.iter().for_each(|pool| pool.heed_orders());
         // A generation may be large, and plugins may do anything when they are dropped.
         self.shared.control.spawn_blocking(move || drop(before));
         let closed = self.workers.lock().as_ref().map(|workers| listening.carry_out(change, workers));
@@ -243,6 +245,27 @@ impl Engine {
     /// The state of the upstreams now.
     pub fn upstreams(&self) -> Vec<PoolStatus> {
         self.live.load().pools()
+    }
+
+    /// Does what an operator orders of one target of one upstream, and returns how the target is then. The order outlives
+    /// reloads until the file changes that target. `by` is who ordered it, for the log and the status.
+    ///
+    /// # Errors
+    /// When there is no such upstream or target; the error names those there are.
+    pub fn operate(
+        &self,
+        upstream: &str,
+        target: &str,
+        operation: Operation,
+        by: &str,
+    ) -> Result<TargetStatus, OperateError> {
+        let live = self.live.load_full();
+        let Some(pool) = live.pools.iter().find(|pool| &*pool.name == upstream) else {
+            let mut known: Vec<_> = live.pools.iter().map(|pool| pool.name.clone()).collect();
+            known.sort();
+            return Err(OperateError::NoUpstream { name: upstream.to_owned(), known });
+        };
+        pool.operate(target, operation, by)
     }
 
     /// All metrics in Prometheus text format.
@@ -299,6 +322,9 @@ async fn compiled(
 }
 
 async fn start_pools(snapshot: &Snapshot, shared: &Shared) {
+    for pool in &snapshot.pools {
+        pool.rank(&snapshot.priorities);
+    }
     futures::future::join_all(snapshot.pools.iter().map(|pool| pool.start(&shared.control))).await;
 }
 

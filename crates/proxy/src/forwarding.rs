@@ -20,13 +20,15 @@ const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 static OF_PROXIES: [HeaderName; 4] = [FOR, PROTO, HOST, header::FORWARDED];
 
 /// Fields that upstreams believe and that nobody but a gateway may set: removed from every request (design: safe defaults).
-static FORGEABLE: [HeaderName; 6] = [
+static FORGEABLE: [HeaderName; 7] = [
     HeaderName::from_static("x-forwarded-port"),
     HeaderName::from_static("x-forwarded-prefix"),
     HeaderName::from_static("x-real-ip"),
     HeaderName::from_static("x-user-id"),
     HeaderName::from_static("x-consumer-id"),
     HeaderName::from_static("x-consumer-tier"),
+    // Of copies alone: see `mirror.rs`.
+    HeaderName::from_static("x-mirrored"),
 ];
 
 /// The version that the request was received in, and how we call ourselves (RFC 9110 §7.6.3).

@@ -39,6 +39,7 @@ fn a_stranger_cannot_say_who_it_is() {
     let mut head = request(&[
         ("host", "x"),
         ("x-user-id", "root"),
+        ("x-mirrored", "true"),
         ("X_User_Id", "root"),
         ("x-forwarded-for", "127.0.0.1"),
         ("forwarded", "for=127.0.0.1"),
@@ -66,6 +67,7 @@ fn a_trusted_proxy_is_believed_and_added_to() {
         ("x-forwarded-host", "api.example.com"),
         ("via", "2 cdn"),
         ("x-user-id", "root"),
+        ("x-mirrored", "true"),
     ]);
     let client = forward(&mut head, &facts("10.0.0.1:5", &["10.0.0.0/8"])).unwrap();
     assert_eq!(client.ip(), "203.0.113.9".parse::<std::net::IpAddr>().unwrap());
@@ -73,7 +75,7 @@ fn a_trusted_proxy_is_believed_and_added_to() {
     assert_eq!(field(&head, "x-forwarded-proto"), "https");
     assert_eq!(field(&head, "x-forwarded-host"), "api.example.com");
     assert_eq!(field(&head, "via"), "2 cdn, 1.1 portreeve");
-    assert!(head.headers.get("x-user-id").is_none());
+    assert!(head.headers.get("x-user-id").is_none() && head.headers.get("x-mirrored").is_none());
 }
 
 #[test]

@@ -122,6 +122,12 @@ pub(crate) fn trailers(status: StatusCode) -> HeaderMap {
     HeaderMap::from_iter([(STATUS, HeaderValue::from(u16::from(code(status)))), (MESSAGE, message)])
 }
 
+/// The status that a head or trailers tell, if they do: a number of at most three digits, which is more than there are.
+pub(crate) fn status(fields: &HeaderMap) -> Option<u16> {
+    let text = fields.get(&STATUS)?.to_str().ok()?;
+    (text.len() <= 3 && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
+}
+
 /// `Percent-Encoded` of the protocol: printable ASCII but `%` as it is.
 fn percent_encoded(message: &str) -> String {
     message.bytes().fold(String::with_capacity(message.len()), |mut text, byte| {

@@ -1,10 +1,14 @@
 //! Heads at the edge: what is checked before anything else looks, what a stranger may not say, and which fields stay on one hop.
 
+use std::borrow::Cow;
+
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Uri, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use portreeve_router::path::{Ambiguity, normalise};
 use portreeve_wire::http1::{is_host, is_look_alike};
+
+use crate::query;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -62,11 +66,18 @@ pub(crate) fn normalise_request(head: &mut RequestHeader) -> Result<Ambiguity, B
     if !head.raw_path_is_utf8() {
         return Err(BadHead::Target("the path is not valid UTF-8".to_owned()));
     }
+    if is_asterisk(head) {
+        return Ok(Ambiguity::default());
+    }
     let path = normalise(head.uri.path()).map_err(|error| BadHead::Target(error.to_string()))?;
     let ambiguity = path.ambiguity;
-    let as_it_came = matches!(path.path, std::borrow::Cow::Borrowed(_)) && head.raw_path().first() == Some(&b'/');
+    let query = head.uri.query().map(query::normalise).transpose();
+    let query = query.map_err(|error| BadHead::Target(error.to_string()))?;
+    let as_it_came = matches!(path.path, Cow::Borrowed(_))
+        && matches!(query, None | Some(Cow::Borrowed(_)))
+        && head.raw_path().first() == Some(&b'/');
     if !as_it_came {
-        let text = match head.uri.query() {
+        let text = match query {
             Some(query) => format!("{}?{query}", path.path),
             None => path.path.into_owned(),
         };
@@ -79,9 +90,21 @@ pub(crate) fn normalise_request(head: &mut RequestHeader) -> Result<Ambiguity, B
     Ok(ambiguity)
 }
 
+/// Whether this asks about the server as a whole (RFC 9110 §9.3.7), and so about no path.
+pub(crate) fn is_asterisk(head: &RequestHeader) -> bool {
+    head.method == Method::OPTIONS && head.raw_path() == b"*"
+}
+
 /// Refuses what an HTTP/1.1 target could read differently (RFC 9113 §8.2.2, §8.3.1). HTTP/1.x heads are checked before
 /// they come here, by `portreeve-wire`.
 fn check_http2(head: &RequestHeader) -> Result<(), BadHead> {
+    // RFC 9113 §8.3.1. h2 takes any text for a path that could be a part of a URI.
+    let target = head.raw_path();
+    if (target.first() != Some(&b'/') && !is_asterisk(head))
+        || !target.iter().all(|byte| matches!(byte, 0x21..=0x7e | 0x80..))
+    {
+        return Err(BadHead::Target("the path does not begin with a slash".to_owned()));
+    }
     let mut hosts = head.headers.get_all(header::HOST).iter();
     let host = hosts.next();
     if hosts.next().is_some() || (host.is_none() && head.uri.authority().is_none()) {

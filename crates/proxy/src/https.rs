@@ -42,6 +42,11 @@ impl Https {
         Some(Reply::status(StatusCode::PERMANENT_REDIRECT).header(header::LOCATION, location).because("HTTPS only"))
     }
 
+    /// What `Strict-Transport-Security` says, for answers that no hook marks.
+    pub(crate) fn hsts(&self) -> Option<&HeaderValue> {
+        self.hsts.as_ref()
+    }
+
     /// Sets `Strict-Transport-Security`, in the place of one that came from elsewhere: browsers look at the first only
     /// (RFC 6797 §8.1).
     pub(crate) fn mark(&self, answer: &mut ResponseHeader) {

@@ -11,22 +11,28 @@ mod conclusion;
 mod context;
 mod crumbs;
 mod engine;
+mod fault;
 mod forwarding;
 mod grpc;
 mod head;
 mod https;
 mod listener;
+mod mirror;
 mod observe;
 mod pages;
 mod phases;
+mod query;
 mod refusals;
 mod reply;
 mod route;
 mod snapshot;
+mod split;
 mod status;
 mod upstream;
 
 pub use engine::{Engine, StartError};
 pub use listener::{BindError, Drained, Inherited};
 pub use snapshot::Snapshot;
-pub use upstream::{PoolStatus, TargetStatus};
+pub use upstream::{
+    LastCheck, OperateError, Operation, Order, PoolStatus, SourceStatus, Standing, TargetState, TargetStatus,
+};

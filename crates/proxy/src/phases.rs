@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
@@ -19,11 +19,12 @@ use portreeve_plugin::engine::{Cause, Failure, Origin};
 use portreeve_wire::http1::Asked;
 
 use crate::context::{Context, Request};
-use crate::listener::{Facts, Reason};
+use crate::fault::Fault;
+use crate::listener::{AttemptTime, Facts, Reason};
 use crate::observe::Metrics;
 use crate::snapshot::Snapshot;
 use crate::upstream::{Leg, RetryCause};
-use crate::{admission, conclusion, grpc, head, reply, status};
+use crate::{admission, conclusion, grpc, head, reply};
 
 /// The error by which an answer's status asks for another attempt.
 const RETRY_STATUS: &str = "status worth a retry";
@@ -75,23 +76,37 @@ impl ProxyHttp for Phases {
 
     /// Once per attempt: another target each time.
     async fn upstream_peer(&self, session: &mut Session, cx: &mut Context) -> Result<Box<HttpPeer>> {
-        let asked = session.req_header();
-        let is_upgrade = asked.headers.contains_key(header::UPGRADE);
-        let peer = cx.next_attempt(Asked { is_head: asked.method == Method::HEAD, upgrade: is_upgrade })?;
         if let Some(facts) = facts(session.digest()) {
             facts.line.set_deadline(cx.until());
+        }
+        cx.wait_for_turn(session).await?;
+        let per_try = cx.per_try();
+        let head = session.req_header();
+        let asked = Asked { is_head: head.method == Method::HEAD, upgrade: head.headers.contains_key(header::UPGRADE) };
+        let mut peer = cx.next_attempt(asked, per_try.filter(|_| is_http2(session)))?;
+        if let Some(per_try) = per_try {
+            let connect = peer.options.total_connection_timeout;
+            peer.options.total_connection_timeout = Some(connect.map_or(per_try, |connect| connect.min(per_try)));
+        }
+        let is_whole = session.as_mut().is_body_done();
+        if let Some(facts) = facts(session.digest()) {
+            facts.line.set_deadline(cx.until());
+            if let Some(per_try) = per_try {
+                let until = AttemptTime::Until(Instant::now() + per_try);
+                facts.line.set_attempt(if is_whole { until } else { AttemptTime::OnceWhole(per_try) });
+            }
         }
         Ok(peer)
     }
 
     /// No connection: nothing was sent, so any request may be tried elsewhere.
     fn fail_to_connect(&self, _: &mut Session, _: &HttpPeer, cx: &mut Context, mut error: Box<Error>) -> Box<Error> {
-        if let Some(pool) = cx.pool() {
-            pool.metrics.connect_failed();
-        }
+        let fault = Fault::of(&error);
+        // Whatever it was: there is no connection.
+        let is_known = fault.retry_cause() == Some(RetryCause::Connect);
+        cx.failed(if is_known { fault } else { Fault::ConnectFailed });
         cx.leave_target();
-        let retry = status::retry_cause(&error).is_some_and(|_| cx.may_retry(RetryCause::Connect));
-        error.set_retry(retry);
+        error.set_retry(cx.may_retry(RetryCause::Connect, None));
         error
     }
 
@@ -109,8 +124,19 @@ impl ProxyHttp for Phases {
         if cx.pool().is_some_and(|pool| !pool.transport().speaks(upstream.version)) {
             return Err(bad_target("the target does not speak HTTP/2"));
         }
+        cx.hide_cookie(upstream);
+        // Pingora passes no interim answer of a target in HTTP/2 on: the client's wait for one ends here (RFC 9110 §10.1.1).
+        if upstream.version == Version::HTTP_2 && upstream.headers.contains_key(header::EXPECT) {
+            upstream.remove_header(&header::EXPECT);
+            if session.req_header().version >= Version::HTTP_11 && cx.is_first_attempt() {
+                session.write_continue_response().await?;
+            }
+        }
         cx.upstream_request(upstream).map_err(|failure| fatal(cx, &failure, StatusCode::INTERNAL_SERVER_ERROR))?;
         grpc::set_te(upstream);
+        if !session.is_upgrade_req() {
+            cx.copy_head(upstream, session.as_mut().is_body_empty());
+        }
         Ok(())
     }
 
@@ -124,7 +150,9 @@ impl ProxyHttp for Phases {
     ) -> Result<()> {
         // As the client's error: of any other, Pingora only stops the body towards a target in HTTP/2, and then waits for an
         // answer to half a request.
-        take_chunk(session, body, last, cx).map_err(Error::into_down)
+        take_chunk(session, body, last, cx).map_err(Error::into_down)?;
+        cx.copy_chunk(body.as_ref(), last);
+        Ok(())
     }
 
     /// The target's head, before anything else sees it: the place to try again by status.
@@ -135,8 +163,12 @@ impl ProxyHttp for Phases {
         cx: &mut Context,
     ) -> Result<()> {
         cx.check_answer(answer, session.req_header()).map_err(|bad| bad_target(bad.to_string()))?;
+        cx.target_answered(answer.status);
         let cause = RetryCause::Status(answer.status.as_u16());
-        if cx.pool().is_some_and(|pool| pool.retries_on(cause)) && replayable(session) && cx.may_retry(cause) {
+        if cx.retry_terms().is_some_and(|terms| terms.cover(cause))
+            && replayable(session, cx)
+            && cx.may_retry(cause, Some(&answer.headers))
+        {
             let mut error = Error::explain(ErrorType::CustomCode(RETRY_STATUS, answer.status.as_u16()), "");
             error.set_retry(true);
             return Err(error);
@@ -157,6 +189,7 @@ impl ProxyHttp for Phases {
         // RFC 9110 §2.5: the version of a message is that of whoever sends it.
         answer.set_version(Version::HTTP_11);
         head::strip_hop_by_hop(answer);
+        cx.grpc_status = grpc::status(&answer.headers);
         cx.answer_begins(answer);
         bound_writes(session, cx);
         if answer.status == StatusCode::SWITCHING_PROTOCOLS {
@@ -190,6 +223,7 @@ impl ProxyHttp for Phases {
             }
         }
         let asked = session.req_header();
+        cx.remember_target(asked, answer);
         let hooks = cx.response(answer, asked, Origin::Upstream).await;
         hooks.map_err(|failure| fatal(cx, &failure, StatusCode::BAD_GATEWAY))?;
         cx.mark(answer);
@@ -222,6 +256,17 @@ impl ProxyHttp for Phases {
         Ok(None)
     }
 
+    /// What follows the body.
+    fn upstream_response_trailer_filter(
+        &self,
+        _session: &mut Session,
+        trailers: &mut HeaderMap,
+        cx: &mut Context,
+    ) -> Result<()> {
+        cx.grpc_status = grpc::status(trailers).or(cx.grpc_status);
+        Ok(())
+    }
+
     /// A failure after the connection: tried elsewhere only if nothing is lost by it.
     fn error_while_proxy(
         &self,
@@ -231,41 +276,60 @@ impl ProxyHttp for Phases {
         cx: &mut Context,
         reused: bool,
     ) -> Box<Error> {
-        cx.leave_target();
-        if let Some(leg) = cx.leg().filter(|_| *error.esource() == ErrorSource::Upstream) {
-            leg.explain(&mut error);
+        if matches!(error.etype(), ErrorType::CustomCode(RETRY_STATUS, _)) {
+            cx.failed(Fault::TargetAnswered);
+            cx.leave_target();
+            error.set_retry(true);
+            return error;
         }
-        let asked_for = matches!(error.etype(), ErrorType::CustomCode(RETRY_STATUS, _));
-        if *error.esource() != ErrorSource::Upstream && !asked_for {
-            let late = facts(session.digest()).is_some_and(|facts| facts.line.refused() == Some(Reason::Late));
-            if let Some(pool) = cx.pool().filter(|_| late) {
-                pool.metrics.timed_out();
+        let line = facts(session.digest()).map(|facts| &facts.line);
+        let out_of_patience = line.is_some_and(|line| line.take_attempt_over());
+        if *error.esource() != ErrorSource::Upstream && !out_of_patience {
+            if line.is_some_and(|line| line.refused() == Some(Reason::Late)) {
+                cx.failed(Fault::Deadline);
             }
+            cx.leave_target();
             // The client's fault or ours: nothing of the target's, and not better elsewhere.
             error.set_retry(false);
             return error;
         }
-        if let Some(pool) = cx.pool() {
-            let late = *error.etype() == ErrorType::ReadTimedout;
-            if late { pool.metrics.timed_out() } else { pool.metrics.attempted(false) }
+        if let Some(leg) = cx.leg() {
+            leg.explain(&mut error);
         }
-        let retry = match error.etype() {
-            _ if asked_for => true,
-            ErrorType::HTTPStatus(_) => false,
-            ErrorType::ReadTimedout => replayable(session) && cx.may_retry(RetryCause::Timeout),
-            // A kept connection that the target had closed meanwhile says nothing of the target: again, and there if need be.
-            _ => {
-                error.retry.decide_reuse(reused);
-                let stale = cx.leg().map_or_else(|| error.retry(), Leg::was_stale);
-                stale && replayable(session) && cx.forget_stale_attempt()
-            }
+        let fault = match () {
+            () if out_of_patience => Fault::PerTryTimeout,
+            () if answered(session).is_some() => Fault::AnswerBroken,
+            () => cx.fault_of(&error, is_http2(session)),
         };
+        if out_of_patience {
+            error = Error::create(ErrorType::ReadTimedout, ErrorSource::Upstream, None, None);
+        }
+        error.retry.decide_reuse(reused);
+        // A kept connection that the target had closed meanwhile says nothing of the target: again, and there if need be. Nor
+        // does a stream that it did not begin with (RFC 9113 §8.7), which any request survives.
+        let untouched = *error.etype() == ErrorType::H2Error && error.retry();
+        let stale = cx.leg().map_or_else(|| error.retry(), Leg::was_stale);
+        let is_stale = stale && (replayable(session, cx) || (untouched && resendable(session)));
+        if is_stale && cx.forget_stale_attempt() {
+            cx.leave_target();
+            error.set_retry(true);
+            return error;
+        }
+        cx.failed(fault);
+        cx.leave_target();
+        let cause = fault.retry_cause();
+        let retry = cause.is_some_and(|cause| replayable(session, cx) && cx.may_retry(cause, None));
         error.set_retry(retry);
         error
     }
 
     /// Nothing more can be tried: the error page.
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, cx: &mut Context) -> FailToProxy {
+        if let (Some(facts), Some(entrance)) = (facts(session.digest()), &cx.entrance)
+            && let Some(reason) = facts.line.refused().filter(|reason| *reason != Reason::Late)
+        {
+            self.metrics.request_refused(&entrance.name, reason.label());
+        }
         conclusion::fail(session, error, cx).await
     }
 
@@ -286,8 +350,11 @@ fn take_chunk(session: &Session, body: &mut Option<Bytes>, last: bool, cx: &mut 
         return Ok(());
     }
     cx.body_in += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
-    if cx.route.as_ref().is_some_and(|route| cx.body_in > route.max_body) {
-        return Error::e_explain(ErrorType::HTTPStatus(413), "the request body is longer than the route allows");
+    if last {
+        cx.sent();
+    }
+    if cx.body_in > cx.max_body() {
+        return Error::e_explain(ErrorType::HTTPStatus(413), "the request body is longer than is allowed");
     }
     if cx.is_late() {
         return Error::e_explain(ErrorType::HTTPStatus(408), "the route's timeout passed while the body was sent");
@@ -315,10 +382,15 @@ pub(crate) fn facts(digest: Option<&Digest>) -> Option<&Facts> {
     digest?.proxy_digest.as_ref()?.user_data.as_ref()?.downcast_ref()
 }
 
+/// Whether the client speaks HTTP/2: its streams are sessions of our own, which Pingora does not know as such.
+fn is_http2(session: &Session) -> bool {
+    session.req_header().version == Version::HTTP_2
+}
+
 /// In HTTP/2 a client can leave a single stream without a window, which its connection does not notice: what the stream is
 /// sent must be taken in the time of the request, or within the silence that a stream may keep, and within `limits.stall`.
 fn bound_writes(session: &mut Session, cx: &Request) {
-    if session.is_http2() {
+    if is_http2(session) {
         let left = cx.until().map_or_else(|| cx.idle(), |until| until.saturating_duration_since(Instant::now()));
         let stall = cx.entrance.as_ref().map_or(left, |entrance| entrance.terms.stall);
         session.set_write_timeout(Some(left.min(stall).max(LAST_WORD)));
@@ -326,10 +398,15 @@ fn bound_writes(session: &mut Session, cx: &Request) {
 }
 
 /// Whether sending this request again can neither do a thing twice nor lose a part of it.
-fn replayable(session: &Session) -> bool {
-    session.req_header().method.is_idempotent()
-        && !session.as_ref().retry_buffer_truncated()
-        && answered(session).is_none()
+fn replayable(session: &Session, cx: &Request) -> bool {
+    let asked = session.req_header();
+    let repeats = cx.retry_terms().is_some_and(|terms| terms.repeats(&asked.method, &asked.headers));
+    repeats && resendable(session)
+}
+
+/// Whether this request is still there as a whole, and its client has heard nothing yet.
+fn resendable(session: &Session) -> bool {
+    !session.as_ref().retry_buffer_truncated() && answered(session).is_none()
 }
 
 /// The answer whose head has been sent, if one has. An interim one (1xx) is not yet an answer.

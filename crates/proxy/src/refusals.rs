@@ -20,7 +20,8 @@ impl Phases {
         tracing::debug!(listener = %entrance.name, reason, "A connection was refused.");
     }
 
-    /// Counts a request that was refused at the wire, and writes its line in the access log.
+    /// Counts a request that was refused at the wire, and writes its line in the access log. `sent`: bytes of the page that the
+    /// client was sent; `None` if it was not answered.
     pub(crate) fn request_refused(
         &self,
         entrance: &Entrance,
@@ -28,7 +29,7 @@ impl Phases {
         reason: Reason,
         request_id: &str,
         duration: Duration,
-        bytes_out: u64,
+        sent: Option<u64>,
     ) {
         self.metrics.request_refused(&entrance.name, reason.label());
         let snapshot = self.live.load();
@@ -45,7 +46,8 @@ impl Phases {
             method: "",
             host: "",
             path: "",
-            status: Some(reason.status().as_u16()),
+            status: sent.map(|_| reason.status().as_u16()),
+            grpc_status: None,
             route: None,
             consumer: None,
             upstream: None,
@@ -53,7 +55,8 @@ impl Phases {
             attempts: 0,
             duration_ms: (duration.as_secs_f64() * 1e6).round() / 1e3,
             bytes_in: 0,
-            bytes_out,
+            bytes_out: sent.unwrap_or(0),
+            reason: None,
             error: Some(&reason.to_string()),
             decisions: &[],
         });

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, StatusCode, header};
+use http::{Method, StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
-use pingora::protocols::http::ServerSession;
 use pingora_proxy::Session;
 use portreeve_plugin::engine::{Cause, Failure, Origin};
 use portreeve_plugin::{Reply, ReplyBody};
@@ -38,41 +37,46 @@ pub(crate) async fn send(session: &mut Session, request: &mut Request, reply: Re
         head.insert_header("x-request-id", &**request.exchange.request_id())?;
         let message = message(&reply, head.status);
         grpc::as_status(&mut head, &session.req_header().headers, message)?;
+        request.grpc_status = grpc::status(&head.headers);
         body = Bytes::new();
     }
     request.mark(&mut head);
     let bodyless = head.status.is_informational() || matches!(head.status.as_u16(), 204 | 304);
-    if !(bodyless || (is_status && session.is_http2())) {
+    let http2 = session.req_header().version == Version::HTTP_2;
+    if !(bodyless || (is_status && http2)) {
         head.insert_header(header::CONTENT_LENGTH, body.len())?;
     }
     let unsent = bodyless || body.is_empty() || session.req_header().method == Method::HEAD;
     let unread = !session.as_mut().is_body_done();
-    if unread && small_body(session) {
+    let small = small_body(session);
+    if unread && small {
         // Read below, so that the connection can be kept.
         session.set_close_on_response_before_downstream_finish(false);
     }
-    if let (ServerSession::H2(stream), true) = (session.as_mut(), unsent) {
+    if let (Some(stream), true) = (session.as_mut().as_custom_mut(), unsent) {
         // With the end on the head itself: Pingora's own way forgets it, and a gRPC client reads a status in the head only if
         // nothing comes behind it.
-        stream.write_response_header(Box::new(head), true)?;
+        stream.write_response_header(Box::new(head), true).await?;
     } else {
         session.write_response_header(Box::new(head), unsent).await?;
     }
     if !unsent {
         session.write_response_body(Some(body), true).await?;
     }
-    if unread && timeout(DRAIN, session.drain_request_body()).await.is_ok_and(|drained| drained.is_ok()) {
-        return Ok(());
-    }
-    if unread {
+    // In HTTP/2 a reset of the stream tells the client to send no more, and takes nothing of the answer (RFC 9113 §8.1); a
+    // small rest is read all the same, for clients that do not know.
+    let drained = unread
+        && (small || !http2)
+        && timeout(DRAIN, session.drain_request_body()).await.is_ok_and(|drained| drained.is_ok());
+    if unread && !drained {
         session.set_keepalive(None);
     }
     Ok(())
 }
 
-/// Closing with bytes unread resets the connection, and the client may lose the answer with it: what it is still sending is
-/// read for so long.
-const DRAIN: Duration = Duration::from_secs(2);
+/// Closing with bytes unread resets the connection, and the client may lose the answer with it (RFC 9112 §9.6): what it is
+/// still sending is read for so long. Whoever reads the answer and closes is not held.
+const DRAIN: Duration = Duration::from_secs(1);
 /// Up to this many announced bytes, reading them is worth keeping the connection.
 const SMALL_BODY: u64 = 64 * 1024;
 

@@ -9,8 +9,10 @@ use portreeve_plugin::template::Escape;
 use portreeve_plugin::{Reply, Template};
 use portreeve_router::path::PathPolicy;
 
+use crate::mirror::Mirror;
 use crate::observe::RouteMetrics;
-use crate::upstream::Pool;
+use crate::split::Split;
+use crate::upstream::{Pool, RetryOverride};
 
 /// One compiled route.
 #[derive(Debug)]
@@ -28,6 +30,9 @@ pub(crate) struct Route {
     pub(crate) timeout: Duration,
     /// Longest silence of a stream, if the route says that it has streams.
     pub(crate) idle: Option<Duration>,
+    /// What of the upstream's retry policy is otherwise here.
+    pub(crate) retry: Option<Box<RetryOverride>>,
+    pub(crate) mirror: Option<Arc<Mirror>>,
     pub(crate) metrics: RouteMetrics,
 }
 
@@ -36,7 +41,7 @@ pub(crate) struct Route {
 pub(crate) enum End {
     /// One upstream.
     Upstream(Arc<Pool>),
-    /// Several, by weight.
+    /// Several, by expression and by weight.
     Split(Split),
     /// An answer of the route's own.
     Respond(Respond),
@@ -44,22 +49,6 @@ pub(crate) enum End {
     Redirect(Redirect),
     /// A plugin of the chain always answers or chooses.
     Plugin,
-}
-
-/// Upstreams by weight: each request draws.
-#[derive(Debug)]
-pub(crate) struct Split {
-    /// Running sums of the weights.
-    pub(crate) shares: Box<[(u32, Arc<Pool>)]>,
-}
-
-impl Split {
-    /// The upstream of one request; `None` only if there is none.
-    pub(crate) fn draw(&self) -> Option<&Arc<Pool>> {
-        let (total, _) = self.shares.last()?;
-        let ticket = fastrand::u32(..(*total).max(1));
-        self.shares.iter().find(|(sum, _)| ticket < *sum).map(|(_, pool)| pool)
-    }
 }
 
 /// An answer of the route's own.

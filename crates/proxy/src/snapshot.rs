@@ -8,11 +8,11 @@ use portreeve_router::Router;
 
 use crate::acme::{Challenges, Plan};
 use crate::https::Https;
-use crate::listener::{Expiry, Terms, Tls};
+use crate::listener::{Expiry, Tcp, Terms, Tls};
 use crate::observe::{AccessLog, RouteMetrics};
 use crate::pages::Pages;
 use crate::route::Route;
-use crate::upstream::{Pool, PoolStatus};
+use crate::upstream::{Crowd, Pool, PoolStatus, Priorities};
 
 /// One generation.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub struct Snapshot {
     /// By the number of the listener in the engine; `None` for listeners that this generation does not have.
     pub(crate) listeners: Box<[Option<Arc<Entrance>>]>,
     pub(crate) pools: Box<[Arc<Pool>]>,
+    /// Which tiers go first.
+    pub(crate) priorities: Arc<Priorities>,
     pub(crate) access_log: AccessLog,
     /// Pages of the gateway's own errors.
     pub(crate) errors: Pages,
@@ -47,6 +49,8 @@ pub(crate) struct Entrance {
     pub(crate) challenges: Option<Challenges>,
     /// Runs before routing.
     pub(crate) chain: Arc<Chain>,
+    /// Where its connections go as they are, if it is not for HTTP; nothing else but name and terms counts then.
+    pub(crate) tcp: Option<Tcp>,
 }
 
 impl Snapshot {
@@ -61,6 +65,11 @@ impl Snapshot {
             let tls = entrance.terms.tls.iter();
             tls.flat_map(Tls::expiries).map(|expiry| (&entrance.name, expiry))
         })
+    }
+
+    /// How many requests its upstreams with limits have in flight and waiting now.
+    pub(crate) fn crowds(&self) -> impl Iterator<Item = (&str, Crowd)> {
+        self.pools.iter().filter_map(|pool| Some((&*pool.name, pool.crowd()?)))
     }
 
     /// The state of its upstreams now.

@@ -3,8 +3,6 @@
 use http::StatusCode;
 use pingora::{Error, ErrorSource, ErrorType};
 
-use crate::upstream::RetryCause;
-
 /// What to answer when a request could not be served, or `None` when the client is not there to be answered.
 pub(crate) fn of(error: &Error) -> Option<StatusCode> {
     use ErrorType as E;
@@ -21,22 +19,5 @@ pub(crate) fn of(error: &Error) -> Option<StatusCode> {
         // Writing our own answer failed: nobody is there to read another.
         (_, E::WriteError | E::WriteTimedout | E::ConnectionClosed) => None,
         _ => Some(StatusCode::INTERNAL_SERVER_ERROR),
-    }
-}
-
-/// What kind of failure an attempt was, for the retry policy.
-pub(crate) fn retry_cause(error: &Error) -> Option<RetryCause> {
-    use ErrorType as E;
-    match error.etype() {
-        E::ConnectTimedout
-        | E::ConnectRefused
-        | E::ConnectNoRoute
-        | E::ConnectError
-        | E::SocketError
-        | E::BindError
-        | E::TLSHandshakeFailure
-        | E::TLSHandshakeTimedout => Some(RetryCause::Connect),
-        E::ReadTimedout => Some(RetryCause::Timeout),
-        _ => None,
     }
 }

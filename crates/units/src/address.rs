@@ -134,7 +134,7 @@ impl fmt::Display for BindAddress {
 }
 
 /// RFC 1123 host names, with the underscore that service discovery uses (RFC 2782).
-fn is_host_name(text: &str) -> bool {
+pub(crate) fn is_host_name(text: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
             && !label.starts_with('-')

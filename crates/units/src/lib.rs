@@ -6,11 +6,15 @@ mod date;
 mod duration;
 mod name;
 mod network;
+mod one_or_many;
 mod percent;
+mod quota;
 mod rate;
 mod secret;
+mod service;
 mod size;
 mod status;
+mod time_zone;
 mod words;
 
 pub use address::{Address, BindAddress, Host};
@@ -18,11 +22,15 @@ pub use date::Date;
 pub use duration::Duration;
 pub use name::Name;
 pub use network::{Network, Networks};
+pub use one_or_many::OneOrMany;
 pub use percent::Percent;
+pub use quota::{Allotment, Period, Quota, QuotaWindow};
 pub use rate::Rate;
 pub use secret::{Secret, SecretSource};
+pub use service::ServiceName;
 pub use size::Size;
-pub use status::StatusCode;
+pub use status::{StatusCode, StatusRange};
+pub use time_zone::TimeZone;
 pub use words::{HeaderName, LogTarget, Method};
 
 use std::fmt;
@@ -57,6 +65,8 @@ pub static UNITS: &[Unit] = &[
     duration::UNIT,
     size::UNIT,
     rate::UNIT,
+    quota::UNIT,
+    time_zone::UNIT,
     percent::UNIT,
     date::UNIT,
     address::UNIT,
@@ -64,6 +74,7 @@ pub static UNITS: &[Unit] = &[
     name::UNIT,
     network::UNIT,
     secret::UNIT,
+    service::UNIT,
     words::METHOD_UNIT,
     words::HEADER_NAME_UNIT,
     words::LOG_TARGET_UNIT,

@@ -155,3 +155,23 @@ fn every_unit_refuses_the_empty_text_but_none_panics_on_odd_ones() {
         }
     }
 }
+
+#[test]
+fn a_quota_has_an_amount_and_a_period() {
+    let quota: Allotment = "20000/month".parse().unwrap();
+    assert_eq!((quota.count.get(), quota.per, quota.to_string().as_str()), (20_000, Period::Month, "20000/month"));
+    assert_eq!(error::<Allotment>("1000"), "1000 has no period; write 1000/day, 1000/week or 1000/month");
+    assert!(error::<Allotment>("0/day").contains("lets nothing through"));
+    assert!(error::<Allotment>("9007199254740992/day").contains("more than 9007199254740991/day"));
+    for text in ["-1/day", "1/min", "1/", "/day", "1.5/day"] {
+        assert!(error::<Allotment>(text).contains("is not a quota"), "{text}");
+    }
+}
+
+#[test]
+fn a_time_zone_is_one_of_the_iana_database() {
+    assert_eq!("Europe/Zurich".parse::<TimeZone>().unwrap().to_string(), "Europe/Zurich");
+    for text in ["", "Europe/Zuerich", "CET+1", "../../etc/passwd"] {
+        assert!(error::<TimeZone>(text).contains("is not a time zone"), "{text}");
+    }
+}

@@ -2,8 +2,12 @@
 
 /// `tchar` (RFC 9110 §5.6.2): methods, field names, options.
 pub(crate) const TOKEN: u8 = 1;
-/// What a path with its query is made of, but for percent-escapes: `pchar`, `/` and `?` (RFC 3986 §3.3, §3.4).
-pub(crate) const TARGET: u8 = 1 << 1;
+/// What a path is made of, but for percent-escapes: `pchar` and `/` (RFC 3986 §3.3), and what browsers leave raw beside them
+/// (<https://url.spec.whatwg.org/#path-percent-encode-set>): `[`, `]` and `|`. Whoever forwards it encodes those.
+pub(crate) const PATH: u8 = 1 << 1;
+/// The same for a query: `pchar`, `/` and `?` (RFC 3986 §3.4), and of browsers also `\`, `^`, a backtick, `{` and `}`
+/// (<https://url.spec.whatwg.org/#query-percent-encode-set>).
+pub(crate) const QUERY: u8 = 1 << 5;
 /// What a name of a host is made of: `unreserved` (RFC 3986 §2.3). The grammar of `reg-name` also has escapes and
 /// `sub-delims`; no name that can be looked up has (RFC 3986 §3.2.2), and `a.com,b.com` is not one host.
 pub(crate) const HOST: u8 = 1 << 2;
@@ -80,8 +84,11 @@ const fn table() -> [u8; 256] {
         {
             classes |= TOKEN;
         }
-        if unreserved || sub_delims || matches!(byte, b':' | b'@' | b'/' | b'?') {
-            classes |= TARGET;
+        if unreserved || sub_delims || matches!(byte, b':' | b'@' | b'/' | b'[' | b']' | b'|') {
+            classes |= PATH | QUERY;
+        }
+        if matches!(byte, b'?' | b'\\' | b'^' | b'`' | b'{' | b'}') {
+            classes |= QUERY;
         }
         if unreserved {
             classes |= HOST;

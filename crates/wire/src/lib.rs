@@ -5,11 +5,15 @@
 //! through at a time. Everything is a function of the bytes alone, so that it can be tested and fuzzed without a socket.
 //!
 //! - [`http1`]: the requests of a client and the answers of an origin, on an HTTP/1.x connection;
+//! - [`http2`]: where the frames of a client begin and end, for the clock; what they say is read elsewhere;
 //! - [`proxy_protocol`]: the header with which a load balancer in front tells whom it speaks for;
+//! - [`cookies`]: of several fields, as HTTP/2 may send them, one;
 //! - [`forwarded`]: the same in fields of HTTP: whom to believe, and how to pass it on.
 #![forbid(unsafe_code)]
 
 mod class;
+pub mod cookies;
 pub mod forwarded;
 pub mod http1;
+pub mod http2;
 pub mod proxy_protocol;

@@ -44,7 +44,10 @@ impl Plugin for Aggregate {
         let mut ready = Vec::with_capacity(self.calls.len());
         for call in &self.calls {
             match call.prepare(cx, &headers, self.timeout) {
-                Some(prepared) => ready.push(Some(prepared)),
+                Some(mut prepared) => {
+                    prepared.tier = cx.consumer().and_then(|consumer| consumer.tier.clone());
+                    ready.push(Some(prepared));
+                }
                 // Nobody is asked for what this request cannot name, not even by the calls that could be made.
                 None if !call.optional => return Ok(unnamed(call)),
                 None => ready.push(None),

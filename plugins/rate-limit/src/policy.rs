@@ -1,69 +1,112 @@
-//! Limits as clients are told of them: which one applies to whom, the 429, and the fields of
+//! Limits as clients are told of them: which apply to whom, the 429, and the fields of
 //! draft-ietf-httpapi-ratelimit-headers-10.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
+use portreeve_plugin::Allowance;
 use portreeve_plugin::prelude::*;
-use portreeve_plugin::units::Rate;
 
-use crate::config::Limit as Setting;
-use crate::meter::{Limit, Outcome};
+use crate::account::Refusal;
+use crate::config::{Config, Inline, Limit as Setting};
+use crate::exempt::Exempt;
+use crate::meter::{Limit, Standing, Wait, compile, compile_all};
 
-/// The quota, the same on every answer (draft §3).
-pub(crate) const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
-/// What is left of it (draft §4).
-pub(crate) const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
+/// The quotas, the same on every answer (draft §3).
+const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+/// What is left of them (draft §4).
+const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const X_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+const X_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+const X_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
-/// The longest that an empty token bucket may take to fill: beyond it, times would not fit their type.
-const LONGEST_FILL: std::time::Duration = std::time::Duration::from_hours(366 * 24);
+/// The largest integer of structured fields (RFC 9651 §3.3.1).
+const MOST: u64 = 999_999_999_999_999;
 
-/// Which limit applies to whom.
+/// Which limits apply to whom.
 #[derive(Debug)]
 pub(crate) enum Policies {
     One(Arc<Policy>),
     ByTier(HashMap<Arc<str>, Arc<Policy>>),
 }
 
-/// One limit with its name and all that can be said of it beforehand.
+/// Limits that hold together, with all that can be said of them beforehand.
 #[derive(Debug)]
 pub(crate) struct Policy {
-    pub(crate) limit: Limit,
+    pub(crate) limits: Box<[Limit]>,
+    /// What a request counts where the step does not say.
+    pub(crate) cost: NonZeroU32,
     /// `RateLimit-Policy`, ready to send.
-    pub(crate) field: HeaderValue,
-    /// The name as a structured-fields string, with its quotes (RFC 9651 §3.3.3).
+    field: HeaderValue,
+    said: Box<[Said]>,
+}
+
+/// What is said of one limit.
+#[derive(Debug)]
+struct Said {
+    /// Its name as a structured-fields string, with its quotes (RFC 9651 §3.3.3).
     name: String,
-    detail: Arc<str>,
-    reason: Arc<str>,
+    quota: u64,
+    /// `100/min`, `10/s with bursts of 30`.
+    what: String,
 }
 
 impl Policies {
-    pub(crate) fn compile(setting: &Setting, host: &Host) -> Result<Self, BuildError> {
-        match setting {
-            Setting::Inline(inline) => {
-                let policy = Policy::new(host.step(), inline.rate, inline.burst)
-                    .map_err(|message| BuildError::at("limit.burst", message))?;
-                Ok(Self::One(Arc::new(policy)))
+    pub(crate) fn compile(config: &Config, exempt: &Exempt, host: &Host) -> Result<Self, BuildError> {
+        let own = match &config.limit {
+            Setting::Inline(inline) => Some(allowances(std::slice::from_ref(inline), "limit", false)?),
+            Setting::Many(many) => Some(allowances(many, "limit", true)?),
+            Setting::Named(_) => None,
+        };
+        if let Some(own) = own {
+            if let Some(tier) = config.overrides.keys().next() {
+                let at = format!("overrides.{tier}");
+                return Err(BuildError::at(at, "only `limit: tier` has something to override; remove it"));
             }
-            Setting::Named(_) if host.tiers().is_empty() => Err(BuildError::at(
-                "limit",
-                "the file has no `tiers`; declare them, or give a limit such as { rate: 100/min }",
-            )),
-            Setting::Named(_) => {
-                let tiers = host.tiers().iter().map(|tier| {
-                    let burst = tier.burst.and_then(NonZeroU32::new);
-                    let policy = Policy::new(&tier.name, tier.rate, burst)
-                        .map_err(|message| BuildError::at("limit", format!("tier \"{}\": {message}", tier.name)))?;
-                    Ok((tier.name.clone(), Arc::new(policy)))
-                });
-                Ok(Self::ByTier(tiers.collect::<Result<_, BuildError>>()?))
-            }
+            let policy = Policy::new(host.step(), &own, NonZeroU32::MIN);
+            return policy
+                .map(|policy| Self::One(Arc::new(policy)))
+                .map_err(|message| BuildError::at("limit", message));
         }
+        if host.tiers().is_empty() {
+            let message = "the file has no `tiers`; declare them, or give a limit such as { rate: 100/min }";
+            return Err(BuildError::at("limit", message));
+        }
+        if let Some(tier) =
+            config.overrides.keys().find(|name| !host.tiers().iter().any(|tier| *tier.name == *name.as_str()))
+        {
+            let known: Vec<&str> = host.tiers().iter().map(|tier| &*tier.name).collect();
+            let message = format!("no tier \"{tier}\"; the file has {}", known.join(", "));
+            return Err(BuildError::at(format!("overrides.{tier}"), message));
+        }
+        let mut tiers = HashMap::new();
+        for tier in host.tiers().iter().filter(|tier| !exempt.has_tier(&tier.name)) {
+            let other = config.overrides.iter().find(|(name, _)| name.as_str() == &*tier.name);
+            let (allowed, at) = match other {
+                Some((name, inline)) => {
+                    let at = format!("overrides.{name}");
+                    (allowances(inline, &at, inline.len() > 1)?, at)
+                }
+                None if tier.allowance.is_empty() => {
+                    let message = format!(
+                        "tier \"{}\" has neither a rate nor a quota; give it one, give it `overrides` here, or exempt it",
+                        tier.name
+                    );
+                    return Err(BuildError::at("limit", message));
+                }
+                None => (vec![tier.allowance.clone()], "limit".to_owned()),
+            };
+            let policy = Policy::new(&tier.name, &allowed, tier.cost)
+                .map_err(|message| BuildError::at(at, format!("tier \"{}\": {message}", tier.name)))?;
+            tiers.insert(tier.name.clone(), Arc::new(policy));
+        }
+        Ok(Self::ByTier(tiers))
     }
 
-    /// The limit of this consumer, or why there is none.
+    /// The limits of this consumer, or why there are none.
     pub(crate) fn of(&self, consumer: Option<&Consumer>) -> Result<&Arc<Policy>, String> {
         let tiers = match self {
             Self::One(policy) => return Ok(policy),
@@ -73,52 +116,166 @@ impl Policies {
         let tier = consumer.tier.as_ref().ok_or_else(|| format!("consumer \"{}\" has no tier", consumer.id))?;
         tiers.get(tier).ok_or_else(|| format!("the tier of consumer \"{}\" is not one of the file's", consumer.id))
     }
+
+    /// Every set of limits there is.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Policy>> {
+        let (one, tiers) = match self {
+            Self::One(policy) => (Some(policy), None),
+            Self::ByTier(tiers) => (None, Some(tiers.values())),
+        };
+        one.into_iter().chain(tiers.into_iter().flatten())
+    }
+}
+
+fn allowances(inline: &[Inline], at: &str, is_list: bool) -> Result<Vec<Allowance>, BuildError> {
+    if inline.is_empty() {
+        return Err(BuildError::at(at, "an empty list limits nothing; give it a limit such as { rate: 100/min }"));
+    }
+    let one = |(index, inline): (usize, &Inline)| {
+        // What cannot be compiled is a bucket that never fills.
+        let sound = |allowance| compile(&allowance).map(|_| allowance).map_err(|message| ("burst", message));
+        inline.allowance().and_then(sound).map_err(|(key, message)| {
+            let item = if is_list { format!("{at}[{index}]") } else { at.to_owned() };
+            BuildError::at(if key.is_empty() { item } else { format!("{item}.{key}") }, message)
+        })
+    };
+    inline.iter().enumerate().map(one).collect()
 }
 
 impl Policy {
-    fn new(name: &str, rate: Rate, burst: Option<NonZeroU32>) -> Result<Self, String> {
-        let limit = match burst {
-            None => Limit::window(rate),
-            Some(burst) => Limit::bucket(rate, burst),
-        };
-        let (quota, span) = limit.quota();
-        if span > LONGEST_FILL {
-            return Err(format!("at {rate} a bucket of {quota} takes more than 366 days to fill"));
+    pub(crate) fn new(name: &str, allowed: &[Allowance], cost: NonZeroU32) -> Result<Self, String> {
+        let limits = compile_all(allowed)?;
+        let is_one = limits.len() == 1;
+        let said: Box<[Said]> = limits.iter().map(|limit| Said::of(limit, name, is_one)).collect();
+        let fields: Vec<String> = limits.iter().zip(&said).map(|(limit, said)| said.policy(limit)).collect();
+        let field = HeaderValue::try_from(fields.join(", ")).map_err(|_| "its name cannot be put into a header")?;
+        let dear = |said: &&Said| said.quota < u64::from(cost.get());
+        if let Some(said) = said.iter().find(dear) {
+            return Err(format!("a request that costs {cost} never fits into {}", said.what));
         }
-        // A structured-fields string holds visible ASCII only; names of tiers and steps rarely are anything else.
-        let name: String = name.chars().filter(|c| matches!(c, ' '..='~') && !matches!(c, '"' | '\\')).collect();
-        let name = format!("\"{name}\"");
-        let field = HeaderValue::try_from(format!("{name};q={quota};w={}", whole_seconds(span)))
-            .map_err(|_| "its name cannot be put into a header".to_owned())?;
-        let said = match burst {
-            None => rate.to_string(),
-            Some(burst) => format!("{rate} with bursts of {burst}"),
-        };
-        Ok(Self {
-            limit,
-            field,
-            detail: format!("The limit of {said} is used up.").into(),
-            reason: format!("limit {name} of {said} is used up").into(),
-            name,
-        })
+        Ok(Self { limits, cost, field, said })
     }
 
-    /// The answer to a request over the limit.
-    pub(crate) fn refusal(&self, outcome: Outcome) -> Reply {
-        Reply::problem(StatusCode::TOO_MANY_REQUESTS, String::from(&*self.detail))
-            .header(header::RETRY_AFTER, HeaderValue::from(outcome.seconds()))
-            .because(String::from(&*self.reason))
+    /// Whether a request of this cost can ever pass, else the limit that is in its way.
+    pub(crate) fn fits(&self, cost: u64) -> Result<(), &str> {
+        let smooth = |limit: &Limit| matches!(limit, Limit::Bucket(bucket) if bucket.is_smooth);
+        let mut pairs = self.limits.iter().zip(&self.said);
+        pairs.find(|(limit, said)| !smooth(limit) && said.quota < cost).map_or(Ok(()), |(_, said)| Err(&said.what))
     }
 
-    /// The `RateLimit` field: `r` is what is left, `t` the seconds until there is more.
-    pub(crate) fn standing(&self, outcome: Outcome) -> Result<HeaderValue> {
-        let mut text = String::with_capacity(self.name.len() + 32);
-        write!(text, "{};r={};t={}", self.name, outcome.remaining(), outcome.seconds())?;
-        Ok(HeaderValue::try_from(text)?)
+    /// The answer to a request over a limit.
+    pub(crate) fn refusal(&self, refusal: Refusal) -> Reply {
+        let Some(said) = self.said.get(refusal.limit) else { return Reply::status(StatusCode::TOO_MANY_REQUESTS) };
+        let Said { name, what, .. } = said;
+        match refusal.wait {
+            Wait::For(wait) => {
+                Reply::problem(StatusCode::TOO_MANY_REQUESTS, format!("The limit of {what} is used up."))
+                    .header(header::RETRY_AFTER, HeaderValue::from(seconds(wait)))
+                    .because(format!("limit {name} of {what} is used up"))
+            }
+            // Nothing to wait for, so no Retry-After.
+            Wait::Forever => {
+                let detail = format!("This request counts more than the limit of {what} ever admits.");
+                Reply::problem(StatusCode::TOO_MANY_REQUESTS, detail)
+                    .because(format!("the request counts more than limit {name} of {what} ever admits"))
+            }
+        }
+    }
+
+    /// Adds the fields of the draft. Both are lists, so that another step may have announced limits of its own.
+    pub(crate) fn announce(
+        &self,
+        cx: &mut ResponseCx<'_>,
+        standings: &[Standing],
+        waits: Option<Refusal>,
+    ) -> Result<()> {
+        let mut text = String::with_capacity(self.field.len() + 8 * self.said.len());
+        for (place, (said, standing)) in self.said.iter().zip(standings).enumerate() {
+            // Where the client is told to wait, both fields speak of the same moment (draft §5).
+            let wait = waits.filter(|refusal| refusal.limit == place).map(|refusal| refusal.wait);
+            let more_in = if let Some(Wait::For(wait)) = wait { wait } else { standing.more_in };
+            let (between, left) = (if place == 0 { "" } else { ", " }, standing.remaining.min(MOST));
+            write!(text, "{between}{};r={left};t={}", said.name, seconds(more_in))?;
+        }
+        cx.append_header(RATELIMIT_POLICY, self.field.clone());
+        cx.append_header(RATELIMIT, HeaderValue::try_from(text)?);
+        Ok(())
+    }
+
+    /// Sets the three fields that older clients know, of the limit with the least left.
+    pub(crate) fn announce_legacy(&self, cx: &mut ResponseCx<'_>, standings: &[Standing]) {
+        let least = self.said.iter().zip(standings).min_by_key(|(_, standing)| standing.remaining);
+        if let Some((said, standing)) = least {
+            cx.set_header(X_LIMIT, HeaderValue::from(said.quota));
+            cx.set_header(X_REMAINING, HeaderValue::from(standing.remaining));
+            cx.set_header(X_RESET, HeaderValue::from(seconds(standing.more_in)));
+        }
     }
 }
 
-/// Rounded up: who waits that long has waited long enough.
-pub(crate) fn whole_seconds(span: std::time::Duration) -> u64 {
+impl Said {
+    fn of(limit: &Limit, owner: &str, is_alone: bool) -> Self {
+        let (quota, what, short) = match limit {
+            Limit::Window(window) => {
+                let what = format!("{}/{}", window.count, span_name(window.span));
+                (window.count, what.clone(), what)
+            }
+            Limit::Bucket(bucket) if bucket.is_smooth => {
+                let rate = bucket.rate;
+                (u64::from(rate.count.get()), format!("{rate}, evenly"), format!("{rate} even"))
+            }
+            Limit::Bucket(bucket) => {
+                let rate = bucket.rate;
+                (
+                    bucket.burst,
+                    format!("{rate} with bursts of {}", bucket.burst),
+                    format!("{rate} burst {}", bucket.burst),
+                )
+            }
+            Limit::Calendar(calendar) => {
+                let what = format!("{}/{}", calendar.count, calendar.period.as_str());
+                (calendar.count, what.clone(), format!("{what} quota"))
+            }
+        };
+        // A structured-fields string holds visible ASCII only; names of tiers and steps rarely are anything else.
+        let owner: String = owner.chars().filter(|c| matches!(c, ' '..='~') && !matches!(c, '"' | '\\')).collect();
+        let name = if is_alone { format!("\"{owner}\"") } else { format!("\"{owner} {short}\"") };
+        Self { name, quota, what }
+    }
+
+    /// `"free";q=100;w=60`. A month has no fixed length, and so no window.
+    fn policy(&self, limit: &Limit) -> String {
+        use portreeve_plugin::units::Period;
+        let window = match limit {
+            Limit::Window(window) => Some(Duration::from_nanos(window.span)),
+            Limit::Bucket(bucket) if bucket.is_smooth => Some(bucket.rate.per),
+            Limit::Bucket(bucket) => Some(bucket.fill_time()),
+            Limit::Calendar(calendar) if calendar.period == Period::Month => None,
+            Limit::Calendar(calendar) => Some(calendar.period.length()),
+        };
+        let window = window.map(|window| format!(";w={}", whole_seconds(window)));
+        format!("{};q={}{}", self.name, self.quota.min(MOST), window.unwrap_or_default())
+    }
+}
+
+/// `min`, `day`, `30 days`.
+fn span_name(span: u64) -> String {
+    let seconds = span / 1_000_000_000;
+    match seconds {
+        1 => "s".to_owned(),
+        60 => "min".to_owned(),
+        3600 => "h".to_owned(),
+        86_400 => "day".to_owned(),
+        604_800 => "week".to_owned(),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+/// Whole seconds until something is there, at least one. Rounded up: who waits that long has waited long enough.
+fn seconds(nanos: u64) -> u64 {
+    whole_seconds(Duration::from_nanos(nanos)).max(1)
+}
+
+fn whole_seconds(span: Duration) -> u64 {
     span.as_secs() + u64::from(span.subsec_nanos() > 0)
 }

@@ -1,21 +1,21 @@
-//! The meters of all keys: sharded, bounded, forgetting only what is idle.
-//!
-//! A key is held as the 128 bits that two runs of `SipHash` with random seeds make of it and of its limit, so that an entry has
-//! one size whatever a client sends, and no address or name stays in memory. Among a million keys the chance that any two
-//! share a meter is below 10⁻²⁶, and without the seeds nobody can look for such a pair.
+//! The accounts of all keys: sharded, bounded, forgetting only what is idle.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::time::{Duration, Instant, SystemTime};
 
-use parking_lot::Mutex;
-use portreeve_plugin::Clock;
+use portreeve_plugin::{Clock, Seeds};
 
-use crate::meter::{Limit, Meter, Outcome, nanos};
+use crate::account::{Account, Decision, Standings};
+use crate::meter::{Limit, Moment, nanos};
+use crate::sync::{AtomicU64, AtomicUsize, Mutex, Ordering};
 
-/// Enough that as many cores rarely meet; a power of two. (Arbitrary beyond that.)
-const SHARDS: usize = 64;
+/// Enough that as many cores rarely meet, and that sweeping one of a million keys takes no longer than some ten
+/// microseconds; a power of two. (Arbitrary beyond that.)
+#[cfg(not(feature = "loom"))]
+const SHARDS: usize = 256;
+#[cfg(feature = "loom")]
+const SHARDS: usize = 2;
 
 /// How often a full table is searched for idle keys: a flood of new keys must not buy a search with each.
 const SEARCH_INTERVAL: u64 = 1_000_000_000;
@@ -27,7 +27,8 @@ const FEW: usize = 128;
 #[derive(Debug)]
 pub(crate) struct Table {
     shards: Box<[Mutex<Shard>]>,
-    seeds: [RandomState; 2],
+    /// What keys are hashed with.
+    pub(crate) seeds: Seeds,
     /// Over all shards; entries are added only after a place was claimed here.
     keys: AtomicUsize,
     /// A full table is not searched again before this time.
@@ -37,7 +38,7 @@ pub(crate) struct Table {
 
 #[derive(Debug, Default)]
 struct Shard {
-    meters: HashMap<u128, Meter, BuildHasherDefault<Prehashed>>,
+    accounts: HashMap<u128, Account, BuildHasherDefault<Prehashed>>,
     taken_in: usize,
     held: usize,
     next_search: u64,
@@ -46,35 +47,79 @@ struct Shard {
 impl Table {
     pub(crate) fn new(clock: &Clock) -> Self {
         Self {
-            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            seeds: [RandomState::new(), RandomState::new()],
+            shards: (0..SHARDS).map(|_| Mutex::new(Shard::default())).collect(),
+            seeds: Seeds::default(),
             keys: AtomicUsize::new(0),
             searched_until: AtomicU64::new(0),
             epoch: clock.now(),
         }
     }
 
-    /// Counts one request of `key`. A key that is known allocates nothing unless its log grows.
-    pub(crate) fn admit(&self, limit: &Limit, key: &str, clock: &Clock, max_keys: usize) -> Outcome {
-        let now = nanos(clock.now().saturating_duration_since(self.epoch));
-        let [high, low] = self.seeds.each_ref().map(|seed| seed.hash_one((limit.identity(), key)));
-        let digest = u128::from(high) << 64 | u128::from(low);
+    /// The time on this table's clock.
+    pub(crate) fn moment(&self, limits: &[Limit], clock: &Clock) -> Moment {
+        let wall = if limits.iter().any(|limit| matches!(limit, Limit::Calendar(_))) {
+            nanos(clock.wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO))
+        } else {
+            0
+        };
+        Moment { mono: nanos(clock.now().saturating_duration_since(self.epoch)), wall }
+    }
+
+    /// Decides about one request. A key that is known allocates nothing unless its log grows. `None` when the key is new
+    /// and there is no room to remember it.
+    pub(crate) fn decide(
+        &self,
+        limits: &[Limit],
+        key: u128,
+        cost: u64,
+        now: Moment,
+        max_keys: usize,
+    ) -> Option<Decision> {
+        self.with(key, now.mono, max_keys, |account| account.decide(limits, cost, now))
+    }
+
+    /// Decides without taking anything. `None` as for [`Table::decide`].
+    pub(crate) fn look(
+        &self,
+        limits: &[Limit],
+        key: u128,
+        cost: u64,
+        now: Moment,
+        max_keys: usize,
+    ) -> Option<Decision> {
+        self.with(key, now.mono, max_keys, |account| account.look(limits, cost, now))
+    }
+
+    /// Charges a key whether it has room or not. `None` as for [`Table::decide`].
+    pub(crate) fn take(
+        &self,
+        limits: &[Limit],
+        key: u128,
+        cost: u64,
+        now: Moment,
+        max_keys: usize,
+    ) -> Option<Standings> {
+        self.with(key, now.mono, max_keys, |account| account.take(limits, cost, now))
+    }
+
+    /// Finds the account of a key, or makes one if there is room.
+    fn with<T>(&self, key: u128, now: u64, max_keys: usize, act: impl FnOnce(&mut Account) -> T) -> Option<T> {
         // From the upper half: the maps go by the lower.
-        let home = usize::from(high.to_le_bytes()[0]) % SHARDS;
+        let [.., home] = key.to_le_bytes();
+        let home = usize::from(home) % SHARDS;
         loop {
-            let Some(shard) = self.shards.get(home) else { return Outcome::Full };
-            let mut shard = shard.lock();
-            if let Some(meter) = shard.meters.get_mut(&digest) {
-                return meter.admit(limit, now);
+            let mut shard = self.shards.get(home)?.lock();
+            if let Some(account) = shard.accounts.get_mut(&key) {
+                return Some(act(account));
             }
             if self.claim(max_keys) {
                 self.sweep_if_due(&mut shard, now);
                 shard.taken_in += 1;
-                return shard.meters.entry(digest).or_insert_with(|| limit.meter(clock)).admit(limit, now);
+                return Some(act(shard.accounts.entry(key).or_default()));
             }
             drop(shard);
             if !self.make_room(home, now) {
-                return Outcome::Full;
+                return None;
             }
         }
     }
@@ -122,11 +167,11 @@ impl Table {
 impl Shard {
     /// Forgets the idle ones and says how many there were.
     fn sweep(&mut self, now: u64) -> usize {
-        let before = self.meters.len();
-        self.meters.retain(|_, meter| meter.idle_at() > now);
-        (self.taken_in, self.held) = (0, self.meters.len());
-        if self.meters.capacity() > 4 * self.held.max(FEW) {
-            self.meters.shrink_to(2 * self.held);
+        let before = self.accounts.len();
+        self.accounts.retain(|_, account| account.idle_at() > now);
+        (self.taken_in, self.held) = (0, self.accounts.len());
+        if self.accounts.capacity() > 4 * self.held.max(FEW) {
+            self.accounts.shrink_to(2 * self.held);
         }
         before - self.held
     }

@@ -8,7 +8,7 @@ use std::path::Path;
 const MAX_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Reads a file once, from its beginning to its end, so that `/dev/stdin` will do.
-pub(super) fn read(path: &Path) -> Result<String, String> {
+pub(crate) fn read(path: &Path) -> Result<String, String> {
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes))
@@ -17,7 +17,7 @@ pub(super) fn read(path: &Path) -> Result<String, String> {
 }
 
 /// A text of at most the allowed size, in UTF-8, without a byte order mark.
-pub(super) fn bounded(bytes: Vec<u8>) -> Result<String, String> {
+pub(crate) fn bounded(bytes: Vec<u8>) -> Result<String, String> {
     if bytes.len() as u64 > MAX_BYTES {
         return Err(format!("the file is larger than {} MiB", MAX_BYTES >> 20));
     }
@@ -34,7 +34,7 @@ pub(super) fn bounded(bytes: Vec<u8>) -> Result<String, String> {
 }
 
 /// What went wrong, without the number of the error.
-pub(super) fn plain(error: &io::Error) -> String {
+pub(crate) fn plain(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "no such file".into(),
         io::ErrorKind::PermissionDenied => "permission denied".into(),

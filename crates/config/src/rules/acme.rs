@@ -63,7 +63,8 @@ fn check_account(root: &Node, account: &Node, at: Span, path: &ConfigPath, repor
     let challenge = account.get("challenge");
     let by_http = challenge.is_none_or(|challenge| challenge.str() == Some("http-01"));
     let listeners = root.get("listeners").map(Node::items).unwrap_or_default();
-    if by_http && !listeners.is_empty() && listeners.iter().all(|listener| listener.get("tls").is_some()) {
+    let is_in_clear = |listener: &Node| listener.get("tls").is_none() && listener.get("tcp").is_none();
+    if by_http && !listeners.is_empty() && !listeners.iter().any(is_in_clear) {
         let message = "http-01 wants a listener in clear, which the authority reaches as port 80 of the names; add one, or write challenge: tls-alpn-01";
         let (path, span) = challenge.map_or((path.clone(), at), |challenge| (path.key("challenge"), challenge.span));
         report.error(path, span, message);

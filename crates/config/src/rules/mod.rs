@@ -6,14 +6,21 @@ mod acme;
 mod chains;
 mod listeners;
 mod names;
+mod pools;
+mod resilience;
 mod routes;
 mod single;
+mod tcp;
+mod tiers;
+mod upstreams;
 
 use crate::catalog::Catalog;
 use crate::report::Report;
 use crate::yaml::Node;
 
 pub(crate) use names::check_references;
+pub(crate) use tcp::check_upstreams;
+pub(crate) use upstreams::check_twice;
 
 pub(crate) fn check(root: &Node, catalog: &Catalog, report: &mut Report) {
     names::check_unique(root, report);
@@ -21,6 +28,9 @@ pub(crate) fn check(root: &Node, catalog: &Catalog, report: &mut Report) {
     chains::check_cycles(root, report);
     routes::check(root, catalog, report);
     listeners::check(root, report);
+    tcp::check(root, report);
     acme::check(root, report);
     single::check(root, report);
+    tiers::check(root, report);
+    upstreams::check(root, report);
 }

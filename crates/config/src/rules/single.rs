@@ -1,8 +1,9 @@
-//! Rules within one section: weights, addresses listened on, the admin port's token, health checks.
+//! Rules within one section: addresses listened on, the admin port's token, the shares of a route.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 
+use super::resilience;
+use super::upstreams::{check_twice, check_weights};
 use crate::path::ConfigPath;
 use crate::report::Report;
 use crate::units::BindAddress;
@@ -13,22 +14,13 @@ pub(super) fn check(root: &Node, report: &mut Report) {
     check_binds(root, report);
     check_admin(root, report);
     check_listeners(root, report);
-    for entry in root.get("upstreams").map(Node::entries).unwrap_or_default() {
-        let path = top.key("upstreams").key(&entry.key.text);
-        if let Some(targets) = entry.value.get("targets") {
-            check_weights(targets, "targets", &path.key("targets"), report);
-            check_twice(targets, "address", &path.key("targets"), report);
-        }
-        if let Some(health) = entry.value.get("health") {
-            check_health(health, &path.key("health"), report);
-        }
-    }
     for (index, route) in root.get("routes").map(Node::items).unwrap_or_default().iter().enumerate() {
         if let Some(shares) = route.get("upstream") {
             let path = top.key("routes").index(index).key("upstream");
             check_weights(shares, "upstreams", &path, report);
             check_twice(shares, "name", &path, report);
         }
+        resilience::check_route(route, &top.key("routes").index(index), report);
     }
 }
 
@@ -100,39 +92,5 @@ fn check_listeners(root: &Node, report: &mut Report) {
                 report.error(path.key("limits").key(&limit.key.text), limit.value.span, message);
             }
         }
-    }
-}
-
-/// A list whose weights are all 0 has nobody to choose.
-fn check_weights(list: &Node, what: &str, path: &ConfigPath, report: &mut Report) {
-    let is_zero = |item: &Node| item.get("weight").is_some_and(|weight| weight.to_json() == 0);
-    if !list.items().is_empty() && list.items().iter().all(is_zero) {
-        let first = list.items().first().and_then(|item| item.get("weight"));
-        let span = first.map_or(list.span, |weight| weight.span);
-        report.error(path.clone(), span, format!("the weights of these {what} are all 0; nothing could be chosen"));
-    }
-}
-
-/// The same name or address twice in one list is a slip: a weight says it better.
-fn check_twice(list: &Node, key: &str, path: &ConfigPath, report: &mut Report) {
-    let mut first: HashMap<&str, Span> = HashMap::new();
-    for (index, item) in list.items().iter().enumerate() {
-        let named = item.get(key).unwrap_or(item);
-        let Some(text) = named.str() else {
-            continue;
-        };
-        if let Some(first) = first.get(text) {
-            let message = format!("{text:?} stands twice in this list; give it a weight instead");
-            report.error_with(path.index(index), named.span, message, vec![("first here".into(), *first)]);
-        } else {
-            first.insert(text, named.span);
-        }
-    }
-}
-
-fn check_health(health: &Node, path: &ConfigPath, report: &mut Report) {
-    if let (Some(expect), None, Some(_)) = (health.entry("expect"), health.get("http"), health.get("tcp")) {
-        let message = "a TCP check has no answer to look at; expect goes with http only";
-        report.error(path.key("expect"), expect.key.span, message);
     }
 }

@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AccessLog, Acme, Action, Admin, Consumer, Errors, FlatStep, Listener, Named, Route, Step, Tier, Upstream};
+use super::{
+    AccessLog, Acme, Action, Admin, Consumer, Errors, FlatStep, Listener, Named, Resolver, Route, Step, Tier, Upstream,
+};
 use crate::units::{Network, Secret};
 
 /// The most steps that a request may pass in one list, once every `use` is followed.
@@ -39,6 +41,9 @@ pub struct Config {
     /// The access log: one JSON line for each request.
     #[serde(default)]
     pub access_log: AccessLog,
+    /// How the names of targets are resolved.
+    #[serde(default)]
+    pub resolver: Resolver,
     /// Named pools of targets.
     #[serde(default)]
     pub upstreams: Named<Upstream>,
@@ -110,7 +115,11 @@ impl Config {
         });
         let binding = self.acme.iter_mut().filter_map(|acme| acme.eab.as_mut());
         let binding = binding.map(|binding| ("acme.eab.key".to_owned(), &mut binding.key));
-        admin.chain(binding).chain(consumers)
+        let sticky = self.upstreams.values_mut().filter_map(|(name, upstream)| {
+            let key = upstream.sticky.as_mut()?.key.as_mut()?;
+            Some((format!("upstreams.{name}.sticky.key"), key))
+        });
+        admin.chain(binding).chain(sticky).chain(consumers)
     }
 }
 

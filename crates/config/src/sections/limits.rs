@@ -16,18 +16,20 @@ pub struct ListenerLimits {
     /// are not counted, since many clients stand behind one.
     #[schemars(range(min = 1))]
     pub connections_per_client: u32,
-    /// Requests on one connection, after which it is closed. HTTP/1.x.
+    /// Requests on one connection, after which it is closed. In HTTP/2 the client is asked to make no more there (GOAWAY), and
+    /// those that are on the way are served.
     #[schemars(range(min = 1))]
     pub requests_per_connection: u32,
-    /// For the PROXY protocol header and the TLS handshake together, from the first byte to the last.
+    /// For the PROXY protocol header and the TLS handshake together, from the first byte to the last. On a listener whose
+    /// `tcp` goes by `sni`, for the header and the client's first message.
     pub handshake: Duration,
-    /// For the head of a request, from its first byte to its last, however it trickles. After it 408. HTTP/1.x: in HTTP/2 a
-    /// connection whose heads do not come to an end is closed after `idle`.
+    /// For the head of a request, from its first byte to its last, however it trickles. After it 408. In HTTP/2, where nothing
+    /// else may come while a head does, the connection is closed; the preface counts as a head.
     pub head: Duration,
     /// How long a connection may be without a request.
     pub idle: Duration,
-    /// Bytes per second that a client must at least send of a request body, on average, after the first 10 seconds. After it 408.
-    /// HTTP/1.x: in HTTP/2 the route's `timeout` is the bound.
+    /// Bytes per second that a client must at least send of a request body, on average, after the first 10 seconds. After it 408;
+    /// in HTTP/2 the other requests of the connection go on.
     pub min_body_rate: Size,
     /// The longest that a client may take nothing of an answer that waits for it.
     pub stall: Duration,

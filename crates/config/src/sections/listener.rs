@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ListenerLimits, ListenerTls, RedirectToHttps, Step};
+use super::{ListenerLimits, ListenerTls, RedirectToHttps, Step, Tcp};
 use crate::units::{BindAddress, Name};
 
 /// An address the gateway accepts requests on.
@@ -28,6 +28,9 @@ pub struct Listener {
     /// `true` for port 443, or `{ port: 8443 }`. Only without `tls`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redirect_to_https: Option<RedirectToHttps>,
+    /// Makes this a listener for TCP: connections go to an upstream as they are, without HTTP, chains or routes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tcp: Option<Tcp>,
     /// Steps that run for every request of this listener, before routing.
     #[serde(default)]
     pub plugins: Vec<Step>,

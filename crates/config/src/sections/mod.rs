@@ -10,12 +10,16 @@ mod forms;
 mod limits;
 mod listener;
 mod matching;
+mod mirror;
+mod resolver;
 mod route;
 mod step;
+mod tcp;
 mod tier;
 mod tls;
 mod upstream;
 
+pub(crate) use crate::units::OneOrMany;
 pub use access_log::AccessLog;
 pub use acme::{Acme, AcmeBinding, AcmeChallenge};
 pub use admin::Admin;
@@ -23,17 +27,21 @@ pub(crate) use config::MAX_USE_DEPTH;
 pub use config::{Config, MAX_STEPS, Version};
 pub use consumer::Consumer;
 pub use errors::{ErrorPage, ErrorStatus, Errors};
-pub use forms::{Headers, Named, OneOrMany};
+pub use forms::{Headers, Named};
 pub use limits::ListenerLimits;
 pub use listener::Listener;
 pub use matching::{Match, ValueMatch};
+pub use mirror::Mirror;
+pub use resolver::Resolver;
 pub use route::{
     Redirect, RedirectStatus, Respond, Route, RouteLimits, RouteTimeouts, RouteUpstreams, WeightedUpstream,
 };
 pub(crate) use step::BESIDE;
 pub use step::{Action, FlatStep, Mode, OnError, Step};
+pub use tcp::{Tcp, TcpTimeouts};
 pub use tier::Tier;
 pub use tls::{Certificate, ClientAuth, ClientAuthMode, Hsts, ListenerTls, RedirectToHttps, TlsVersion, UnknownSni};
 pub use upstream::{
-    Balance, Health, HealthExpect, Probe, Protocol, Retry, RetryOn, Target, Timeouts, Upstream, UpstreamTls,
+    Backoff, Balance, CheckMethod, Discover, Failover, Health, HealthExpect, Outlier, Probe, Protocol, ProxyProtocol,
+    Retry, RetryOn, RouteRetry, Sticky, Target, Timeouts, Upstream, UpstreamLimits, UpstreamTls,
 };

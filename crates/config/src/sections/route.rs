@@ -6,9 +6,10 @@ use std::ops::Deref;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::{Headers, Match, Step};
+use super::{Headers, Match, Mirror, RouteRetry, Step};
 use crate::units::{Duration, Name, Size, StatusCode};
 
+// What most routes do not have is boxed: ten thousand routes are kept as they were read.
 /// A route: which requests, the steps they pass, and where they end.
 ///
 /// It ends in exactly one of `upstream`, `respond`, `redirect`, or a plugin that always answers or chooses.
@@ -26,9 +27,20 @@ pub struct Route {
     /// Ends the route at an upstream, or at one of several by weight.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream: Option<RouteUpstreams>,
+    /// A template, such as `${consumer.id}`: requests of the same value go to the same upstream of the list. Changing a weight
+    /// moves no more of them than it must: those in the first 5% of a canary stay there when it gets 10%. Requests without
+    /// a value are drawn by weight. Only beside a list of upstreams.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split_by: Option<String>,
+    /// Sends a copy of a sample of the requests to another upstream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<Box<Mirror>>,
+    /// What of the upstream's `retry` is otherwise for this route.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Box<RouteRetry>>,
     /// Ends the route with an answer of the gateway itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub respond: Option<Respond>,
+    pub respond: Option<Box<Respond>>,
     /// Ends the route by sending the caller elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redirect: Option<Redirect>,
@@ -106,14 +118,22 @@ pub struct WeightedUpstream {
     /// The upstream.
     #[schemars(extend("x-refers-to" = "upstream"))]
     pub name: Name,
-    /// Its share, relative to the others of the list. 0 takes it out.
-    #[serde(default = "default_weight")]
+    /// Its share, relative to the others of the list. 0 takes it out. 1 if left out, and 0 beside `when`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 65535))]
-    pub weight: u16,
+    pub weight: Option<u16>,
+    /// An expression: the upstream takes every request for which it is true. The first entry of the list with a true `when`
+    /// goes first; the requests for which none is true are shared out by weight.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
 }
 
-const fn default_weight() -> u16 {
-    1
+impl WeightedUpstream {
+    /// Its share of the requests that no `when` takes.
+    #[must_use]
+    pub fn share(&self) -> u16 {
+        self.weight.unwrap_or(u16::from(self.when.is_none()))
+    }
 }
 
 #[derive(Deserialize)]
@@ -126,7 +146,7 @@ enum UpstreamsForm {
 impl From<UpstreamsForm> for RouteUpstreams {
     fn from(form: UpstreamsForm) -> Self {
         Self(match form {
-            UpstreamsForm::One(name) => vec![WeightedUpstream { name, weight: default_weight() }],
+            UpstreamsForm::One(name) => vec![WeightedUpstream { name, weight: None, when: None }],
             UpstreamsForm::Many(many) => many,
         })
     }

@@ -6,7 +6,7 @@ use super::describe::{Kind, bare, quoted};
 use super::{Schema, Shape, words};
 use crate::path::Segment;
 use crate::similar::{did_you_mean, list, nearest};
-use crate::unbuilt::{unbuilt_key, unbuilt_word};
+use crate::unbuilt::unbuilt_key;
 use crate::yaml::{Node, Span};
 
 /// The keys of `oneOf: [{ required: [a] }, { required: [b] }]`: exactly one of them must be there.
@@ -87,9 +87,6 @@ impl<'a> Shape<'a> {
             return;
         }
         let text = bare(&json);
-        if let Some(message) = unbuilt_word(&self.path, &text) {
-            return self.error(node.span, message);
-        }
         let mut names: Vec<String> = allowed.iter().map(|word| bare(word)).collect();
         let hint = match node.str() {
             Some(text) => did_you_mean(text, names.iter().map(String::as_str)),

@@ -85,6 +85,12 @@ impl<'a> Shape<'a> {
                 );
                 self.error(second.key.span, message);
             }
+            [only] if &*only.key.text == "use" => {
+                if let Some(name) = entries.iter().find(|entry| &*entry.key.text == "name") {
+                    let message = "use runs a whole chain, which has its name already; name stands beside a plugin";
+                    self.at_key(name, |shape| shape.error(name.key.span, message));
+                }
+            }
             _ => {}
         }
     }

@@ -52,14 +52,17 @@ fn decoded(text: &str) -> Cow<'_, str> {
     Cow::Owned(percent_decode_str(&spaced).decode_utf8_lossy().into_owned())
 }
 
-/// The first cookie called `name` (RFC 6265 §4.2), without surrounding quotes.
+/// The first cookie called `name` (RFC 6265 §4.2), without surrounding quotes. What is not ASCII hides itself alone, never
+/// the cookies beside it: the router, which compares bytes, sees them too.
 pub fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
-    headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok()).find_map(|line| {
-        line.split(';').find_map(|pair| {
-            let (key, value) = pair.split_once('=')?;
-            (key.trim() == name).then(|| value.trim().trim_matches('"'))
-        })
-    })
+    let fields = headers.get_all(header::COOKIE).iter();
+    let mut pairs = fields.flat_map(|field| field.as_bytes().split(|&byte| byte == b';'));
+    let value = pairs.find_map(|pair| {
+        let (key, value) = pair.split_at_checked(pair.iter().position(|&byte| byte == b'=')?)?;
+        (key.trim_ascii() == name.as_bytes()).then(|| value.get(1..)).flatten()
+    })?;
+    let value = str::from_utf8(value.trim_ascii()).ok().filter(|value| value.is_ascii())?;
+    Some(value.trim_matches('"'))
 }
 
 #[cfg(test)]
@@ -89,5 +92,7 @@ mod tests {
         assert_eq!(cookie(&headers, "b"), Some("2"));
         assert_eq!(cookie(&headers, "c"), Some("3"));
         assert_eq!(cookie(&headers, "d"), None);
+        headers.append(header::COOKIE, http::HeaderValue::from_bytes(b"e=\xff; f=6").unwrap());
+        assert_eq!((cookie(&headers, "e"), cookie(&headers, "f")), (None, Some("6")));
     }
 }

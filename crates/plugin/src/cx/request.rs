@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
@@ -146,6 +147,27 @@ impl RequestCx<'_> {
         if self.acts() {
             self.exchange.set_request_id(id);
         }
+    }
+
+    /// Lets no longer body than this through, in bytes: a longer one is answered 413 when it becomes too long. It can narrow
+    /// what the route allows, never widen it.
+    pub fn limit_body(&mut self, max: u64) {
+        if self.acts() {
+            self.exchange.max_body = Some(self.exchange.max_body.map_or(max, |known| known.min(max)));
+        }
+    }
+
+    /// Gives the request no more time than this, counted from its start; then it is answered 504, or cut off if its answer
+    /// has begun. It can narrow what the route allows, never widen it, and holds for streams as well.
+    pub fn limit_time(&mut self, span: Duration) {
+        if self.acts() {
+            self.exchange.patience = Some(self.exchange.patience.map_or(span, |known| known.min(span)));
+        }
+    }
+
+    /// Whether the step only observes (`mode: observe`): what it does has no effect, and it should hold nobody up.
+    pub fn is_observing(&self) -> bool {
+        !self.acts()
     }
 
     /// Leaves a typed fact for later plugins; a later one of the same type replaces it.

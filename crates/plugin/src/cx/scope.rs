@@ -29,6 +29,7 @@ impl<'v> View<'v> {
             Reference::Host => text(host(&head.uri, &head.headers)),
             Reference::ClientIp => Datum::Text(Cow::Owned(exchange.client_ip().to_string())),
             Reference::RequestId => text(exchange.known_request_id()?),
+            Reference::Route => text(exchange.route.as_deref()?),
             Reference::Header(name) => Datum::header(head.headers.get(name)?),
             Reference::Query(name) => Datum::Text(query_value(head.uri.query()?, name)?),
             Reference::Cookie(name) => text(cookie(&head.headers, name)?),

@@ -2,7 +2,7 @@
 //!
 //! | written | is |
 //! |---|---|
-//! | `request.method`, `.path`, `.host`, `.client_ip`, `.id` | the request |
+//! | `request.method`, `.path`, `.host`, `.client_ip`, `.id`, `.route` | the request, and the name of its route |
 //! | `request.headers.NAME`, `request.query.NAME`, `request.cookies.NAME` | one value of it, by name |
 //! | `params.NAME` | what `{NAME}` matched in the path; `params.rest` for a final `**` |
 //! | `consumer.id`, `.tier`, `.groups` | who calls |

@@ -21,6 +21,8 @@ pub enum Reference {
     ClientIp,
     /// `request.id`: the id by which logs and error pages name the request; missing until something has asked for it.
     RequestId,
+    /// `request.route`: the name of the route that was found; missing in the chain of a listener.
+    Route,
     /// `request.headers.NAME`
     Header(HeaderName),
     /// `request.query.NAME`, decoded.
@@ -68,6 +70,7 @@ impl Reference {
             | Self::Host
             | Self::ClientIp
             | Self::RequestId
+            | Self::Route
             | Self::Header(_)
             | Self::Query(_)
             | Self::Cookie(_) => Roots::REQUEST,
@@ -174,6 +177,7 @@ impl fmt::Display for Reference {
             Self::Host => f.write_str("request.host"),
             Self::ClientIp => f.write_str("request.client_ip"),
             Self::RequestId => f.write_str("request.id"),
+            Self::Route => f.write_str("request.route"),
             Self::Header(name) => write!(f, "request.headers{}", Member(name.as_str())),
             Self::Query(name) => write!(f, "request.query{}", Member(name)),
             Self::Cookie(name) => write!(f, "request.cookies{}", Member(name)),

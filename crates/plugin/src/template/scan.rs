@@ -17,7 +17,7 @@ pub(crate) enum Scanned {
     },
 }
 
-const REQUEST_FIELDS: [&str; 8] = ["method", "path", "host", "client_ip", "id", "headers", "query", "cookies"];
+const REQUEST_FIELDS: [&str; 9] = ["method", "path", "host", "client_ip", "id", "route", "headers", "query", "cookies"];
 const CONSUMER_FIELDS: [&str; 3] = ["id", "tier", "groups"];
 const RESPONSE_FIELDS: [&str; 2] = ["status", "headers"];
 
@@ -30,7 +30,7 @@ pub(crate) fn reference(cursor: &mut Cursor<'_>, bounds: Bounds) -> Result<Scann
     }
     check_root(cursor, start, root, bounds)?;
     let reference = match root {
-        "request" => request(cursor)?,
+        "request" => request(cursor, bounds)?,
         "params" => Reference::Param(name(cursor, "params")?.into()),
         "consumer" => match field(cursor, "consumer", &CONSUMER_FIELDS)? {
             "id" => Reference::ConsumerId,
@@ -80,13 +80,17 @@ fn check_root(cursor: &Cursor<'_>, start: usize, root: &str, bounds: Bounds) -> 
     Err(cursor.error_at(start, message))
 }
 
-fn request(cursor: &mut Cursor<'_>) -> Result<Reference, SyntaxError> {
+fn request(cursor: &mut Cursor<'_>, bounds: Bounds) -> Result<Reference, SyntaxError> {
+    let start = cursor.at();
     Ok(match field(cursor, "request", &REQUEST_FIELDS)? {
         "method" => Reference::Method,
         "path" => Reference::Path,
         "host" => Reference::Host,
         "client_ip" => Reference::ClientIp,
         "id" => Reference::RequestId,
+        // Whoever may ask for the consumer asks after the route is found.
+        "route" if bounds.roots.contains(Roots::CONSUMER) => Reference::Route,
+        "route" => return Err(cursor.error_at(start, format!("`request.route` is not known yet {}", bounds.what))),
         "headers" => Reference::Header(header(cursor, "request.headers")?),
         "query" => Reference::Query(name(cursor, "request.query")?.into()),
         _ => Reference::Cookie(name(cursor, "request.cookies")?.into()),

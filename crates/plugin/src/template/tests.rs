@@ -144,7 +144,7 @@ fn errors_say_where_and_what_was_probably_meant() {
         ("${consumer.x}", "at character 12: `consumer` has no `x`; it has id, tier, groups"),
         (
             "${request}",
-            "at character 10: `request` needs a field, one of method, path, host, client_ip, id, headers, query, cookies",
+            "at character 10: `request` needs a field, one of method, path, host, client_ip, id, route, headers, query, cookies",
         ),
         ("${request.headers}", "at character 18: `request.headers` needs a name: `request.headers.NAME`"),
         ("${request.headers['a b']}", "at character 18: `a b` is not a header name"),

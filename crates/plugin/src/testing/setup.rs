@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::marker::PhantomData;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use portreeve_units::Quota;
 use serde_json::Value;
 
 use super::gateway::{Answering, Delays, Fetching, StubPool, Stubs};
@@ -14,7 +16,7 @@ use super::probe::{Probe, World};
 use crate::chain::{Mode, OnError};
 use crate::client::{Answer, Call, CallError};
 use crate::clock::Clock;
-use crate::consumer::{Consumer, DeclaredConsumer, Tier};
+use crate::consumer::{Allowance, Consumer, DeclaredConsumer, Tier};
 use crate::error::BuildError;
 use crate::host::Shared;
 use crate::metrics::Metrics;
@@ -62,17 +64,29 @@ impl<P: Build> Setup<P> {
 
     /// Declares a tier; `rate` as in the file (`100/min`).
     pub fn tier(self, name: &str, rate: &str) -> Self {
-        self.declare_tier(name, rate, None)
+        self.declare_tier(Tier {
+            name: name.into(),
+            allowance: Allowance { rates: vec![written("rate", rate)], ..Allowance::default() },
+            concurrency: None,
+            cost: NonZeroU32::MIN,
+        })
     }
 
-    /// Declares a tier with a token bucket of `burst`.
-    pub fn tier_with_burst(self, name: &str, rate: &str, burst: u32) -> Self {
-        self.declare_tier(name, rate, Some(burst))
+    /// Declares a tier with a quota as well; both as in the file (`100/min`, `1000/day`).
+    pub fn tier_with_quota(self, name: &str, rate: &str, quota: &str) -> Self {
+        let quota = Quota::calendar(written("quota", quota));
+        let rates = vec![written("rate", rate)];
+        self.declare_tier(Tier {
+            name: name.into(),
+            allowance: Allowance { rates, quotas: vec![quota], ..Allowance::default() },
+            concurrency: None,
+            cost: NonZeroU32::MIN,
+        })
     }
 
-    fn declare_tier(mut self, name: &str, rate: &str, burst: Option<u32>) -> Self {
-        let rate = rate.parse().unwrap_or_else(|error| panic!("tier {name}: {rate}: {error}"));
-        self.tiers.push(Tier { name: name.into(), rate, burst });
+    /// Declares a tier with whatever it has.
+    pub fn declare_tier(mut self, tier: Tier) -> Self {
+        self.tiers.push(tier);
         self
     }
 
@@ -202,6 +216,11 @@ impl<P: Build> Setup<P> {
         };
         World { stubs: Arc::new(stubs), folder: self.folder.into(), runtime }
     }
+}
+
+/// A unit as the file writes it.
+fn written<T: std::str::FromStr<Err = portreeve_units::UnitError>>(what: &str, text: &str) -> T {
+    text.parse().unwrap_or_else(|error| panic!("{what}: {error}"))
 }
 
 impl<P: Build> std::fmt::Debug for Setup<P> {

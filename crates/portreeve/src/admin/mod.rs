@@ -1,6 +1,7 @@
-//! The admin port: metrics, health, status, reload. On loopback by default; elsewhere only with a token.
+//! The admin port: metrics, health, status, reload, targets. On loopback by default; elsewhere only with a token.
 
 mod pages;
+mod targets;
 mod token;
 
 use std::net::{SocketAddr, TcpListener as StdListener};
@@ -10,7 +11,7 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use portreeve_proxy::Engine;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -51,7 +52,8 @@ pub(crate) async fn serve(
     let shown = Shown { engine, reloader, since: Instant::now() };
     tasks.spawn(async move {
         // Ends only with the process, or when the task is dropped.
-        axum::serve(listener, router(shown)).await.ok();
+        let service = router(shown).into_make_service_with_connect_info::<SocketAddr>();
+        axum::serve(listener, service).await.ok();
     });
     Ok((address, copy))
 }
@@ -66,6 +68,10 @@ fn router(shown: Shown) -> Router {
         .route("/api/v1/consumers", get(pages::consumers))
         .route("/api/v1/plugins", get(pages::plugins))
         .route("/api/v1/reload", post(pages::reload))
+        .route("/api/v1/upstreams/{name}/targets/{address}/drain", post(targets::drain))
+        .route("/api/v1/upstreams/{name}/targets/{address}/disable", post(targets::disable))
+        .route("/api/v1/upstreams/{name}/targets/{address}/enable", post(targets::enable))
+        .route("/api/v1/upstreams/{name}/targets/{address}/weight", put(targets::weigh).post(targets::weigh))
         .layer(from_fn_with_state(shown.clone(), token::required));
     let open = Router::new().route("/livez", get(pages::livez)).route("/readyz", get(pages::readyz));
     guarded.merge(open).with_state(shown)

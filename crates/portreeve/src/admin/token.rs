@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -14,6 +14,9 @@ pub(super) async fn required(State(shown): State<Shown>, request: Request, next:
     let loaded = shown.reloader.loaded();
     let Some(token) = loaded.config.admin.as_ref().and_then(|admin| admin.token.as_ref()) else {
         return match request.headers().get(header::HOST).and_then(|host| host.to_str().ok()) {
+            Some(_) if is_of_another_page(&request) => {
+                (StatusCode::FORBIDDEN, "without a token, web pages of others change nothing here\n").into_response()
+            }
             Some(host) if is_of_this_machine(host) => next.run(request).await,
             _ => (StatusCode::FORBIDDEN, "without a token, the admin port is asked by address or as localhost\n")
                 .into_response(),
@@ -38,6 +41,21 @@ fn is_of_this_machine(host: &str) -> bool {
     name.parse::<IpAddr>().is_ok() || !name.contains('.') || name.to_ascii_lowercase().ends_with(".localhost")
 }
 
+/// Whether a browser sends this for a page that is not ours: it tells whose it is whenever a request may change something
+/// (Fetch, §3.2), also to 127.0.0.1 and without being asked. `curl` and scripts send neither header.
+fn is_of_another_page(request: &Request) -> bool {
+    if matches!(*request.method(), Method::GET | Method::HEAD) {
+        return false;
+    }
+    let text = |name| request.headers().get(name).map(|value| value.as_bytes());
+    match (text("sec-fetch-site"), text("origin"), text("host")) {
+        (Some(site), _, _) => !matches!(site, b"same-origin" | b"none"),
+        (None, Some(origin), Some(host)) => origin.strip_prefix(b"http://") != Some(host),
+        (None, Some(_), None) => true,
+        (None, None, _) => false,
+    }
+}
+
 /// Compares in a time that depends on the length alone, so that a token cannot be found out byte by byte.
 fn same(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
@@ -45,7 +63,35 @@ fn same(a: &[u8], b: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_of_this_machine, same};
+    use axum::body::Body;
+    use axum::extract::Request;
+
+    use super::{is_of_another_page, is_of_this_machine, same};
+
+    #[test]
+    fn a_web_page_of_somebody_else_changes_nothing() {
+        let request = |method: &str, headers: &[(&str, &str)]| {
+            let request = Request::builder().method(method).header("host", "127.0.0.1:9901");
+            headers
+                .iter()
+                .fold(request, |request, (name, value)| request.header(*name, *value))
+                .body(Body::empty())
+                .unwrap()
+        };
+        for theirs in [
+            &[("origin", "https://evil.example")][..],
+            &[("origin", "null")],
+            &[("origin", "http://127.0.0.1:8080")],
+            &[("sec-fetch-site", "cross-site")],
+            &[("sec-fetch-site", "same-site"), ("origin", "http://127.0.0.1:9901")],
+        ] {
+            assert!(is_of_another_page(&request("POST", theirs)), "{theirs:?}");
+            assert!(!is_of_another_page(&request("GET", theirs)), "reading is what the browser itself forbids");
+        }
+        for ours in [&[][..], &[("origin", "http://127.0.0.1:9901")], &[("sec-fetch-site", "same-origin")]] {
+            assert!(!is_of_another_page(&request("POST", ours)), "{ours:?}");
+        }
+    }
 
     #[test]
     fn a_web_page_that_points_its_name_here_is_told_apart() {

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
-use portreeve_config::{Config, Route};
+use portreeve_config::{Config, Route, WeightedUpstream};
 use portreeve_plugin::Registry;
 use serde::Serialize;
 
@@ -49,7 +49,11 @@ fn end(route: &Route, last: Option<&str>) -> String {
         return match &**upstreams {
             [only] => only.name.to_string(),
             many => {
-                let shares: Vec<_> = many.iter().map(|share| format!("{} {}", share.name, share.weight)).collect();
+                let told = |share: &WeightedUpstream| match &share.when {
+                    Some(when) => format!("{} {} or when {when}", share.name, share.share()),
+                    None => format!("{} {}", share.name, share.share()),
+                };
+                let shares: Vec<_> = many.iter().map(told).collect();
                 shares.join(", ")
             }
         };

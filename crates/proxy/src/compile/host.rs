@@ -36,7 +36,9 @@ impl LoadHost {
         purpose: Purpose,
         doubts: Doubts,
     ) -> Self {
-        let upstreams = pools.values().map(|pool| Upstream::new(pool.clone())).collect();
+        // What a plugin says goes over connections that many clients share; the loader tells of those that the file names.
+        let shared_by_clients = pools.values().filter(|pool| pool.transport().announces().is_none());
+        let upstreams = shared_by_clients.map(|pool| Upstream::new(pool.clone())).collect();
         let (accepted, misled) = (watch::Sender::new(false), AtomicBool::new(false));
         Self { upstreams, tiers, consumers, shared, purpose, doubts, misled, accepted }
     }

@@ -4,6 +4,7 @@ mod chains;
 mod host;
 mod pages;
 mod routes;
+mod tcp;
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -16,7 +17,7 @@ use portreeve_config::{
 };
 use portreeve_plugin::engine::{check_expression, check_template};
 use portreeve_plugin::template::{AtRequest, Template};
-use portreeve_plugin::{Consumer, DeclaredConsumer, Registry, Tier};
+use portreeve_plugin::{Allowance, Consumer, DeclaredConsumer, Registry, Spread, Tier};
 
 use crate::acme::{Plan, Settings};
 use crate::engine::Shared;
@@ -24,7 +25,7 @@ use crate::https::Https;
 use crate::listener::{Issuing, Terms, Tls};
 use crate::observe::AccessLog;
 use crate::snapshot::{Entrance, Snapshot};
-use crate::upstream::{Pool, Transport};
+use crate::upstream::{Parts, Pool, Priorities, Resolver, TargetSources, Transport};
 use chains::Chains;
 use host::LoadHost;
 
@@ -72,9 +73,13 @@ pub(crate) fn compile(
         let issuing = acme.as_mut().and_then(|acme| issuing(acme, listener, shared, &mut errors));
         let tls = listener.tls.as_ref();
         let tls = tls.and_then(|tls| Tls::build(tls, &path.key("tls"), &mut errors, known, issuing));
-        let challenges = (config.acme.is_some() && listener.tls.is_none()).then(|| shared.acme.challenges());
+        let tls = if listener.tcp.is_some() { tls.map(Tls::without_alpn) } else { tls };
+        let is_in_clear = listener.tls.is_none() && listener.tcp.is_none();
+        let challenges = (config.acme.is_some() && is_in_clear).then(|| shared.acme.challenges());
         let terms = Arc::new(Terms::new(listener, trusted.clone(), tls));
-        Arc::new(Entrance { name: listener.name.shared(), terms, https: Https::new(listener), challenges, chain })
+        let (name, https) = (listener.name.shared(), Https::new(listener));
+        let tcp = tcp::compile(listener, &path, &pools, &shared.metrics, &mut errors);
+        Arc::new(Entrance { name, terms, https, challenges, chain, tcp })
     });
     let entrances: Vec<_> = entrances.collect();
     chains.conditions(&mut errors);
@@ -108,6 +113,7 @@ pub(crate) fn compile(
         routes: routes.into(),
         listeners: numbered.into(),
         pools: pools.into_values().collect(),
+        priorities: Arc::new(priorities(config)),
         access_log,
         errors: pages,
         acme: acme.map(Arc::new),
@@ -203,19 +209,62 @@ fn pools(config: &Config, shared: &Arc<Shared>, before: Option<&Snapshot>, error
         let before = before.get(name.as_str()).copied();
         let path = ConfigPath::from("upstreams").key(name.as_str());
         let transport = transport(upstream, &path, errors)?;
-        if let Some(same) = before.filter(|before| before.is_of(upstream, &transport)) {
+        if let Some(same) = before.filter(|before| before.is_of(upstream, &transport, &config.resolver)) {
             return Some((name.shared(), same.clone()));
         }
+        let sources = sources(upstream, &path, shared.upstreams.resolver(&config.resolver), before, errors)?;
         let key = match &upstream.balance {
             Balance::Hash(template) => Some(errors.template(&path.key("balance").key("hash"), template)),
             _ => None,
         };
+        check_picking(upstream, &path, errors);
         let metrics = shared.metrics.upstream(name.as_str());
-        let before = before.map(|before| &**before);
-        let pool = Pool::new(name.shared(), upstream, transport, key, &shared.upstreams, metrics, before);
+        let parts = Parts { name: name.shared(), config: upstream, transport, key, metrics, sources };
+        let pool = Pool::new(parts, &shared.upstreams, before.map(|before| &**before));
         Some((name.shared(), Arc::new(pool)))
     };
     config.upstreams.into_iter().filter_map(pool).collect()
+}
+
+/// What only the values tell, not the shape of the file.
+fn check_picking(upstream: &portreeve_config::Upstream, path: &ConfigPath, errors: &mut Errors<'_>) {
+    let key = upstream.sticky.as_ref().and_then(|sticky| sticky.key.as_ref());
+    if key.is_some_and(|key| key.expose().len() < MIN_STICKY_KEY) {
+        let message =
+            format!("a key of fewer than {MIN_STICKY_KEY} bytes can be guessed, and with it who the targets are");
+        errors.at(&path.key("sticky").key("key"), message);
+    }
+    if let Some(zone) = &upstream.failover.zone
+        && !upstream.targets.iter().any(|target| target.zone.as_deref() == Some(zone))
+    {
+        let message = format!("no target is in the zone {zone:?}: those of all zones are asked alike");
+        errors.warn(&path.key("failover").key("zone"), message);
+    }
+}
+
+/// The shortest key of `sticky`, in bytes: that of its values.
+const MIN_STICKY_KEY: usize = 16;
+
+/// Where the targets of an upstream come from; `None` after an error, which is then reported, with those of its checks.
+fn sources(
+    upstream: &portreeve_config::Upstream,
+    path: &ConfigPath,
+    resolver: Resolver,
+    before: Option<&Arc<Pool>>,
+    errors: &mut Errors<'_>,
+) -> Option<TargetSources> {
+    let mut faults = Pool::faults(upstream);
+    let folder = errors.folder(&path.key("discover"));
+    let sources = TargetSources::new(upstream, &folder, resolver, before.map(|before| before.sources()));
+    let sources = sources.map_err(|wrong| faults.extend(wrong)).ok();
+    for fault in &faults {
+        let at = path.join(&fault.at);
+        // One alone may stand without a list around it.
+        let alone = path.join(&fault.at.replace("discover[0]", "discover"));
+        let at = if errors.sources.place(&at).is_some() { at } else { alone };
+        errors.at(&at, &*fault.message);
+    }
+    sources.filter(|_| faults.is_empty())
 }
 
 /// How an upstream is spoken to; `None` after an error, which is then reported.
@@ -239,13 +288,28 @@ fn transport(
     }
 }
 
+fn priorities(config: &Config) -> Priorities {
+    let tiers = config.tiers.into_iter().map(|(name, tier)| (name.shared(), tier.priority.unwrap_or_default()));
+    Priorities(tiers.filter(|(_, priority)| *priority > 0).collect())
+}
+
 fn tiers(config: &Config) -> Vec<Tier> {
-    let tier = |(name, tier): (&Name, &portreeve_config::Tier)| Tier {
+    let tiers = portreeve_config::Tier::resolve_all(&config.tiers).into_iter();
+    let tier = |(name, tier): (Name, portreeve_config::Tier)| Tier {
         name: name.shared(),
-        rate: tier.rate,
-        burst: tier.burst.map(NonZeroU32::get),
+        allowance: Allowance {
+            rates: tier.rate.to_vec(),
+            spread: match (tier.burst, tier.smooth) {
+                (Some(burst), _) => Spread::Burst(burst),
+                (None, true) => Spread::Smooth,
+                (None, false) => Spread::Window,
+            },
+            quotas: tier.quota.to_vec(),
+        },
+        concurrency: tier.concurrency,
+        cost: tier.cost.unwrap_or(NonZeroU32::MIN),
     };
-    config.tiers.into_iter().map(tier).collect()
+    tiers.map(tier).collect()
 }
 
 fn consumers(config: &Config) -> Vec<DeclaredConsumer> {

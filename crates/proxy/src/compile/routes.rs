@@ -7,18 +7,25 @@ use std::sync::Arc;
 
 use http::HeaderName;
 use portreeve_config::units::{HeaderName as FieldName, Name};
-use portreeve_config::{Config, ConfigPath, Diagnostic, Route as RouteConfig, ValueMatch as ValueMatchConfig};
+use portreeve_config::{
+    Config, ConfigPath, Diagnostic, Route as RouteConfig, ValueMatch as ValueMatchConfig, WeightedUpstream,
+};
 use portreeve_plugin::Expression;
-use portreeve_plugin::template::{AtMatch, Datum, Reference, Roots, Scope};
+use portreeve_plugin::template::{AtMatch, AtRequest, Datum, Reference, Roots, Scope};
 use portreeve_router::path::PathPolicy;
 use portreeve_router::{
     Conflict, Guard, HostPattern, Lookup, Pattern, PatternError, Router, Rule, RuleId, ValueMatch, ValueRegex,
 };
 
+use tokio::sync::Semaphore;
+
 use super::chains::Chains;
 use super::{Errors, Pools};
 use crate::engine::Shared;
-use crate::route::{End, Redirect, Respond, Route, Split};
+use crate::mirror::Mirror;
+use crate::route::{End, Redirect, Respond, Route};
+use crate::split::{Share, Split};
+use crate::upstream::RetryOverride;
 
 pub(super) fn compile(
     config: &Config,
@@ -60,6 +67,8 @@ pub(super) fn compile(
             max_body: route.limits.body.bytes(),
             timeout: route.timeout.get(),
             idle: route.timeouts.idle.map(portreeve_config::units::Duration::get),
+            retry: route.retry.as_ref().map(|retry| Box::new(RetryOverride::new(retry))),
+            mirror: mirror(route, pools, shared).map(Arc::new),
             metrics: shared.metrics.route(route.name.shared()),
         }));
         // Of a route whose match is wrong nothing can be said beside others.
@@ -156,12 +165,7 @@ fn end(route: &RouteConfig, path: &ConfigPath, pools: &Pools, errors: &mut Error
         {
             return End::Upstream(pool);
         }
-        let mut sum = 0;
-        let shares = upstreams.iter().filter_map(|share| {
-            sum += u32::from(share.weight);
-            Some((sum, pool(&share.name)?))
-        });
-        return End::Split(Split { shares: shares.collect() });
+        return End::Split(split(route, upstreams, path, pools, errors));
     }
     if let Some(respond) = &route.respond {
         let at = path.key("respond");
@@ -179,6 +183,42 @@ fn end(route: &RouteConfig, path: &ConfigPath, pools: &Pools, errors: &mut Error
         return End::Redirect(Redirect { status, to: errors.template(&path.key("redirect").key("to"), &redirect.to) });
     }
     End::Plugin
+}
+
+fn split(
+    route: &RouteConfig,
+    upstreams: &[WeightedUpstream],
+    path: &ConfigPath,
+    pools: &Pools,
+    errors: &mut Errors<'_>,
+) -> Split {
+    let mut shares = Vec::with_capacity(upstreams.len());
+    for (index, share) in upstreams.iter().enumerate() {
+        let at = path.key("upstream").index(index).key("when");
+        let when = share.when.as_deref().map(Expression::<AtRequest>::parse).transpose();
+        let when = when.unwrap_or_else(|error| {
+            errors.within(&at, error.offset(), error.message());
+            None
+        });
+        if let Some(pool) = pools.get(share.name.as_str()).cloned() {
+            shares.push(Share { pool, weight: share.share(), when });
+        }
+    }
+    let by = route.split_by.as_ref().map(|by| errors.template(&path.key("split_by"), by));
+    Split::new(shares, by)
+}
+
+fn mirror(route: &RouteConfig, pools: &Pools, shared: &Shared) -> Option<Mirror> {
+    let mirror = route.mirror.as_ref()?;
+    Some(Mirror {
+        // The loader has seen to it that the name exists.
+        pool: pools.get(mirror.upstream.as_str())?.clone(),
+        sample: mirror.sample.fraction(),
+        max_body: usize::try_from(mirror.max_body.bytes()).unwrap_or(usize::MAX),
+        room: Arc::new(Semaphore::new(usize::try_from(mirror.concurrency).unwrap_or(usize::MAX))),
+        timeout: route.timeout.get(),
+        metrics: shared.metrics.mirror(route.name.as_str()),
+    })
 }
 
 /// A conflict in the words of the file. `of_file` gives the place of a rule in the list of routes.

@@ -1,6 +1,7 @@
 //! What compiling says of a file, what it calls the steps, and what a route weighs.
 
 mod memory;
+mod tcp;
 
 use std::fmt::Write as _;
 
@@ -139,8 +140,8 @@ fn a_step_of_another_plugin_that_is_put_in_renames_nothing() {
 #[test]
 fn the_burst_of_a_tier_comes_to_the_plugins() {
     let loaded = load("tiers: { free: { rate: 10/s, burst: 30 }, paid: { rate: 20/s } }\n");
-    let tiers: Vec<_> = tiers(&loaded.config).into_iter().map(|tier| tier.burst).collect();
-    assert_eq!(tiers, [Some(30), None]);
+    let tiers: Vec<_> = tiers(&loaded.config).into_iter().map(|tier| tier.allowance.spread).collect();
+    assert_eq!(tiers, [Spread::Burst(NonZeroU32::new(30).unwrap()), Spread::Window]);
 }
 
 /// So many routes as a file of that size has them: a path with a parameter and a chain of five steps.
@@ -159,4 +160,25 @@ routes:
         .unwrap();
     }
     text
+}
+
+#[test]
+fn a_check_or_a_file_of_targets_that_cannot_be_used_is_told_at_its_place() {
+    let routes = "routes: [{ name: all, match: { path: / }, public: true, upstream: a }]";
+    let health = "health: { http: /up, headers: { connection: x }, expect: { body: 'regex:(' } }";
+    let upstream = format!("upstreams: {{ a: {{ targets: ['127.0.0.1:1'], {health} }} }}\n{routes}");
+    let refused = compiled(&upstream).unwrap_err();
+    assert!(refused.contains("gateway.yaml:3:") && refused.contains("2 errors"), "{refused}");
+    assert!(
+        refused.contains("upstreams.a.health.headers.connection: this header belongs to the connection"),
+        "{refused}"
+    );
+    assert!(refused.contains("upstreams.a.health.expect.body: regex parse error"), "{refused}");
+    for (discover, at) in [("{ file: none.yaml }", "discover.file"), ("[{ file: none.yaml }]", "discover[0].file")] {
+        let refused = compiled(&format!("upstreams: {{ a: {{ discover: {discover} }} }}\n{routes}")).unwrap_err();
+        assert!(
+            refused.contains(&format!("upstreams.a.{at}: none.yaml: cannot read the file: no such file")),
+            "{refused}"
+        );
+    }
 }

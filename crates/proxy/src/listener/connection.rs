@@ -5,6 +5,8 @@
 //! flushed: Pingora sends the head and the body of an answer apart, and one `send` less is the dearest thing in the profile
 //! (docs/performance.md).
 
+mod stream;
+
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -14,21 +16,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
-use pingora::http::ResponseHeader;
+use pingora::protocols::SocketDigest;
 use pingora::protocols::raw_connect::ProxyDigest;
-use pingora::protocols::{
-    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest, UniqueID,
-    UniqueIDType,
-};
 use portreeve_wire::http1::{At, Requests};
+use portreeve_wire::http2::{Frames, PREFACE};
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::deadline::Deadline;
 use super::facts::{Facts, Line};
+use super::http2::Uploads;
 use super::refused::Reason;
 use super::terms::Terms;
 use super::transport::Transport;
@@ -39,10 +38,10 @@ const GATHER: usize = 16 * 1024;
 const KEEP: usize = 1024;
 /// Bytes read at once where there is no buffer of Pingora's to read into.
 const READ: usize = 16 * 1024;
+/// How often it is looked whether a client that sends no more is still there. Arbitrary.
+const PRESENCE: Duration = Duration::from_secs(1);
 /// A request body may trickle this long before its rate counts.
-const BODY_GRACE: Duration = Duration::from_secs(10);
-/// How an HTTP/2 client begins (RFC 9113 §3.4).
-pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(super) const BODY_GRACE: Duration = Duration::from_secs(10);
 
 thread_local! {
     /// Shared by the connections of a worker: an idle one needs no buffer of its own.
@@ -67,8 +66,17 @@ pub(super) enum Next {
 enum Reading {
     /// As HTTP/1.x requests, one at a time.
     Requests,
-    /// As they come: HTTP/2, or what follows a 101.
+    /// As they come: what follows a 101.
     Raw,
+    /// As the frames of HTTP/2, which pass as they come.
+    Frames,
+}
+
+/// The frames of HTTP/2 that come in.
+#[derive(Debug)]
+struct Arriving {
+    frames: Frames,
+    uploads: Arc<Uploads>,
 }
 
 /// An accepted connection.
@@ -78,6 +86,7 @@ pub(super) struct Connection {
     terms: Arc<Terms>,
     reading: Reading,
     requests: Requests,
+    frames: Option<Box<Arriving>>,
     /// Bytes that came, and that Pingora has not got yet.
     ahead: BytesMut,
     /// So many of them belong to the request in hand.
@@ -86,6 +95,12 @@ pub(super) struct Connection {
     sent: usize,
     /// For reading: silence, heads, bodies.
     patience: Deadline,
+    /// The client has sent its last byte, before its answer began.
+    finished: bool,
+    /// The answer to the request in hand has begun.
+    answering: bool,
+    /// For looking whether a client that sends no more is still there.
+    presence: Deadline,
     /// For writing: a client that takes nothing.
     stalled: Deadline,
     /// Waiting for bytes of the body in hand since then, and before that for so long.
@@ -102,19 +117,21 @@ impl Connection {
         // Known from `accept`: saves the `getpeername` that Pingora would make.
         socket.peer_addr.set(Some(facts.client.into())).ok();
         let line = facts.line.clone();
-        // The one slot of Pingora's connection digest that takes a value of ours.
-        let carrier = Box::new(ResponseHeader::build_no_case(200, Some(0))?);
-        let facts = Arc::new(ProxyDigest::new(carrier, Some(Box::new(facts))));
+        let facts = facts.carried()?;
         Ok(Self {
             io,
             requests: Requests::new(terms.bounds),
             terms,
             reading: Reading::Requests,
+            frames: None,
             ahead: BytesMut::new(),
             in_hand: 0,
             out: Vec::new(),
             sent: 0,
             patience: Deadline::default(),
+            finished: false,
+            answering: false,
+            presence: Deadline::default(),
             stalled: Deadline::default(),
             waiting: None,
             waited: Duration::ZERO,
@@ -127,6 +144,13 @@ impl Connection {
     /// From here on bytes pass as they come, those that were read already first.
     pub(super) fn pass_raw(&mut self) {
         self.reading = Reading::Raw;
+    }
+
+    /// From here on HTTP/2 is spoken. Bytes pass as they come, but a head must be whole in time, whatever else waits.
+    pub(super) fn pass_frames(&mut self, uploads: Arc<Uploads>) {
+        self.reading = Reading::Frames;
+        self.frames = Some(Box::new(Arriving { frames: Frames::default(), uploads }));
+        self.patience.clear();
     }
 
     /// Whether the request in hand has been read to its end: then another may follow.
@@ -155,7 +179,8 @@ impl Connection {
                 self.patience.clear();
                 return Poll::Ready(next);
             }
-            let in_head = self.requests.at() == At::Head;
+            // A preface that has begun is a head, too.
+            let in_head = self.requests.at() == At::Head || self.ahead.len() > self.in_hand;
             match self.poll_fill(cx) {
                 Poll::Ready(Ok(n)) if n > 0 => {
                     if !in_head {
@@ -187,7 +212,7 @@ impl Connection {
             Ok(progress) => {
                 self.in_hand += progress.taken;
                 matches!(progress.at, At::Body | At::End).then(|| {
-                    (self.waiting, self.waited) = (None, Duration::ZERO);
+                    (self.waiting, self.waited, self.answering) = (None, Duration::ZERO, false);
                     Next::Request
                 })
             }
@@ -263,13 +288,48 @@ impl Connection {
     /// The request has come whole: only whether the client stays is of interest until it is answered.
     fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.ahead.is_empty()
+            && !self.finished
             && let Poll::Ready(read) = self.poll_fill(cx)
             && read? == 0
         {
-            return Poll::Ready(Ok(()));
+            if self.answering {
+                // Whoever half-closes does so with its request. This one has had enough of the answer.
+                return Poll::Ready(Ok(()));
+            }
+            self.finish();
+        }
+        if self.finished {
+            ready!(self.poll_absence(cx))?;
         }
         // A client that sends ahead is still there; what it sends waits, and no more of it is read.
+        if let Some(until) = self.line.attempt_until() {
+            ready!(self.patience.poll_until(cx, until.into()));
+            self.line.end_attempt();
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the time of the attempt passed")));
+        }
         self.poll_late(cx)
+    }
+
+    /// The client has sent its last byte, and may still wait for its answer (RFC 9112 §9.6): or it is gone, which looks the
+    /// same. An interim answer, which every client of HTTP/1.1 reads past (RFC 9110 §15.2), is refused by a system whose
+    /// client is gone.
+    fn finish(&mut self) {
+        self.finished = true;
+        if self.requests.head().is_some_and(|head| !head.is_http10) {
+            self.out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+        }
+    }
+
+    /// Ready when a client that sends no more turns out to be gone.
+    fn poll_absence(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.presence.poll_within(cx, PRESENCE));
+            self.presence.clear();
+            // Reading tells the end again and again. What came after it stands in the socket's error.
+            if let Some(reset) = SockRef::from(&self.io).take_error()? {
+                return Poll::Ready(Err(reset));
+            }
+        }
     }
 
     /// Ready when the time of the request in hand has passed.
@@ -279,16 +339,42 @@ impl Connection {
         Poll::Ready(Err(self.refuse(Reason::Late)))
     }
 
+    fn poll_raw(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.ahead.is_empty() {
+            return Pin::new(&mut self.io).poll_read(cx, buf);
+        }
+        self.hand_over(usize::MAX, buf);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Hands over frames. While a head is open nothing else may come (RFC 9113 §4.3), so one that trickles holds up the whole
+    /// connection, and ends it.
+    fn poll_frames(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = self.poll_raw(cx, buf);
+        let Some(Arriving { frames, uploads }) = self.frames.as_deref_mut() else { return read };
+        if read.is_ready() {
+            let heads = frames.heads();
+            frames.take(buf.filled().get(before..).unwrap_or_default());
+            uploads.arrives(frames.arriving());
+            if frames.heads() != heads || !frames.in_head() {
+                self.patience.clear();
+            }
+        } else if frames.in_head() {
+            ready!(self.patience.poll_within(cx, self.terms.head));
+            return Poll::Ready(Err(self.refuse(Reason::SlowHead)));
+        }
+        read
+    }
+
     fn poll_incoming(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.reading == Reading::Requests && self.line.is_tunnel() {
             self.reading = Reading::Raw;
         }
-        if self.reading == Reading::Raw {
-            if self.ahead.is_empty() {
-                return Pin::new(&mut self.io).poll_read(cx, buf);
-            }
-            self.hand_over(usize::MAX, buf);
-            return Poll::Ready(Ok(()));
+        match self.reading {
+            Reading::Raw => return self.poll_raw(cx, buf),
+            Reading::Frames => return self.poll_frames(cx, buf),
+            Reading::Requests => {}
         }
         if self.in_hand > 0 {
             self.hand_over(self.in_hand, buf);
@@ -344,6 +430,7 @@ impl AsyncRead for Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.answering = true;
         if self.out.len() + buf.len() > GATHER {
             ready!(self.poll_send(cx))?;
             if buf.len() > GATHER {
@@ -372,56 +459,6 @@ impl AsyncWrite for Connection {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_send(cx))?;
         Pin::new(&mut self.io).poll_shutdown(cx)
-    }
-}
-
-#[async_trait]
-impl Shutdown for Connection {
-    async fn shutdown(&mut self) {
-        // The client may be gone already; there is nobody to tell.
-        AsyncWriteExt::shutdown(self).await.ok();
-    }
-}
-
-impl UniqueID for Connection {
-    fn id(&self) -> UniqueIDType {
-        self.io.as_raw_fd()
-    }
-}
-
-impl Ssl for Connection {
-    /// HTTP/2 is chosen before Pingora gets the connection: by ALPN, or by its preface.
-    fn selected_alpn_proto(&self) -> Option<ALPN> {
-        (self.reading == Reading::Raw).then_some(ALPN::H2)
-    }
-}
-
-#[async_trait]
-impl Peek for Connection {}
-
-impl GetTimingDigest for Connection {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        Vec::new()
-    }
-}
-
-impl GetProxyDigest for Connection {
-    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        Some(self.facts.clone())
-    }
-
-    fn set_proxy_digest(&mut self, digest: ProxyDigest) {
-        self.facts = Arc::new(digest);
-    }
-}
-
-impl GetSocketDigest for Connection {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        Some(self.socket.clone())
-    }
-
-    fn set_socket_digest(&mut self, digest: SocketDigest) {
-        self.socket = Arc::new(digest);
     }
 }
 

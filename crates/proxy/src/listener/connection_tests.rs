@@ -4,7 +4,7 @@ use std::future::pending;
 
 use portreeve_config::units::Networks;
 use portreeve_wire::http1::{Bounds, Refusal};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::super::transport::Rewound;

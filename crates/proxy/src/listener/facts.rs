@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 use parking_lot::Mutex;
+use pingora::http::ResponseHeader;
+use pingora::protocols::raw_connect::ProxyDigest;
 use portreeve_config::units::Networks;
 
 use super::refused::Reason;
@@ -18,6 +20,8 @@ pub(crate) struct Facts {
     pub(crate) listener: usize,
     /// The client: as accepted, or as a PROXY protocol header told.
     pub(crate) client: SocketAddr,
+    /// Where the client had connected to, if a PROXY protocol header told.
+    pub(crate) destination: Option<SocketAddr>,
     /// Whether the client is one of `trusted_proxies`: then what its requests say of *their* client is believed.
     pub(crate) trusted: bool,
     pub(crate) trusted_proxies: Arc<Networks>,
@@ -37,6 +41,7 @@ impl Facts {
         Self {
             listener,
             client,
+            destination: None,
             trusted: trusted_proxies.contain(client.ip()),
             trusted_proxies,
             tls: None,
@@ -46,17 +51,62 @@ impl Facts {
     }
 }
 
+impl Facts {
+    /// As Pingora carries them from the connection to the hooks: in the one slot of its digest that takes a value of ours.
+    pub(super) fn carried(self) -> pingora::Result<Arc<ProxyDigest>> {
+        let carrier = Box::new(ResponseHeader::build_no_case(200, Some(0))?);
+        Ok(Arc::new(ProxyDigest::new(carrier, Some(Box::new(self)))))
+    }
+}
+
 /// Between the hooks of a request and the connection it came on.
 #[derive(Debug, Default)]
 pub(crate) struct Line {
     tunnel: AtomicBool,
     refused: Mutex<Option<Reason>>,
-    deadline: Mutex<Option<Instant>>,
+    times: Mutex<Times>,
+    /// Malformed requests on the connection, which its streams share.
+    malformed: Arc<AtomicU32>,
     /// The last element of `Forwarded`, and the host it names.
     element: Mutex<Option<(Option<HeaderValue>, HeaderValue)>>,
 }
 
+/// How long an attempt may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum AttemptTime {
+    /// Until then.
+    Until(Instant),
+    /// So long from when the request has come whole.
+    OnceWhole(Duration),
+}
+
+/// Until when what is waited for must have come.
+#[derive(Debug, Default)]
+struct Times {
+    /// The answer to the request.
+    request: Option<Instant>,
+    /// The head of the answer to the attempt.
+    attempt: Option<AttemptTime>,
+    /// The time of the attempt has passed, and nobody has asked yet.
+    attempt_over: bool,
+}
+
 impl Line {
+    /// The line of one stream of the connection.
+    pub(super) fn of_stream(&self) -> Arc<Self> {
+        Arc::new(Self { malformed: self.malformed.clone(), ..Self::default() })
+    }
+
+    /// The request in hand is no well-formed one.
+    pub(crate) fn is_malformed(&self) {
+        self.malformed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// So many requests of this connection were not well-formed.
+    pub(super) fn malformed(&self) -> u32 {
+        self.malformed.load(Ordering::Relaxed)
+    }
+
     /// The request was answered with 101: from here on the bytes are another protocol's.
     pub(crate) fn open_tunnel(&self) {
         self.tunnel.store(true, Ordering::Relaxed);
@@ -65,11 +115,38 @@ impl Line {
     /// Until when the request in hand must have been answered; `None` for no longer. Whatever waits for the target, the
     /// client is watched meanwhile: so the connection keeps this time.
     pub(crate) fn set_deadline(&self, deadline: Option<Instant>) {
-        *self.deadline.lock() = deadline;
+        *self.times.lock() = Times { request: deadline, ..Times::default() };
     }
 
+    /// How long this attempt has for the head of an answer. Holds until the next [`Self::set_deadline`].
+    pub(crate) fn set_attempt(&self, time: AttemptTime) {
+        self.times.lock().attempt = Some(time);
+    }
+
+    /// Whether what ended the attempt was its time. Says so once.
+    pub(crate) fn take_attempt_over(&self) -> bool {
+        std::mem::take(&mut self.times.lock().attempt_over)
+    }
+
+    pub(super) fn end_attempt(&self) {
+        let mut times = self.times.lock();
+        (times.attempt, times.attempt_over) = (None, true);
+    }
+
+    /// Until when the request in hand must have been answered.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        *self.deadline.lock()
+        self.times.lock().request
+    }
+
+    /// Until when the attempt must have brought something, now that the request is whole, if that is before its deadline.
+    pub(super) fn attempt_until(&self) -> Option<Instant> {
+        let mut times = self.times.lock();
+        let until = match times.attempt? {
+            AttemptTime::Until(until) => until,
+            AttemptTime::OnceWhole(limit) => Instant::now() + limit,
+        };
+        times.attempt = Some(AttemptTime::Until(until));
+        times.request.is_none_or(|deadline| until < deadline).then_some(until)
     }
 
     /// The element of `Forwarded` for a request to `host`. Clients ask one host on one connection, so it is written once.

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
+use pingora::protocols::http::date::get_cached_date;
 use portreeve_wire::http1::Refusal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
@@ -18,6 +19,9 @@ const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: u64 = 256 * 1024;
 /// For sending the answer.
 const SEND: Duration = Duration::from_secs(5);
+
+/// What a listener takes at most (RFC 9110 §15.5.6 wants it in a 405): all but `CONNECT`, since a gateway is no tunnel.
+pub(crate) const ALLOW: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// Why a request is refused at the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,22 +68,32 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Answers a request that no hook has seen, and closes the connection. Returns how many bytes the client was sent.
-pub(super) async fn answer(mut connection: Connection, reason: Reason, request_id: &str) -> u64 {
+/// Answers a request that no hook has seen, and closes the connection. Returns how many bytes of a page the client was sent;
+/// `None` if it could not be sent an answer.
+pub(super) async fn answer(
+    mut connection: Connection,
+    reason: Reason,
+    request_id: &str,
+    hsts: Option<&HeaderValue>,
+) -> Option<u64> {
     let status = reason.status();
     let page = reply::problem(status, None, request_id);
     let mut text = format!(
-        "HTTP/1.1 {} {}\r\nContent-Type: application/problem+json\r\nContent-Length: {}\r\nConnection: close\r\n",
+        "HTTP/1.1 {} {}\r\nContent-Type: application/problem+json\r\nContent-Length: {}\r\nConnection: close\r\nDate: ",
         status.as_str(),
         status.canonical_reason().unwrap_or("Error"),
         page.len(),
     )
     .into_bytes();
+    text.extend_from_slice(get_cached_date().as_bytes());
     if status == StatusCode::METHOD_NOT_ALLOWED {
-        // RFC 9110 §15.5.6: only CONNECT is refused here, and no target takes it.
-        text.extend_from_slice(b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n");
+        text.extend_from_slice(format!("\r\nAllow: {ALLOW}").as_bytes());
     }
-    text.extend_from_slice(b"\r\n");
+    if let Some(hsts) = hsts {
+        text.extend_from_slice(b"\r\nStrict-Transport-Security: ");
+        text.extend_from_slice(hsts.as_bytes());
+    }
+    text.extend_from_slice(b"\r\n\r\n");
     text.extend_from_slice(&page);
     connection.pass_raw();
     let sent = timeout(SEND, async {
@@ -87,10 +101,10 @@ pub(super) async fn answer(mut connection: Connection, reason: Reason, request_i
         AsyncWriteExt::shutdown(&mut connection).await
     });
     if !matches!(sent.await, Ok(Ok(()))) {
-        return 0;
+        return None;
     }
     let (mut rest, mut nowhere) = (connection.take(LINGER_BYTES), tokio::io::sink());
     // Whatever comes of it: the client has been answered.
     timeout(LINGER, tokio::io::copy(&mut rest, &mut nowhere)).await.ok();
-    page.len() as u64
+    Some(page.len() as u64)
 }

@@ -18,6 +18,7 @@ use super::crowd::{Crowd, Full};
 use super::facts::Facts;
 use super::http2;
 use super::refused::{self, Reason};
+use super::tcp::{self, Tcp};
 use super::terms::Terms;
 use super::transport::{Rewound, Transport};
 use crate::phases::Phases;
@@ -61,15 +62,23 @@ impl Serving {
         if !terms.trusted.contain(peer.ip()) {
             place.of_client(peer.ip(), terms.connections_per_client).map_err(full)?;
         }
-        let (transport, facts) = if terms.proxy_protocol || terms.tls.is_some() {
+        let by_name = entrance.tcp.as_ref().is_some_and(Tcp::goes_by_name);
+        let Opened { transport, facts, name } = if terms.proxy_protocol || terms.tls.is_some() || by_name {
             // Boxed: a handshake takes some kilobytes that the connection should not carry on.
-            let opening = Box::pin(open(io, peer, self.listener, terms));
+            let opening = Box::pin(open(io, peer, self.listener, terms, by_name));
             timeout(terms.handshake, opening).await.map_err(|_| "handshake_timeout")??
         } else {
-            (Transport::Plain(Rewound::new(io, Vec::new())), Facts::new(self.listener, peer, terms.trusted.clone()))
+            let facts = Facts::new(self.listener, peer, terms.trusted.clone());
+            Opened { transport: Transport::Plain(Rewound::new(io, Vec::new())), facts, name: None }
         };
         if facts.client.ip() != peer.ip() && !facts.trusted {
             place.of_client(facts.client.ip(), terms.connections_per_client).map_err(full)?;
+        }
+        if let Some(tcp) = &entrance.tcp {
+            // Boxed: connections for HTTP need not carry what it takes.
+            let own = facts.tls.as_ref().and_then(|tls| tls.client.server_name.clone());
+            let name = name.as_deref().or(own.as_deref());
+            return Box::pin(tcp::serve(&self.phases, entrance, tcp, transport, &facts, name)).await;
         }
         let http2 = facts.tls.as_ref().is_some_and(|tls| tls.http2);
         let Ok(connection) = Connection::new(transport, facts.clone(), terms.clone()) else { return Ok(()) };
@@ -89,9 +98,8 @@ impl Serving {
             match next {
                 Next::Request => {}
                 Next::Http2 => {
-                    connection.pass_raw();
-                    http2::serve(connection, &self.proxy, &entrance.terms, &self.stop).await;
-                    return;
+                    // Boxed: it is larger than all that an HTTP/1.1 connection carries.
+                    return Box::pin(http2::serve(connection, self, facts, entrance)).await;
                 }
                 Next::Nothing => return,
                 Next::Refused(reason) => return self.refuse(connection, reason, facts, entrance).await,
@@ -115,7 +123,7 @@ impl Serving {
     async fn refuse(&self, connection: Connection, reason: Reason, facts: &Facts, entrance: &Entrance) {
         let started = Instant::now();
         let id = fresh_request_id();
-        let sent = refused::answer(connection, reason, &id).await;
+        let sent = refused::answer(connection, reason, &id, entrance.https.hsts()).await;
         self.phases.request_refused(entrance, facts, reason, &id, started.elapsed(), sent);
     }
 }
@@ -127,29 +135,46 @@ const fn full(full: Full) -> Refused {
     }
 }
 
-/// What comes before HTTP: whom the peer speaks for, and TLS.
+/// A connection whose handshakes are over.
+struct Opened {
+    transport: Transport,
+    facts: Facts,
+    /// The name that the client asks for in TLS, where that was read without ending it.
+    name: Option<Box<str>>,
+}
+
+/// What comes before HTTP, or whatever is spoken: whom the peer speaks for, and TLS, which is ended here or only looked at.
 async fn open(
     mut io: TcpStream,
     peer: SocketAddr,
     listener: usize,
     terms: &Terms,
-) -> Result<(Transport, Facts), Refused> {
-    let (client, early) =
-        if terms.proxy_protocol { announced(&mut io, peer, terms).await? } else { (peer, Vec::new()) };
-    let mut facts = Facts::new(listener, client, terms.trusted.clone());
-    let io = Rewound::new(io, early);
-    let Some(tls) = &terms.tls else { return Ok((Transport::Plain(io), facts)) };
-    match tls.accept(io).await {
+    by_name: bool,
+) -> Result<Opened, Refused> {
+    let (told, mut early) =
+        if terms.proxy_protocol { announced(&mut io, peer, terms).await? } else { (Header::Local, Vec::new()) };
+    let mut facts = match told {
+        Header::Local => Facts::new(listener, peer, terms.trusted.clone()),
+        Header::Proxied { source, destination } => {
+            let facts = Facts::new(listener, source, terms.trusted.clone());
+            Facts { destination: Some(destination), ..facts }
+        }
+    };
+    let Some(tls) = &terms.tls else {
+        let name = if by_name { tcp::read_hello(&mut io, &mut early).await? } else { None };
+        return Ok(Opened { transport: Transport::Plain(Rewound::new(io, early)), facts, name });
+    };
+    match tls.accept(Rewound::new(io, early)).await {
         Ok((stream, tls)) => {
             facts.tls = Some(Arc::new(tls));
-            Ok((Transport::Tls(Box::new(stream)), facts))
+            Ok(Opened { transport: Transport::Tls(Box::new(stream)), facts, name: None })
         }
         Err(error) => Err(error.reason()),
     }
 }
 
-/// Reads the PROXY protocol header: the client it tells of, and what was read beyond it.
-async fn announced(io: &mut TcpStream, peer: SocketAddr, terms: &Terms) -> Result<(SocketAddr, Vec<u8>), Refused> {
+/// Reads the PROXY protocol header: what it says, and what was read beyond it.
+async fn announced(io: &mut TcpStream, peer: SocketAddr, terms: &Terms) -> Result<(Header, Vec<u8>), Refused> {
     if !terms.trusted.contain(peer.ip()) {
         return Err("proxy_protocol_untrusted");
     }
@@ -162,11 +187,7 @@ async fn announced(io: &mut TcpStream, peer: SocketAddr, terms: &Terms) -> Resul
             Ok(Parsed::Incomplete) => {}
             Ok(Parsed::Complete { length, header }) => {
                 let early = bytes.split_off(length.min(bytes.len()));
-                let client = match header {
-                    Header::Local => peer,
-                    Header::Proxied { source, .. } => source,
-                };
-                return Ok((client, early));
+                return Ok((header, early));
             }
             Err(_) => return Err("proxy_protocol_malformed"),
         }

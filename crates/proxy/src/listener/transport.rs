@@ -1,6 +1,7 @@
 //! What carries a connection's bytes: TCP, or TLS over it. Below both, what was read too early is given back.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -73,6 +74,16 @@ pub(super) enum Transport {
     Plain(Rewound),
     /// Boxed: a TLS session is some kilobytes, which plain connections need not carry.
     Tls(Box<TlsStream<Rewound>>),
+}
+
+impl Transport {
+    /// The gateway's own end.
+    pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
+        match self {
+            Self::Plain(io) => io.io.local_addr(),
+            Self::Tls(tls) => tls.get_ref().0.io.local_addr(),
+        }
+    }
 }
 
 impl AsRawFd for Transport {

@@ -48,6 +48,9 @@ pub(crate) struct Line<'l> {
     /// As it came, without the query, which may hold secrets.
     pub(crate) path: &'l str,
     pub(crate) status: Option<u16>,
+    /// What a gRPC call ended with, if its answer said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) grpc_status: Option<u16>,
     pub(crate) route: Option<&'l str>,
     pub(crate) consumer: Option<&'l str>,
     pub(crate) upstream: Option<&'l str>,
@@ -56,6 +59,9 @@ pub(crate) struct Line<'l> {
     pub(crate) duration_ms: f64,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
+    /// Why no target served it, in a word of a closed set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<&'l str>,
     #[serde(skip_serializing_if = "<[Decision]>::is_empty", serialize_with = "decisions")]
@@ -110,7 +116,7 @@ impl AccessLog {
     }
 
     /// Hands over a line; counts it as dropped if the writer is behind.
-    pub(crate) fn write(&self, line: &Line<'_>) {
+    pub(crate) fn write(&self, line: &impl Serialize) {
         let Some(queue) = &self.queue else { return };
         let Ok(mut text) = serde_json::to_vec(line) else { return };
         text.push(b'\n');

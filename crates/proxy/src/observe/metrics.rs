@@ -9,13 +9,24 @@ use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+use super::tcp::{TcpMetrics, TcpVecs};
+use crate::fault::Fault;
 use crate::snapshot::Snapshot;
+use crate::upstream::RetryCause;
 
 const REQUESTS: &str = "portreeve_requests_total";
 const DURATION: &str = "portreeve_request_duration_seconds";
 const ATTEMPTS: &str = "portreeve_upstream_attempts_total";
-const HEALTHY: &str = "portreeve_target_healthy";
-const IN_FLIGHT: &str = "portreeve_target_in_flight_requests";
+const FAILURES: &str = "portreeve_upstream_failures_total";
+const RETRIES: &str = "portreeve_upstream_retries_total";
+const UPSTREAM_IN_FLIGHT: &str = "portreeve_upstream_in_flight_requests";
+const UPSTREAM_WAITING: &str = "portreeve_upstream_waiting_requests";
+const MIRRORED: &str = "portreeve_mirrored_requests_total";
+const DISCOVERIES: &str = "portreeve_upstream_discoveries_total";
+const AVAILABLE: &str = "portreeve_upstream_target_available";
+const HEALTHY: &str = "portreeve_upstream_target_healthy";
+const IN_FLIGHT: &str = "portreeve_upstream_target_in_flight_requests";
+const EJECTED: &str = "portreeve_upstream_target_ejected";
 const RELOAD_SUCCESS: &str = "portreeve_config_last_reload_success";
 const GENERATION: &str = "portreeve_config_generation";
 const CONNECTIONS: &str = "portreeve_connections";
@@ -36,7 +47,15 @@ pub(crate) struct Metrics {
     requests: IntCounterVec,
     duration: HistogramVec,
     attempts: IntCounterVec,
+    failures: IntCounterVec,
+    retries: IntCounterVec,
+    upstream_in_flight: IntGaugeVec,
+    upstream_waiting: IntGaugeVec,
+    mirrored: IntCounterVec,
+    discoveries: IntCounterVec,
+    available: IntGaugeVec,
     healthy: IntGaugeVec,
+    ejected: IntGaugeVec,
     in_flight: IntGaugeVec,
     reload_success: IntGauge,
     generation: IntGauge,
@@ -46,6 +65,7 @@ pub(crate) struct Metrics {
     certificate_expiry: IntGaugeVec,
     acme_orders: IntCounterVec,
     log_dropped: IntCounter,
+    tcp: TcpVecs,
     plugins: portreeve_plugin::engine::Metrics,
     scrape: Arc<Mutex<()>>,
 }
@@ -71,8 +91,43 @@ impl Metrics {
                 Opts::new(ATTEMPTS, "Tries at targets by what came of them."),
                 &["upstream", "result"],
             )?,
+            failures: IntCounterVec::new(
+                Opts::new(FAILURES, "Attempts that failed, and requests that came to no attempt, by reason."),
+                &["upstream", "reason"],
+            )?,
+            retries: IntCounterVec::new(
+                Opts::new(RETRIES, "Retries that were made, and those that the budget did not allow."),
+                &["upstream", "outcome"],
+            )?,
+            upstream_in_flight: IntGaugeVec::new(
+                Opts::new(UPSTREAM_IN_FLIGHT, "Requests that an upstream with limits has in flight now."),
+                &["upstream"],
+            )?,
+            upstream_waiting: IntGaugeVec::new(
+                Opts::new(UPSTREAM_WAITING, "Requests that wait for their turn at an upstream with limits now."),
+                &["upstream"],
+            )?,
+            mirrored: IntCounterVec::new(
+                Opts::new(MIRRORED, "Copies of requests for another upstream, by what came of them."),
+                &["route", "outcome"],
+            )?,
+            discoveries: IntCounterVec::new(
+                Opts::new(
+                    DISCOVERIES,
+                    "Answers of DNS and files of targets; after all but ok, the last targets are kept.",
+                ),
+                &["upstream", "result"],
+            )?,
+            available: IntGaugeVec::new(
+                Opts::new(AVAILABLE, "1 while a target gets requests: healthy, and not taken out by an operator."),
+                &["upstream", "target"],
+            )?,
             healthy: IntGaugeVec::new(
-                Opts::new(HEALTHY, "1 while the checks of a target pass."),
+                Opts::new(HEALTHY, "1 while the checks of a target pass; 0 before the first has."),
+                &["upstream", "target"],
+            )?,
+            ejected: IntGaugeVec::new(
+                Opts::new(EJECTED, "1 while a target is out because attempts at it failed."),
                 &["upstream", "target"],
             )?,
             in_flight: IntGaugeVec::new(
@@ -105,6 +160,7 @@ impl Metrics {
                 &["certificate", "outcome"],
             )?,
             log_dropped: IntCounter::new(LOG_DROPPED, "Access-log lines dropped because the writer was behind.")?,
+            tcp: TcpVecs::new(&registry)?,
             plugins: portreeve_plugin::engine::Metrics::new(registry.clone()),
             registry,
             scrape: Arc::default(),
@@ -117,7 +173,15 @@ impl Metrics {
         self.registry.register(Box::new(self.requests.clone()))?;
         self.registry.register(Box::new(self.duration.clone()))?;
         self.registry.register(Box::new(self.attempts.clone()))?;
+        self.registry.register(Box::new(self.failures.clone()))?;
+        self.registry.register(Box::new(self.retries.clone()))?;
+        self.registry.register(Box::new(self.upstream_in_flight.clone()))?;
+        self.registry.register(Box::new(self.upstream_waiting.clone()))?;
+        self.registry.register(Box::new(self.mirrored.clone()))?;
+        self.registry.register(Box::new(self.discoveries.clone()))?;
+        self.registry.register(Box::new(self.available.clone()))?;
         self.registry.register(Box::new(self.healthy.clone()))?;
+        self.registry.register(Box::new(self.ejected.clone()))?;
         self.registry.register(Box::new(self.in_flight.clone()))?;
         self.registry.register(Box::new(self.reload_success.clone()))?;
         self.registry.register(Box::new(self.generation.clone()))?;
@@ -140,13 +204,37 @@ impl Metrics {
 
     pub(crate) fn upstream(&self, upstream: &str) -> UpstreamMetrics {
         let result = |result| self.attempts.with_label_values(&[upstream, result]);
+        let retries = |outcome| self.retries.with_label_values(&[upstream, outcome]);
         UpstreamMetrics {
             ok: result("ok"),
             failed: result("failed"),
             connect: result("connect_failed"),
             timed_out: result("timed_out"),
             unavailable: result("no_target"),
+            retried: retries("made"),
+            over_budget: retries("over_budget"),
+            reasons: Arc::new(Reasons {
+                upstream: upstream.into(),
+                failures: self.failures.clone(),
+                counters: Default::default(),
+            }),
+            discoveries: Discoveries { upstream: upstream.into(), results: self.discoveries.clone() },
         }
+    }
+
+    pub(crate) fn mirror(&self, route: &str) -> MirrorMetrics {
+        let outcome = |outcome| self.mirrored.with_label_values(&[route, outcome]);
+        MirrorMetrics {
+            sent: outcome("sent"),
+            failed: outcome("failed"),
+            behind: outcome("behind"),
+            too_large: outcome("too_large"),
+        }
+    }
+
+    /// Of the connections from a listener to an upstream.
+    pub(crate) fn tcp(&self, listener: &Arc<str>, upstream: &Arc<str>) -> TcpMetrics {
+        self.tcp.way(listener, upstream)
     }
 
     /// Counts a connection that was not served. `reason` is a word of a closed set.
@@ -191,16 +279,27 @@ impl Metrics {
         self.connections.set(i64::try_from(connections).unwrap_or(i64::MAX));
         // Targets come and go with discovery: the gauges are made anew from what is there now, for one scraper at a time.
         let _turn = self.scrape.lock();
+        self.available.reset();
         self.healthy.reset();
+        self.ejected.reset();
         self.in_flight.reset();
         self.certificate_expiry.reset();
         for (listener, expiry) in snapshot.certificates() {
             self.certificate_expiry.with_label_values(&[&**listener, &*expiry.certificate]).set(expiry.at);
         }
+        self.upstream_in_flight.reset();
+        self.upstream_waiting.reset();
+        for (upstream, crowd) in snapshot.crowds() {
+            self.upstream_in_flight.with_label_values(&[upstream]).set(i64::from(crowd.in_flight));
+            let waiting = i64::try_from(crowd.waiting).unwrap_or(i64::MAX);
+            self.upstream_waiting.with_label_values(&[upstream]).set(waiting);
+        }
         for pool in snapshot.pools() {
             for target in &pool.targets {
                 let address = target.address.to_string();
+                self.available.with_label_values(&[&*pool.name, &address]).set(i64::from(target.available));
                 self.healthy.with_label_values(&[&*pool.name, &address]).set(i64::from(target.healthy));
+                self.ejected.with_label_values(&[&*pool.name, &address]).set(i64::from(target.ejected));
                 self.in_flight.with_label_values(&[&*pool.name, &address]).set(i64::from(target.in_flight));
             }
         }
@@ -250,24 +349,101 @@ pub(crate) struct UpstreamMetrics {
     connect: IntCounter,
     timed_out: IntCounter,
     unavailable: IntCounter,
+    retried: IntCounter,
+    over_budget: IntCounter,
+    reasons: Arc<Reasons>,
+    pub(crate) discoveries: Discoveries,
+}
+
+/// What came of looking for the targets of one upstream. Made when first counted: most upstreams look for nobody.
+#[derive(Debug, Clone)]
+pub(crate) struct Discoveries {
+    upstream: Arc<str>,
+    results: IntCounterVec,
+}
+
+impl Discoveries {
+    /// Targets were found.
+    pub(crate) fn ok(&self) {
+        self.count("ok");
+    }
+
+    /// There was an answer with nobody in it.
+    pub(crate) fn empty(&self) {
+        self.count("empty");
+    }
+
+    /// There was no answer, or none that could be used.
+    pub(crate) fn failed(&self) {
+        self.count("failed");
+    }
+
+    /// How often it came out so.
+    #[cfg(test)]
+    pub(crate) fn counted(&self, result: &str) -> u64 {
+        self.results.with_label_values(&[&*self.upstream, result]).get()
+    }
+
+    fn count(&self, result: &str) {
+        self.results.with_label_values(&[&*self.upstream, result]).inc();
+    }
+}
+
+/// Failures by reason. A counter is made when it first counts: most upstreams never see most reasons.
+#[derive(Debug)]
+struct Reasons {
+    upstream: Box<str>,
+    failures: IntCounterVec,
+    counters: [OnceLock<IntCounter>; Fault::COUNT],
 }
 
 impl UpstreamMetrics {
-    /// An attempt brought an answer, or not.
-    pub(crate) fn attempted(&self, ok: bool) {
-        if ok { self.ok.inc() } else { self.failed.inc() }
+    /// An attempt brought an answer.
+    pub(crate) fn answered(&self) {
+        self.ok.inc();
     }
 
-    pub(crate) fn connect_failed(&self) {
-        self.connect.inc();
+    /// An attempt failed, or there could be none: once, where it fails.
+    pub(crate) fn failed(&self, fault: Fault) {
+        match (fault, fault.retry_cause()) {
+            (_, Some(RetryCause::Connect)) => self.connect.inc(),
+            (Fault::Deadline, _) | (_, Some(RetryCause::Timeout)) => self.timed_out.inc(),
+            (Fault::NoTarget, _) => self.unavailable.inc(),
+            // No target was asked.
+            (Fault::TargetsFull | Fault::QueueFull | Fault::QueueTimeout | Fault::Shed, _) => {}
+            _ => self.failed.inc(),
+        }
+        self.blame(fault);
     }
 
-    pub(crate) fn timed_out(&self) {
-        self.timed_out.inc();
+    /// Counts a reason, of something that was no failed attempt: a target's own answer that says no.
+    pub(crate) fn blame(&self, fault: Fault) {
+        let Reasons { upstream, failures, counters } = &*self.reasons;
+        if let Some(counter) = counters.get(fault as usize) {
+            counter.get_or_init(|| failures.with_label_values(&[&**upstream, fault.as_str()])).inc();
+        }
     }
 
-    /// No target could be tried.
-    pub(crate) fn unavailable(&self) {
-        self.unavailable.inc();
+    /// A retry is made.
+    pub(crate) fn retried(&self) {
+        self.retried.inc();
     }
+
+    /// A retry would have been made, had the budget allowed it.
+    pub(crate) fn over_budget(&self) {
+        self.over_budget.inc();
+    }
+}
+
+/// The metrics of one route's mirror.
+#[derive(Debug, Clone)]
+pub(crate) struct MirrorMetrics {
+    /// Answered by the other upstream, with whatever.
+    pub(crate) sent: IntCounter,
+    /// Not answered.
+    pub(crate) failed: IntCounter,
+    /// Not sent, since as many as may be were on their way.
+    pub(crate) behind: IntCounter,
+    /// Not sent, since the body was longer than the mirror takes.
+    pub(crate) too_large: IntCounter,
 }

@@ -2,6 +2,8 @@
 
 mod access_log;
 mod metrics;
+mod tcp;
 
 pub(crate) use access_log::{AccessLog, Line};
-pub(crate) use metrics::{Metrics, RouteMetrics, UpstreamMetrics};
+pub(crate) use metrics::{Discoveries, Metrics, MirrorMetrics, RouteMetrics, UpstreamMetrics};
+pub(crate) use tcp::{TcpLine, TcpMetrics};

@@ -4,23 +4,23 @@
 
 use std::any::Any;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use futures::future::BoxFuture;
-use http::uri::{PathAndQuery, Scheme, Uri};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
+use http::uri::{Scheme, Uri};
+use http::{HeaderValue, Method, Version, header};
 use pingora::http::RequestHeader;
 use pingora::protocols::http::client::HttpSession;
 use pingora::{Error, ErrorType};
-use portreeve_balance::Tried;
 use portreeve_plugin::{Answer, Call, CallError, Fetch};
 use portreeve_wire::http1::Asked;
 
+use super::RetryCause;
 use super::pool::Pool;
 use super::prepared::Prepared;
-use super::retry::Cause;
 use super::session::Session;
+use crate::fault::Fault;
 use crate::head::is_hop_by_hop;
 
 /// How long a call's connection is kept for the next call: busy traffic reuses it, and a quiet one never meets a target that
@@ -36,7 +36,7 @@ impl portreeve_plugin::engine::Pool for Pool {
         Box::pin(async move {
             let timeout = call.timeout;
             tokio::time::timeout(timeout, self.attempts(&call)).await.unwrap_or_else(|_| {
-                self.metrics.timed_out();
+                self.metrics.failed(Fault::Deadline);
                 Err(CallError::TimedOut(timeout))
             })
         })
@@ -47,85 +47,34 @@ impl portreeve_plugin::engine::Pool for Pool {
     }
 }
 
-impl Pool {
-    /// Tries targets until one answers or the policy has had enough.
-    async fn attempts(&self, call: &Call) -> Result<Answer, CallError> {
-        self.earn_retry();
-        let until = Instant::now() + call.timeout;
-        let (mut tried, mut made) = (Tried::new(), 0);
-        loop {
-            let picked = self.pick(fastrand::u64(..), &tried);
-            let Some((member, _in_flight)) = picked else {
-                self.metrics.unavailable();
-                return Err(CallError::Unavailable(self.name.clone()));
-            };
-            tried.push(member.target.address);
-            made += 1;
-            let left = until.saturating_duration_since(Instant::now());
-            let outcome = attempt(&member.prepared, call, left).await;
-            self.metrics.attempted(outcome.is_ok());
-            let retry = match &outcome {
-                Ok(answer) => {
-                    let cause = Cause::Status(answer.status.as_u16());
-                    call.method.is_idempotent() && self.retries_on(cause) && self.take_retry(made, &tried, cause)
-                }
-                Err((cause, _)) => {
-                    let safe = *cause == Some(Cause::Connect) || call.method.is_idempotent();
-                    safe && cause.is_some_and(|cause| self.take_retry(made, &tried, cause))
-                }
-            };
-            if !retry {
-                return outcome.map_err(|(_, error)| error);
-            }
-        }
-    }
-}
-
-/// Asks a target for its health: what it answers to a GET, on a connection that is used once.
-pub(super) async fn check(prepared: &Prepared, target: PathAndQuery, timeout: Duration) -> pingora::Result<StatusCode> {
-    let mut headers = HeaderMap::new();
-    if !prepared.is_tls() {
-        headers.insert(header::HOST, HeaderValue::from_static("health-check"));
-    }
-    headers.insert(header::USER_AGENT, HeaderValue::from_static("portreeve-health-check"));
-    let call = Call { headers, timeout, max_body: MAX_HEALTH, ..Call::get(target) };
-    let mut session = Session::open(prepared, asked(&call), timeout, Duration::ZERO).await?;
-    let answer = exchange(&mut session, &call).await;
-    session.http.shutdown().await;
-    answer.map(|answer| answer.status).map_err(|broken| {
-        let (kind, text) = match broken {
-            Broken::BeforeAnswer(text) | Broken::InAnswer(text) => (ErrorType::ReadError, text),
-            Broken::TimedOut(_) => (ErrorType::ReadTimedout, "no answer in time".to_owned()),
-            Broken::TooLarge => (ErrorType::ReadError, format!("an answer of more than {MAX_HEALTH} bytes")),
-        };
-        Error::explain(kind, text)
-    })
-}
-
-/// Longest answer to a health check, in bytes.
-const MAX_HEALTH: usize = 1 << 20;
-
-/// Why an attempt failed, for the retry policy if it can be retried, and for the caller.
-type Failed = (Option<Cause>, CallError);
+/// Why an attempt failed: for the retry policy and the metrics, and for the caller.
+type Failed = (Fault, CallError);
 
 /// One try at one target, once more on another connection if a kept one turned out to be dead before anything came back.
-async fn attempt(prepared: &Prepared, call: &Call, left: Duration) -> Result<Answer, Failed> {
+pub(super) async fn attempt(prepared: &Prepared, call: &Call, left: Duration) -> Result<Answer, Failed> {
     let timeouts = prepared.timeouts();
     let (silence, kept) = (timeouts.first_byte.get().min(left), timeouts.idle.get().min(KEPT));
     loop {
         let opened = Session::open(prepared, asked(call), silence, kept).await;
-        let mut session = opened.map_err(|error| (Some(Cause::Connect), CallError::Failed(error.to_string())))?;
+        let mut session = opened.map_err(|error| (connect_fault(&error), CallError::Failed(error.to_string())))?;
         match exchange(&mut session, call).await {
             Ok(answer) => {
                 session.give_back(kept).await;
                 return Ok(answer);
             }
             Err(Broken::BeforeAnswer(_)) if session.was_stale() && call.method.is_idempotent() => {}
-            Err(Broken::BeforeAnswer(error) | Broken::InAnswer(error)) => return Err((None, CallError::Failed(error))),
-            Err(Broken::TimedOut(after)) => return Err((Some(Cause::Timeout), CallError::TimedOut(after))),
-            Err(Broken::TooLarge) => return Err((None, CallError::TooLarge(call.max_body))),
+            Err(Broken::BeforeAnswer(error)) => return Err((Fault::Reset, CallError::Failed(error))),
+            Err(Broken::InAnswer(error)) => return Err((Fault::BadAnswer, CallError::Failed(error))),
+            Err(Broken::TimedOut(after)) => return Err((Fault::AnswerTimeout, CallError::TimedOut(after))),
+            Err(Broken::TooLarge) => return Err((Fault::BadAnswer, CallError::TooLarge(call.max_body))),
         }
     }
+}
+
+/// Nothing was sent, whatever it was that kept the connection from being made.
+fn connect_fault(error: &Error) -> Fault {
+    let fault = Fault::of(error);
+    if fault.retry_cause() == Some(RetryCause::Connect) { fault } else { Fault::ConnectFailed }
 }
 
 /// What a call makes of its answer's framing.

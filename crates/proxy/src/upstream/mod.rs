@@ -1,85 +1,61 @@
 //! Upstream pools: who is in them, who is healthy, who is picked, and what an attempt may cost.
 //!
-//! Membership and probing are pingora-load-balancing's; health and picking are ours (docs/adr/0004, `crates/balance`). A pool whose
-//! configuration did not change lives on through a reload; the state of a target lives on in [`TargetRegistry`].
+//! Where targets come from is `discovery`, whether they are well `health`, what an operator says of them `orders`; picking is
+//! `crates/balance` (docs/adr/0004, 0014, 0018). A pool whose configuration did not change lives on through a reload; the state of a
+//! target lives on in [`TargetRegistry`].
 
+mod announcement;
 mod answer;
+mod attempts;
+mod budget;
 mod call;
 mod discovery;
+mod gate;
 mod health;
 mod identity;
+mod limits;
 mod link;
 mod members;
+mod orders;
+mod policy;
 mod pool;
 mod prepared;
+mod registry;
 mod retry;
 mod session;
+mod status;
+mod sticky;
 mod transport;
 
+use std::borrow::Cow;
+
+pub(crate) use announcement::announcement;
 pub(crate) use answer::{BadAnswer, MAX_INTERIM, check_response};
 pub(crate) use call::Fetcher;
+pub use discovery::SourceStatus;
+pub(crate) use discovery::{Resolver, TargetSources};
+pub(crate) use gate::{Crowd, Slot};
+pub use health::LastCheck;
+pub(crate) use limits::Priorities;
 pub(crate) use link::Leg;
-pub(crate) use pool::Pool;
-pub use pool::{PoolStatus, TargetStatus};
-pub(crate) use retry::Cause as RetryCause;
+pub use orders::{Operation, Order, Standing};
+pub(crate) use pool::{Parts, Pool, is_failure};
+pub(crate) use registry::TargetRegistry;
+pub(crate) use retry::{Cause as RetryCause, Failed, Override as RetryOverride, Terms as RetryTerms};
+pub use status::{OperateError, PoolStatus, TargetState, TargetStatus};
+pub(crate) use sticky::Stay;
 pub(crate) use transport::Transport;
 
-use std::sync::{Arc, Weak};
-
-use parking_lot::Mutex;
-use portreeve_config::units::Address;
-use portreeve_config::{Health as HealthConfig, Probe, Protocol, Upstream as UpstreamConfig, UpstreamTls};
-
-use discovery::Resolver;
-use health::HealthGroup;
-
-/// What pools share, in one generation and from one to the next: the targets, grouped by how they are checked.
-#[derive(Default)]
-pub(crate) struct TargetRegistry {
-    /// Few: a gateway has a handful of ways of checking, however many pools.
-    groups: Mutex<Vec<(Checked, Weak<HealthGroup>)>>,
-    resolver: Resolver,
+/// What is wrong with an upstream, and under which of its keys. Found when it is compiled, since no schema can say it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Wrong {
+    /// Below the upstream: `health.expect.body`.
+    pub(crate) at: Cow<'static, str>,
+    pub(crate) message: String,
 }
 
-/// How targets are checked, as the file has it: what makes two pools tell each other of their targets' health.
-#[derive(PartialEq)]
-struct Checked {
-    health: Option<HealthConfig>,
-    /// How the check is spoken, if it is more than a connection. As written: a rotated certificate is the same way.
-    spoken: Option<(Protocol, Option<UpstreamTls>, Vec<Address>)>,
-}
-
-impl Checked {
-    fn new(config: &UpstreamConfig) -> Self {
-        let asks = config.health.as_ref().is_some_and(|health| matches!(health.probe(), Probe::Http(_)));
-        let spoken = asks.then(|| (config.protocol, config.tls.clone(), transport::names(config)));
-        Self { health: config.health.clone(), spoken }
-    }
-}
-
-impl TargetRegistry {
-    /// The living group that checks like the upstream says, or a new one.
-    fn group(&self, config: &UpstreamConfig, transport: &Arc<Transport>) -> Arc<HealthGroup> {
-        let wanted = Checked::new(config);
-        let mut groups = self.groups.lock();
-        let same = groups.iter().find(|(checked, _)| *checked == wanted);
-        if let Some(group) = same.and_then(|(_, group)| group.upgrade()) {
-            return group;
-        }
-        let group = HealthGroup::new(config.health.as_ref(), transport.clone());
-        groups.retain(|(_, group)| group.strong_count() > 0);
-        groups.push((wanted, Arc::downgrade(&group)));
-        group
-    }
-
-    #[cfg(test)]
-    fn with_resolver(resolver: Resolver) -> Self {
-        Self { groups: Mutex::default(), resolver }
-    }
-}
-
-impl std::fmt::Debug for TargetRegistry {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "TargetRegistry({} groups)", self.groups.lock().len())
+impl Wrong {
+    fn new(at: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self { at: at.into(), message: message.into() }
     }
 }

@@ -2,27 +2,31 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use http::StatusCode;
+use pingora::http::{RequestHeader, ResponseHeader};
 use portreeve_balance::hash::{mix, stable};
-use portreeve_balance::{InFlight, Member};
-use portreeve_config::{Balance, Upstream as UpstreamConfig};
+use portreeve_balance::{InFlight, Outcome};
+use portreeve_config::{Balance, Resolver as ResolverSettings, Upstream as UpstreamConfig};
 use portreeve_plugin::Template;
 use portreeve_plugin::engine::View;
-use serde::Serialize;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use super::TargetRegistry;
-use super::discovery::RESOLVE_EVERY;
+use super::discovery::{Followed, TargetSources, follow};
+use super::gate::{Crowd, Slot};
+use super::limits::{Limits, Picked, Priorities};
 use super::members::Members;
-use super::prepared::Prepared;
-use super::retry::{Cause, Retries};
+use super::retry::{Failed, NoRetry, Override, Retries, Terms};
+use super::sticky::Stay;
 use super::transport::Transport;
+use super::{TargetRegistry, Wrong, health};
+use crate::fault::Fault;
 use crate::observe::UpstreamMetrics;
 
-/// Longest wait for the first answers of the resolver when a pool begins. What comes later is taken when it comes.
+/// Longest wait for the first answers of discoveries when a pool begins. What comes later is taken when it comes.
 const FIRST_RESOLVE: Duration = Duration::from_secs(3);
 
 /// One upstream, for as many generations as leave its configuration as it is.
@@ -33,62 +37,63 @@ pub(crate) struct Pool {
     key: Option<Template>,
     pub(crate) metrics: UpstreamMetrics,
     retries: Retries,
-    members: Arc<Members>,
-    /// Set when the pool starts: what ends with it, if its names must be asked for again and again.
+    limits: Limits,
+    pub(super) members: Arc<Members>,
+    /// Set when the pool starts: what ends with it, if its targets must be asked for again and again.
     refresher: OnceLock<Option<AbortHandle>>,
 }
 
-/// What the admin port tells of a pool.
-#[derive(Debug, Serialize)]
-pub struct PoolStatus {
-    /// Name of the upstream.
-    pub name: Arc<str>,
-    /// Its targets now.
-    pub targets: Vec<TargetStatus>,
-}
-
-/// What the admin port tells of a target.
-#[derive(Debug, Serialize)]
-pub struct TargetStatus {
-    /// Its address.
-    pub address: SocketAddr,
-    /// Its share.
-    pub weight: u32,
-    /// Whether its checks pass; true where there are none.
-    pub healthy: bool,
-    /// Requests being tried there now.
-    pub in_flight: u32,
-    /// When its health last changed, in seconds since 1970.
-    pub since: u64,
+/// What a pool is made of.
+pub(crate) struct Parts<'p> {
+    pub(crate) name: Arc<str>,
+    pub(crate) config: &'p UpstreamConfig,
+    pub(crate) transport: Arc<Transport>,
+    /// What is hashed, if `balance: { hash: … }`.
+    pub(crate) key: Option<Template>,
+    pub(crate) metrics: UpstreamMetrics,
+    pub(crate) sources: TargetSources,
 }
 
 impl Pool {
-    /// A pool at rest: nobody is resolved or checked before it starts. `before` is the pool of this name in the generation
-    /// before: what its names stood for serves until they are resolved again.
-    pub(crate) fn new(
-        name: Arc<str>,
-        config: &UpstreamConfig,
-        transport: Arc<Transport>,
-        key: Option<Template>,
-        registry: &TargetRegistry,
-        metrics: UpstreamMetrics,
-        before: Option<&Self>,
-    ) -> Self {
-        let members = Members::new(config, transport, registry, before.map(|before| &*before.members));
+    /// What is wrong with a configuration beyond what the loader could see.
+    pub(crate) fn faults(config: &UpstreamConfig) -> Vec<Wrong> {
+        config.health.as_ref().map(health::wrong).unwrap_or_default()
+    }
+
+    /// A pool at rest: nobody is found or checked before it starts. `before` is the pool of this name in the generation before:
+    /// what it has learnt of its targets, and who is in flight there, goes on.
+    pub(crate) fn new(parts: Parts<'_>, registry: &TargetRegistry, before: Option<&Self>) -> Self {
+        let Parts { name, config, transport, key, metrics, sources } = parts;
+        let of_before = before.map(|before| &*before.members);
+        let members = Members::new(name.clone(), config, transport, registry, sources, of_before);
         Self {
             name,
             config: config.clone(),
             key,
             metrics,
             retries: Retries::new(&config.retry),
+            limits: Limits::new(config.limits.as_ref(), before.map(|before| &before.limits)),
             members: Arc::new(members),
             refresher: OnceLock::new(),
         }
     }
 
-    /// Whether this is the pool that `config` asks for, and its files are as they were.
-    pub(crate) fn is_of(&self, config: &UpstreamConfig, transport: &Transport) -> bool {
-        self.config == *config && self.members.transport.is_like(transport)
+    /// Where its targets come from: what they told last serves until they tell something else, in another pool as well.
+    pub(crate) fn sources(&self) -> &TargetSources {
+        &self.members.sources
+    }
+
+    /// Whether this is the pool that `config` asks for, its files are as they were, and names are asked of the same.
+    pub(crate) fn is_of(&self, config: &UpstreamConfig, transport: &Transport, resolver: &ResolverSettings) -> bool {
+        let sources = &self.members.sources;
+        self.config == *config
+            && self.members.transport.is_like(transport)
+            && (!sources.are_asked() || sources.resolver().is_of(resolver))
+    }
+
+    /// Takes orders into account that came while it was made.
+    pub(crate) fn heed_orders(&self) {
+        self.members.heed_orders();
     }
 
     /// How its targets are spoken to.
@@ -96,8 +101,9 @@ impl Pool {
         &self.members.transport
     }
 
-    /// Begins to check the members, and to find them if names are among them. Waits for the resolver only for a moment; a
-    /// name that is not answered by then joins when it is. A pool that has started already goes on as it is.
+    /// Begins to check the members, and to find them where they are to be found. Waits, for a bounded time each, for the first
+    /// answers and for the first checks: whoever is put to work next has targets that are known to be well, if there are any. A
+    /// target that is found or well only later joins then. A pool that has started already goes on as it is.
     pub(crate) async fn start(&self, control: &Handle) {
         let first = Arc::new(Notify::new());
         let mut is_first = false;
@@ -105,28 +111,109 @@ impl Pool {
             is_first = true;
             self.members.begin(control);
             let (members, name, first) = (self.members.clone(), self.name.clone(), first.clone());
-            let refreshing = async move {
-                loop {
-                    members.refresh(&name).await;
-                    first.notify_one();
-                    tokio::time::sleep(RESOLVE_EVERY.mul_f64(0.9 + 0.2 * fastrand::f64())).await;
-                }
+            let counts = self.metrics.discoveries.clone();
+            let following = async move {
+                let sources = &members.sources;
+                let followed = Followed { upstream: &name, sources, counts: &counts, first: &first };
+                follow(followed, |left| Box::pin(members.update(left))).await;
             };
-            self.members.addresses.has_names().then(|| control.spawn(refreshing).abort_handle())
+            self.members.sources.are_asked().then(|| control.spawn(following).abort_handle())
         });
-        if is_first && !self.members.addresses.are_known() {
+        if !is_first {
+            return;
+        }
+        if !self.members.sources.are_known() {
             let answered = tokio::time::timeout(FIRST_RESOLVE, first.notified());
             if answered.await.is_err() {
                 tracing::warn!(upstream = %self.name, "The resolver is slow; the upstream starts without some targets.");
             }
         }
+        self.members.first_round().await;
     }
 
-    /// Picks a healthy target that this request has not tried, and counts the request there for as long as the guard lives.
-    pub(crate) fn pick(&self, key: u64, tried: &[SocketAddr]) -> Option<(Arc<Member<Prepared>>, InFlight)> {
-        let member = self.members.picker.load().pick(key, tried)?.clone();
-        let in_flight = InFlight::new(member.target.clone());
-        Some((member, in_flight))
+    /// Learns which tiers go first where it is full.
+    pub(crate) fn rank(&self, priorities: &Arc<Priorities>) {
+        self.limits.rank(priorities);
+    }
+
+    /// Lets a request of this tier in, or waits for its turn, at most until `until`. `None`: nothing is limited.
+    ///
+    /// # Errors
+    /// When it has no turn. Cancel safe.
+    pub(crate) async fn admit(&self, tier: Option<&str>, until: Instant) -> Result<Option<Slot>, Fault> {
+        let picker = self.members.picker.load_full();
+        self.limits.admit(&picker, tier, until).await
+    }
+
+    /// Picks an available target with room that this request has not tried, and counts the request there for as long as the
+    /// guard lives.
+    pub(crate) fn pick(&self, key: u64, tried: &[SocketAddr]) -> Option<Picked> {
+        self.pick_for(None, key, tried)
+    }
+
+    /// Like [`Pool::pick`], but goes back to where the client was before, if that can be picked.
+    pub(crate) fn pick_for(&self, stay: Option<Stay>, key: u64, tried: &[SocketAddr]) -> Option<Picked> {
+        let (now, picker) = (Instant::now(), self.members.picker.load());
+        let there = stay.and_then(|stay| {
+            let member = picker.return_to(stay.place, now, tried)?;
+            (member.target.address == stay.address).then_some(member)
+        });
+        let back = there.and_then(|member| self.limits.take(member, now));
+        back.or_else(|| self.limits.pick(&picker, now, key, tried))
+    }
+
+    /// Why nobody was picked.
+    pub(crate) fn why_nobody(&self, tried: &[SocketAddr]) -> Fault {
+        let is_left = self.members.picker.load().has_another(Instant::now(), tried);
+        if is_left { Fault::TargetsFull } else { Fault::NoTarget }
+    }
+
+    /// The longest that one attempt may wait for the head of an answer, if the file says so.
+    pub(crate) fn per_try(&self) -> Option<Duration> {
+        self.config.timeouts.per_try.map(portreeve_config::units::Duration::get)
+    }
+
+    /// Whether requests may have to wait for their turn.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.config.limits.is_some()
+    }
+
+    /// Whether it ejects targets at which attempts fail.
+    pub(super) fn ejects(&self) -> bool {
+        self.config.outlier.is_some()
+    }
+
+    /// How many are in flight and wait; `None` where nothing is limited.
+    pub(crate) fn crowd(&self) -> Option<Crowd> {
+        self.limits.crowd()
+    }
+
+    /// Takes note of what came of an attempt: once for each, and not of one that the client gave up.
+    pub(crate) fn report(&self, attempt: &InFlight, outcome: Outcome) {
+        if let Some(ejection) = self.members.picker.load().report(attempt, outcome, Instant::now()) {
+            let (target, upstream) = (attempt.target().address, &self.name);
+            let seconds = ejection.lasts.as_secs_f64();
+            tracing::warn!(%upstream, %target, cause = %ejection.cause, seconds, "The target is ejected.");
+        }
+    }
+
+    /// Where the client of this request was before, if the upstream is sticky.
+    pub(crate) fn stay(&self, view: &View<'_>) -> Option<Stay> {
+        self.members.sticky.as_ref()?.stay(view)
+    }
+
+    /// Takes the cookie of a sticky upstream off what its target is sent.
+    pub(crate) fn hide_cookie(&self, head: &mut RequestHeader) {
+        if let Some(sticky) = &self.members.sticky {
+            sticky.hide(head);
+        }
+    }
+
+    /// Gives the client a cookie by which it comes back to this target, unless it has that one.
+    pub(crate) fn remember(&self, target: SocketAddr, stay: Option<Stay>, secure: bool, answer: &mut ResponseHeader) {
+        if let Some(sticky) = self.members.sticky.as_ref().filter(|_| stay.is_none_or(|stay| stay.address != target)) {
+            sticky.remember(target, secure, answer);
+        }
     }
 
     /// What a request is hashed by, where `balance` hashes; any number where it does not. A request without the key goes
@@ -137,10 +224,17 @@ impl Pool {
                 let text = template.render(view).filter(|text| !text.is_empty());
                 text.map_or_else(|| fastrand::u64(..), |text| mix(stable(text.bytes())))
             }
-            (Balance::IpHash, None) => mix(match view.exchange.client_ip() {
-                IpAddr::V4(ip) => stable(ip.octets()),
-                IpAddr::V6(ip) => stable(ip.octets()),
-            }),
+            (Balance::IpHash, None) => of_client(view.exchange.client_ip()),
+            _ => 0,
+        }
+    }
+
+    /// What a connection that is no request is hashed by: its client, as [`Pool::hash_key`] would. The loader sees to it that
+    /// no other template is asked for.
+    pub(crate) fn client_key(&self, client: IpAddr) -> u64 {
+        match self.config.balance {
+            Balance::Hash(_) => mix(stable(client.to_string().bytes())),
+            Balance::IpHash => of_client(client),
             _ => 0,
         }
     }
@@ -150,28 +244,47 @@ impl Pool {
         self.retries.earn();
     }
 
-    /// Whether an attempt that failed so, the `made`-th, may be followed by another, after those at the targets `tried`.
+    /// The retry policy, but for what a route says instead.
+    pub(crate) fn terms<'t>(&'t self, of_route: Option<&'t Override>) -> Terms<'t> {
+        self.retries.terms(of_route)
+    }
+
+    /// Whether an attempt that failed so may be followed by another, after those at the targets `tried`, and after what pause.
     /// Without another target there is none, and the client is told of this failure.
-    pub(crate) fn take_retry(&self, made: u32, tried: &[SocketAddr], cause: Cause) -> bool {
-        self.members.picker.load().has_another(tried) && self.retries.take(made, cause)
+    pub(crate) fn take_retry(
+        &self,
+        terms: Terms<'_>,
+        failed: Failed<'_>,
+        tried: &[SocketAddr],
+        until: Instant,
+    ) -> Option<Duration> {
+        if !self.members.picker.load().has_another(Instant::now(), tried) {
+            return None;
+        }
+        match terms.take(failed, Instant::now(), until) {
+            Ok(pause) => {
+                self.metrics.retried();
+                Some(pause)
+            }
+            Err(NoRetry::Budget) => {
+                self.metrics.over_budget();
+                None
+            }
+            Err(NoRetry::Policy) => None,
+        }
     }
+}
 
-    /// Whether such an answer is worth another attempt at all.
-    pub(crate) fn retries_on(&self, cause: Cause) -> bool {
-        self.retries.covers(cause)
-    }
+fn of_client(client: IpAddr) -> u64 {
+    mix(match client {
+        IpAddr::V4(ip) => stable(ip.octets()),
+        IpAddr::V6(ip) => stable(ip.octets()),
+    })
+}
 
-    pub(crate) fn status(&self) -> PoolStatus {
-        let picker = self.members.picker.load();
-        let targets = picker.members().iter().map(|member| TargetStatus {
-            address: member.target.address,
-            weight: member.weight,
-            healthy: member.target.is_healthy(),
-            in_flight: member.target.in_flight(),
-            since: member.target.since(),
-        });
-        PoolStatus { name: self.name.clone(), targets: targets.collect() }
-    }
+/// Whether this status says that the target is not well, and not that it dislikes the request.
+pub(crate) fn is_failure(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 500 | 502..=504)
 }
 
 impl Drop for Pool {

@@ -76,6 +76,14 @@ impl Prepared {
         }
     }
 
+    /// Who the target must prove to be, over TLS.
+    pub(crate) fn server_name(&self) -> Option<ServerName<'static>> {
+        match &self.way {
+            Way::Single(dial) => dial.name().cloned(),
+            Way::Multiplexed(_) => ServerName::try_from(self.peer.sni.clone()).ok(),
+        }
+    }
+
     pub(super) fn is_multiplexed(&self) -> bool {
         matches!(self.way, Way::Multiplexed(_))
     }

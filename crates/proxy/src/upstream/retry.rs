@@ -1,13 +1,14 @@
-//! When a failed attempt is tried again, and how often in all: a budget keeps retries from drowning a failing upstream.
+//! When a failed attempt is tried again, how often, and after what pause: what the upstream says, and what a route says instead.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
 
-use portreeve_config::{Retry as RetryConfig, RetryOn};
+use http::{HeaderMap, HeaderName, Method, header};
+use portreeve_config::{Backoff, Retry as RetryConfig, RetryOn, RouteRetry};
 
-/// Thousandths of a retry: what one retry costs.
-const COST: i64 = 1_000;
-/// Retries that may be saved up, so that a quiet upstream can retry at all.
-const RESERVE: i64 = 10 * COST;
+use super::budget::Budget;
+
+/// By which a target knows a request that it has had before (draft-ietf-httpapi-idempotency-key-header).
+static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Why an attempt failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,91 +17,154 @@ pub(crate) enum Cause {
     Connect,
     /// No answer's head in time.
     Timeout,
+    /// The connection was lost before the answer's head.
+    Reset,
     /// The target answered with this status.
     Status(u16),
+}
+
+/// What a route says of retries in the place of its upstream.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Override {
+    attempts: Option<u32>,
+    on: Option<Box<[RetryOn]>>,
+    methods: Option<Box<[Method]>>,
+    backoff: Option<Backoff>,
+}
+
+impl Override {
+    pub(crate) fn new(config: &RouteRetry) -> Self {
+        Self {
+            attempts: config.attempts,
+            on: config.on.as_deref().map(Box::from),
+            methods: config.methods.as_deref().map(methods),
+            backoff: config.backoff.clone(),
+        }
+    }
 }
 
 /// The retry policy of one upstream and what is left of its budget.
 #[derive(Debug)]
 pub(super) struct Retries {
-    pub(super) attempts: u32,
-    on: Vec<RetryOn>,
-    deposit: i64,
-    saved: AtomicI64,
+    attempts: u32,
+    on: Box<[RetryOn]>,
+    methods: Box<[Method]>,
+    backoff: Backoff,
+    budget: Budget,
+}
+
+/// The policy for one request: the upstream's, but for what its route says.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms<'t> {
+    attempts: u32,
+    on: &'t [RetryOn],
+    methods: &'t [Method],
+    backoff: &'t Backoff,
+    budget: &'t Budget,
+}
+
+/// Why there is no retry though the policy has one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoRetry {
+    /// Such failures are not retried, or not as often, or not before the time is up.
+    Policy,
+    /// The budget is spent.
+    Budget,
+}
+
+/// An attempt that failed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Failed<'f> {
+    /// Its number, from 1.
+    pub(crate) number: u32,
+    pub(crate) cause: Cause,
+    /// The headers of the answer, if it brought one.
+    pub(crate) answer: Option<&'f HeaderMap>,
 }
 
 impl Retries {
     pub(super) fn new(config: &RetryConfig) -> Self {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "a share of a thousand")]
-        let deposit = (config.budget.fraction() * COST as f64) as i64;
-        Self { attempts: config.attempts, on: config.on.clone(), deposit, saved: AtomicI64::new(RESERVE) }
+        Self {
+            attempts: config.attempts,
+            on: config.on.as_slice().into(),
+            methods: methods(&config.methods),
+            backoff: config.backoff.clone(),
+            budget: Budget::new(config.budget.fraction(), Instant::now()),
+        }
     }
 
     /// Counts a request: it earns its share of a retry.
     pub(super) fn earn(&self) {
-        if self.saved.load(Ordering::Relaxed) < RESERVE {
-            self.saved.fetch_add(self.deposit, Ordering::Relaxed);
-        }
+        self.budget.earn();
     }
 
+    pub(super) fn terms<'t>(&'t self, of_route: Option<&'t Override>) -> Terms<'t> {
+        Terms {
+            attempts: of_route.and_then(|it| it.attempts).unwrap_or(self.attempts),
+            on: of_route.and_then(|it| it.on.as_deref()).unwrap_or(&self.on),
+            methods: of_route.and_then(|it| it.methods.as_deref()).unwrap_or(&self.methods),
+            backoff: of_route.and_then(|it| it.backoff.as_ref()).unwrap_or(&self.backoff),
+            budget: &self.budget,
+        }
+    }
+}
+
+impl Terms<'_> {
     /// Whether such failures are retried at all.
-    pub(super) fn covers(&self, cause: Cause) -> bool {
+    pub(crate) fn cover(&self, cause: Cause) -> bool {
         self.on.iter().any(|on| match (on, cause) {
-            (RetryOn::Connect, Cause::Connect) | (RetryOn::Timeout, Cause::Timeout) => true,
+            (RetryOn::Connect, Cause::Connect)
+            | (RetryOn::Timeout, Cause::Timeout)
+            | (RetryOn::Reset, Cause::Reset) => true,
             (RetryOn::Status(wanted), Cause::Status(status)) => wanted.get() == status,
             _ => false,
         })
     }
 
-    /// Takes one retry after attempt number `made`, if the policy and the budget have one.
-    pub(super) fn take(&self, made: u32, cause: Cause) -> bool {
-        if made >= self.attempts || !self.covers(cause) {
-            return false;
+    /// Whether a request like this may reach targets twice.
+    pub(crate) fn repeats(&self, method: &Method, headers: &HeaderMap) -> bool {
+        method.is_idempotent() || (self.methods.contains(method) && headers.contains_key(&IDEMPOTENCY_KEY))
+    }
+
+    /// Takes one retry, if the policy, the time left and the budget have one: how long to wait before it.
+    pub(crate) fn take(&self, failed: Failed<'_>, now: Instant, until: Instant) -> Result<Duration, NoRetry> {
+        if failed.number >= self.attempts || !self.cover(failed.cause) {
+            return Err(NoRetry::Policy);
+        }
+        let pause = self.pause(failed);
+        if now + pause >= until {
+            return Err(NoRetry::Policy);
         }
         // Nobody got the request yet, so sending it to another target adds no load. Were it to cost, the death of a target
         // with more than the budget's share would be noticed by clients until the health checks take it out.
-        if cause == Cause::Connect {
-            return true;
-        }
-        let taken = self
-            .saved
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |saved| (saved >= COST).then_some(saved - COST));
-        taken.is_ok()
+        if failed.cause == Cause::Connect || self.budget.take(now) { Ok(pause) } else { Err(NoRetry::Budget) }
     }
+
+    /// Exponential backoff with full jitter: the targets that are left get the retries of one that died spread over time.
+    fn pause(&self, failed: Failed<'_>) -> Duration {
+        if failed.cause == Cause::Connect && failed.number == 1 {
+            return Duration::ZERO;
+        }
+        let doubled = 2_u32.saturating_pow(failed.number.saturating_sub(1));
+        let longest = self.backoff.base.get().saturating_mul(doubled).min(self.backoff.max.get());
+        let drawn = longest.mul_f64(fastrand::f64());
+        // A 429 is of a limit that the targets of an upstream are likely to share. A 503 speaks for its target alone (RFC 9110
+        // §10.2.3), and the retry goes to another.
+        let asked = failed.answer.filter(|_| failed.cause == Cause::Status(429)).and_then(retry_after);
+        asked.map_or(drawn, |asked| asked.max(drawn))
+    }
+}
+
+/// How long a target wants to be left alone (RFC 9110 §10.2.3), where it says so in seconds.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse::<u32>().ok()?;
+    Some(Duration::from_secs(seconds.into()))
+}
+
+fn methods(names: &[portreeve_config::units::Method]) -> Box<[Method]> {
+    names.iter().filter_map(|name| name.as_str().parse().ok()).collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn policy(yaml: serde_json::Value) -> Retries {
-        Retries::new(&serde_json::from_value(yaml).unwrap())
-    }
-
-    #[test]
-    fn only_the_named_causes_are_retried_and_only_so_often() {
-        let retries = policy(serde_json::json!({ "attempts": 2, "on": ["connect", 503] }));
-        assert!(retries.take(1, Cause::Connect));
-        assert!(retries.take(1, Cause::Status(503)));
-        assert!(!retries.take(1, Cause::Status(502)));
-        assert!(!retries.take(1, Cause::Timeout));
-        assert!(!retries.take(2, Cause::Connect));
-    }
-
-    #[test]
-    fn retries_stay_within_their_share_of_the_requests() {
-        let retries = policy(serde_json::json!({ "attempts": 10, "on": [503], "budget": "20%" }));
-        let mut taken = 0;
-        for _ in 0..1_000 {
-            retries.earn();
-            taken += i32::from(retries.take(1, Cause::Status(503)));
-        }
-        assert!((200..=210).contains(&taken), "{taken}");
-    }
-
-    #[test]
-    fn a_request_that_nobody_got_costs_no_budget() {
-        let retries = policy(serde_json::json!({ "attempts": 2, "on": ["connect"], "budget": "0%" }));
-        assert!((0..1_000).all(|_| retries.take(1, Cause::Connect)));
-    }
-}
+#[path = "retry_tests.rs"]
+mod tests;

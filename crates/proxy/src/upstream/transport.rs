@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use http::Version;
 use pingora::upstreams::peer::HttpPeer;
-use portreeve_config::units::{Address, Duration as UnitDuration, Host};
-use portreeve_config::{Protocol, Timeouts, Upstream as UpstreamConfig, UpstreamTls};
+use portreeve_config::units::{Address, Host};
+use portreeve_config::{Protocol, ProxyProtocol, Timeouts, Upstream as UpstreamConfig, UpstreamTls};
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
+use super::announcement::Own;
 use super::identity::{Authorities, Identity, authorities, client_identity};
 use super::link::{Dial, client_config};
 use super::prepared::Prepared;
@@ -34,6 +35,7 @@ pub(crate) struct Transport {
     timeouts: Timeouts,
     tls: Option<Tls>,
     key: u64,
+    proxy_protocol: Option<ProxyProtocol>,
 }
 
 struct Tls {
@@ -43,8 +45,10 @@ struct Tls {
     ca: Option<Authorities>,
     client: Option<Identity>,
     verify: bool,
-    /// For connections in HTTP/1.1; those in HTTP/2 are Pingora's.
+    /// For requests in HTTP/1.1; connections in HTTP/2 are Pingora's.
     config: Arc<ClientConfig>,
+    /// For connections that are no requests: no protocol is offered by ALPN.
+    raw: Arc<ClientConfig>,
 }
 
 /// What is wrong with the `tls` of an upstream, and under which key.
@@ -67,7 +71,13 @@ impl Transport {
         (config.protocol as u8).hash(&mut hasher);
         // Whatever speaks plain HTTP/1.1 to an address may share connections to it.
         let key = if is_usual { 0 } else { hasher.finish() };
-        Ok(Self { protocol: config.protocol, timeouts: config.timeouts.clone(), tls, key })
+        Ok(Self {
+            protocol: config.protocol,
+            timeouts: config.timeouts.clone(),
+            tls,
+            key,
+            proxy_protocol: config.proxy_protocol,
+        })
     }
 
     /// Whether this is `other` in all that a target or an onlooker could tell.
@@ -77,50 +87,47 @@ impl Transport {
 
     /// What attempts at a target are made of, prepared once. `name` is what the file calls the target.
     pub(super) fn prepare(&self, address: SocketAddr, name: Option<&str>) -> Prepared {
-        self.prepare_within(address, name, &self.timeouts, H2_STREAMS)
+        if self.protocol == Protocol::Http2 {
+            return Prepared::multiplexed(self.peer(address, name), self.timeouts.clone());
+        }
+        let tls = self.tls.as_ref().map(|tls| {
+            let name = ServerName::try_from(self.name(address, name));
+            // `load` has seen to it that it is a name.
+            (tls.config.clone(), name.unwrap_or_else(|_| ServerName::from(address.ip())))
+        });
+        Prepared::single(address, Dial::new(address, tls, self.timeouts.clone(), self.key))
     }
 
-    /// What a health check is made of: like a request, on a connection of its own, all within `timeout`.
-    pub(super) fn prepare_check(&self, address: SocketAddr, name: Option<&str>, timeout: Duration) -> Prepared {
-        let mut timeouts = self.timeouts.clone();
-        let within = UnitDuration::from_millis(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
-        (timeouts.connect, timeouts.first_byte) = (within, within);
-        // One stream to a connection: a check asks whether a connection can be made.
-        self.prepare_within(address, name, &timeouts, 1)
-    }
-
-    fn prepare_within(&self, address: SocketAddr, name: Option<&str>, timeouts: &Timeouts, streams: usize) -> Prepared {
-        let name = self.tls.as_ref().map_or_else(String::new, |tls| match (&tls.sni, name) {
+    /// Whose certificate is expected; nobody's without TLS.
+    fn name(&self, address: SocketAddr, name: Option<&str>) -> String {
+        self.tls.as_ref().map_or_else(String::new, |tls| match (&tls.sni, name) {
             (Some(sni), _) => sni.to_string(),
             (None, Some(name)) => name.to_owned(),
             // Only where nothing is verified; see `load`. An address is never sent as SNI (RFC 6066 §3).
             (None, None) => address.ip().to_string(),
-        });
-        if self.protocol == Protocol::Http2 {
-            return Prepared::multiplexed(self.peer(address, name, timeouts, streams), timeouts.clone());
-        }
-        // `load` has seen to it that it is a name.
-        let name = ServerName::try_from(name).unwrap_or_else(|_| ServerName::from(address.ip()));
-        let tls = self.tls.as_ref().map(|tls| (tls.config.clone(), name));
-        Prepared::single(address, Dial::new(address, tls, timeouts.clone(), self.key))
+        })
     }
 
-    /// The peer of a target in HTTP/2. Every timeout is finite: Pingora's defaults are none.
-    fn peer(&self, address: SocketAddr, name: String, timeouts: &Timeouts, streams: usize) -> HttpPeer {
+    /// The peer of a target where connections are Pingora's: in HTTP/2, and of checks. Every timeout is finite: Pingora's
+    /// defaults are none.
+    fn peer(&self, address: SocketAddr, name: Option<&str>) -> HttpPeer {
+        let name = self.name(address, name);
         // An address, never a name: `HttpPeer::new` would resolve a name here and panic if it could not.
         let mut peer = HttpPeer::new(address, self.tls.is_some(), name);
         peer.group_key = self.key;
         let options = &mut peer.options;
-        options.connection_timeout = Some(timeouts.connect.get());
-        options.total_connection_timeout = Some(timeouts.connect.get());
-        options.read_timeout = Some(timeouts.first_byte.get());
-        options.write_timeout = Some(timeouts.write.get());
-        options.idle_timeout = Some(timeouts.idle.get());
-        options.set_http_version(2, 2);
-        options.max_h2_streams = streams;
-        options.h2_stream_window_size = Some(H2_STREAM_WINDOW);
-        options.h2_connection_window_size = Some(H2_CONNECTION_WINDOW);
-        options.h2_ping_interval = Some(H2_PING);
+        options.connection_timeout = Some(self.timeouts.connect.get());
+        options.total_connection_timeout = Some(self.timeouts.connect.get());
+        options.read_timeout = Some(self.timeouts.first_byte.get());
+        options.write_timeout = Some(self.timeouts.write.get());
+        options.idle_timeout = Some(self.timeouts.idle.get());
+        if self.protocol == Protocol::Http2 {
+            options.set_http_version(2, 2);
+            options.max_h2_streams = H2_STREAMS;
+            options.h2_stream_window_size = Some(H2_STREAM_WINDOW);
+            options.h2_connection_window_size = Some(H2_CONNECTION_WINDOW);
+            options.h2_ping_interval = Some(H2_PING);
+        }
         if let Some(tls) = &self.tls {
             options.ca = tls.ca.as_ref().map(|ca| ca.pingora.clone());
             options.verify_cert = tls.verify;
@@ -128,6 +135,35 @@ impl Transport {
             peer.client_cert_key = tls.client.as_ref().map(|client| client.pingora.clone());
         }
         peer
+    }
+
+    /// The peer of a health check: like that of a request, on a connection of its own, all within `timeout`.
+    pub(super) fn check_peer(&self, address: SocketAddr, name: Option<&str>, timeout: Duration) -> HttpPeer {
+        let mut peer = self.peer(address, name);
+        // One stream to a connection: a check asks whether a connection can be made.
+        peer.options.max_h2_streams = 1;
+        peer.options.connection_timeout = Some(timeout);
+        peer.options.total_connection_timeout = Some(timeout);
+        peer.options.read_timeout = Some(timeout);
+        if let Some(version) = self.proxy_protocol {
+            peer.options.custom_l4 = Some(Arc::new(Own(version)));
+        }
+        peer
+    }
+
+    /// How long a connection may take to be made, TLS included.
+    pub(crate) fn connect_within(&self) -> Duration {
+        self.timeouts.connect.get()
+    }
+
+    /// By which PROXY protocol header targets are told of clients, if they are.
+    pub(crate) fn announces(&self) -> Option<ProxyProtocol> {
+        self.proxy_protocol
+    }
+
+    /// TLS for connections that are no requests; `None` where nothing is encrypted.
+    pub(crate) fn stream_tls(&self) -> Option<&Arc<ClientConfig>> {
+        self.tls.as_ref().map(|tls| &tls.raw)
     }
 
     /// Whether a message of this version is what the file wants spoken. Where a target does not agree on HTTP/2, Pingora falls
@@ -183,8 +219,10 @@ impl Tls {
         let certified = client.as_ref().map(|client| client.certified.clone());
         let config = client_config(roots, certified, tls.verify);
         let config = config.map_err(|message| vec![Wrong { at: "tls", message }])?;
+        let mut raw = config.clone();
+        raw.alpn_protocols.clear();
         let sni = tls.sni.as_deref().map(Box::from);
-        Ok(Self { sni, ca, client, verify: tls.verify, config: Arc::new(config) })
+        Ok(Self { sni, ca, client, verify: tls.verify, config: Arc::new(config), raw: Arc::new(raw) })
     }
 }
 
@@ -193,6 +231,12 @@ fn name_wrong(tls: &UpstreamTls, config: &UpstreamConfig) -> Option<Wrong> {
     if let Some(sni) = &tls.sni {
         let message = format!("{sni:?} is no host name that a certificate could be for");
         return ServerName::try_from(sni.as_str()).is_err().then_some(Wrong { at: "tls.sni", message });
+    }
+    if tls.verify && !config.discover.is_empty() {
+        // A name out of DNS or of another file proves nothing: whoever could write it there would write their own.
+        let message =
+            "whose certificate is expected of targets that are found? Name it: sni: users.example.com".to_owned();
+        return Some(Wrong { at: "tls", message });
     }
     let nameless = config.targets.iter().map(|target| &target.address).find(|address| match &address.host {
         Host::Ip(_) => tls.verify,

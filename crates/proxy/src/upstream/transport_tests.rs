@@ -86,6 +86,14 @@ fn a_verified_target_has_a_name_that_its_certificate_is_for() {
     let wrong = of(&["users.test:443", "10.0.0.1:443"], json!({})).unwrap_err();
     let expected = "whose certificate is expected of 10.0.0.1:443? Name it: sni: users.example.com";
     assert_eq!(wrong, [Wrong { at: "tls", message: expected.to_owned() }]);
+    // A name that DNS or another file tells proves nothing.
+    let found = |tls| {
+        let config =
+            serde_json::from_value(json!({ "discover": { "srv": "_https._tcp.users.test" }, "tls": tls })).unwrap();
+        Transport::load(&config, folder.path())
+    };
+    assert!(found(json!({})).unwrap_err()[0].message.contains("targets that are found? Name it: sni:"));
+    assert!(found(json!({ "sni": "users.test" })).is_ok() && found(json!({ "verify": false })).is_ok());
     let name = |transport: Transport, name| {
         let prepared = transport.prepare(address(), name);
         prepared.dial().and_then(Dial::name).unwrap().to_str().into_owned()
@@ -111,6 +119,11 @@ fn targets_that_are_verified_or_shown_another_identity_never_share_a_connection(
     let hash = |tls| key(load(&folder, tls).unwrap().prepare(address(), Some("users.test")));
     let mut hashes: Vec<u64> = forms.iter().map(|tls| hash(tls.clone())).collect();
     assert_eq!(hash(json!({ "ca": "ca.crt" })), hashes[3], "the same files are the same transport");
+    let transports: Vec<_> = forms.iter().map(|tls| load(&folder, tls.clone()).unwrap()).collect();
+    for (at, one) in transports.iter().enumerate() {
+        let like = transports.iter().enumerate().filter(|(_, other)| one.is_like(other)).map(|(at, _)| at);
+        assert_eq!(like.collect::<Vec<_>>(), [at], "{}", forms[at]);
+    }
     // A rotated file is another identity under the same name.
     fs::copy(folder.path().join("other-ca.crt"), folder.path().join("ca.crt")).unwrap();
     let rotated = hash(json!({ "ca": "ca.crt" }));
@@ -141,7 +154,7 @@ fn a_peer_verifies_bounds_and_multiplexes() {
     assert_eq!(options.total_connection_timeout, Some(Duration::from_secs(7)));
     assert!(options.read_timeout.is_some() && options.write_timeout.is_some() && options.idle_timeout.is_some());
     assert!(transport.speaks(Version::HTTP_2) && !transport.speaks(Version::HTTP_11));
-    assert_eq!(transport.prepare_check(address(), None, Duration::from_secs(1)).peer().options.max_h2_streams, 1);
+    assert_eq!(transport.check_peer(address(), None, Duration::from_secs(1)).options.max_h2_streams, 1);
     config.tls = config.tls.map(|tls| UpstreamTls { verify: false, ..tls });
     let unverified = Transport::load(&config, folder.path()).unwrap().prepare(address(), None);
     let unverified = unverified.peer();

@@ -3,7 +3,7 @@
 use super::Refusal;
 use super::host::HostPort;
 use super::lines::because_of_cr;
-use crate::class::{self, TARGET, TOKEN};
+use crate::class::{self, PATH, QUERY, TOKEN};
 
 /// Longest method. Arbitrary: the longest registered one, `UPDATEREDIRECTREF`, has 17 characters.
 const MAX_METHOD: usize = 32;
@@ -118,11 +118,16 @@ fn cut(text: &[u8]) -> Option<(&[u8], &[u8])> {
     }
 }
 
-/// `*( pchar / "/" ) [ "?" *( pchar / "/" / "?" ) ]` (RFC 3986 §3.3, §3.4).
+/// `*( pchar / "/" ) [ "?" *( pchar / "/" / "?" ) ]` (RFC 3986 §3.3, §3.4), and what browsers leave raw (docs/adr/0016).
 fn path_and_query(mut text: &[u8]) -> Result<(), Refusal> {
+    let mut part = PATH;
     loop {
-        text = match text.get(class::run(text, TARGET)..) {
+        text = match text.get(class::run(text, part)..) {
             None | Some([]) => return Ok(()),
+            Some([b'?', rest @ ..]) if part == PATH => {
+                part = QUERY;
+                rest
+            }
             Some([b'%', high, low, rest @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => rest,
             Some([b'%', ..]) => return Err(Refusal::TargetEscape),
             Some(_) => return Err(Refusal::Target),

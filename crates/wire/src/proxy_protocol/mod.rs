@@ -1,4 +1,4 @@
-//! The PROXY protocol, versions 1 and 2: the header with which a load balancer in front tells whom it speaks for.
+//! The PROXY protocol, versions 1 and 2: the header with which a load balancer tells whom it speaks for, read and written.
 //!
 //! By the specification of `HAProxy`, `doc/proxy-protocol.txt`, cited as "PROXY §". Only for connections from peers that
 //! are trusted to say so: anyone can write such a header.
@@ -7,10 +7,12 @@ mod crc32c;
 mod error;
 mod v1;
 mod v2;
+mod write;
 
 use std::net::SocketAddr;
 
 pub use error::ProxyError;
+pub use write::{Additions, write_v1, write_v2};
 
 /// Most bytes that a header can have: version 2 with all the additions that we skip.
 pub const MAX_HEADER: usize = v2::FIXED + v2::MAX_REST;

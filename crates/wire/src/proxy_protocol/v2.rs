@@ -13,15 +13,23 @@ pub(super) const FIXED: usize = 16;
 /// authority, names from a client's certificate) stays below 2 KiB.
 pub(super) const MAX_REST: usize = 2048;
 
-/// The addition that holds a CRC32C of the whole header (`PP2_TYPE_CRC32C`).
+/// Version and command (§2.2): the peer speaks for itself, or for a client.
+pub(super) const LOCAL: u8 = 0x20;
+pub(super) const PROXY: u8 = 0x21;
+
+/// Kinds of additions (§2.2): the protocol by ALPN, the name asked for, a CRC32C of the whole header, the peer's own name
+/// for the connection.
+pub(super) const ALPN: u8 = 0x01;
+pub(super) const AUTHORITY: u8 = 0x02;
 const CRC32C: u8 = 0x03;
+pub(super) const UNIQUE_ID: u8 = 0x05;
 
 /// `bytes` begin as [`SIGNATURE`] does. Each byte of the fixed part is judged as soon as it is there.
 pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, ProxyError> {
     let Some(&command) = bytes.get(12) else { return Ok(Parsed::Incomplete) };
     let is_local = match command {
-        0x20 => true,
-        0x21 => false,
+        LOCAL => true,
+        PROXY => false,
         0x22..=0x2f => return Err(ProxyError::Command),
         _ => return Err(ProxyError::Version),
     };

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use portreeve_wire::proxy_protocol::{Header, MAX_HEADER, Parsed, ProxyError, parse};
+use portreeve_wire::proxy_protocol::{Additions, Header, MAX_HEADER, Parsed, ProxyError, parse, write_v1, write_v2};
 use proptest::prelude::*;
 
 const SIGNATURE: &[u8] = b"\x0d\x0a\x0d\x0a\x00\x0d\x0a\x51\x55\x49\x54\x0a";
@@ -229,4 +229,59 @@ proptest! {
             prop_assert!(early == Ok(Parsed::Incomplete) || early == verdict, "{:?} then {:?}", early, verdict);
         }
     }
+}
+
+/// What is read back: IPv4 stands within IPv6 where the two addresses are of two families.
+fn of_one_family(source: SocketAddr, destination: SocketAddr) -> Header {
+    let mapped = |address: SocketAddr| match address.ip() {
+        IpAddr::V4(ip) => SocketAddr::new(ip.to_ipv6_mapped().into(), address.port()),
+        IpAddr::V6(_) => address,
+    };
+    if source.is_ipv4() == destination.is_ipv4() {
+        return Header::Proxied { source, destination };
+    }
+    Header::Proxied { source: mapped(source), destination: mapped(destination) }
+}
+
+fn any_address() -> impl Strategy<Value = SocketAddr> {
+    let ip = prop_oneof![any::<[u8; 4]>().prop_map(IpAddr::from), any::<[u8; 16]>().prop_map(IpAddr::from)];
+    (ip, any::<u16>()).prop_map(|(ip, port)| SocketAddr::new(ip, port))
+}
+
+proptest! {
+    #[test]
+    fn what_was_written_is_read_back(
+        (source, destination) in (any_address(), any_address()),
+        alpn in prop::collection::vec(any::<u8>(), 0..300),
+        authority in "[a-z.]{0,300}",
+        unique_id in prop::collection::vec(any::<u8>(), 0..200),
+        is_local in any::<bool>(),
+        after in prop::collection::vec(any::<u8>(), 0..20),
+    ) {
+        let header = if is_local { Header::Local } else { Header::Proxied { source, destination } };
+        let wanted = if is_local { Header::Local } else { of_one_family(source, destination) };
+        let additions = Additions { alpn: &alpn, authority: authority.as_bytes(), unique_id: &unique_id };
+        let (mut one, mut two) = (Vec::new(), Vec::new());
+        write_v1(&header, &mut one);
+        write_v2(&header, &additions, &mut two);
+        for mut written in [one, two] {
+            let length = written.len();
+            written.extend_from_slice(&after);
+            prop_assert_eq!(parse(&written), Ok(Parsed::Complete { length, header: wanted }));
+        }
+    }
+}
+
+#[test]
+fn a_version_2_header_tells_what_is_known_and_leaves_out_the_rest() {
+    let header = proxied("192.0.2.7:4711", "10.0.0.1:443");
+    let mut bytes = Vec::new();
+    write_v2(&header, &Additions { authority: b"db.test", unique_id: b"7", ..Additions::default() }, &mut bytes);
+    assert_eq!(bytes, v2(0x21, 0x11, &[&V4[..], &tlv(2, b"db.test"), &tlv(5, b"7")].concat()));
+    let (mut bare, long) = (Vec::new(), [b'x'; 256]);
+    write_v2(&header, &Additions { alpn: &long, authority: &long, unique_id: &long[..129] }, &mut bare);
+    assert_eq!(bare, v2(0x21, 0x11, &V4));
+    let mut local = Vec::new();
+    write_v2(&Header::Local, &Additions { unique_id: b"7", ..Additions::default() }, &mut local);
+    assert_eq!(local, v2(0x20, 0, b""));
 }

@@ -1,97 +1,108 @@
-//! The token bucket: governor's GCRA, one limiter for each key, on the gateway's clock.
+//! The token bucket, as one number: the generic cell rate algorithm (ITU-T I.371), deciding exactly as `governor` does.
+//!
+//! `governor` itself takes a whole request before others are asked, cannot be charged after the answer, and takes some
+//! hundred bytes a key; the tests hold this against it.
 
 use std::num::NonZeroU32;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use governor::clock::Clock as _;
-use governor::middleware::StateInformationMiddleware;
-use governor::state::{InMemoryState, NotKeyed};
-use governor::{Quota, RateLimiter};
-use portreeve_plugin::Clock;
 use portreeve_plugin::units::Rate;
 
-use super::{Outcome, nanos};
+use super::{Standing, Wait, nanos};
 
 /// How much a bucket holds and how fast it is refilled.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Capacity {
-    burst: NonZeroU32,
-    /// From one token to the next.
-    interval: Duration,
+pub(crate) struct Bucket {
+    /// Nanoseconds from one token to the next.
+    pub(crate) interval: u64,
+    pub(crate) burst: u64,
+    /// Only one at a time, and a dear request goes through alone: spike arrest.
+    pub(crate) is_smooth: bool,
+    /// How much of a time: for what is said of it.
+    pub(crate) rate: Rate,
 }
 
 /// One key's bucket.
-#[derive(Debug)]
-pub(crate) struct Bucket {
-    limiter: RateLimiter<NotKeyed, InMemoryState, Time, StateInformationMiddleware>,
-    interval: u64,
-    burst: u32,
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Tokens {
+    /// When it will be full: the "theoretical arrival time".
     full_at: u64,
+    /// The interval that counts in.
+    interval: u64,
 }
 
-/// The gateway's clock as governor sees it.
-#[derive(Debug, Clone)]
-struct Time(Clock);
-
-impl governor::clock::Clock for Time {
-    type Instant = Instant;
-
-    fn now(&self) -> Instant {
-        self.0.now()
-    }
-}
-
-impl Capacity {
+impl Bucket {
     pub(crate) fn new(rate: Rate, burst: NonZeroU32) -> Self {
         // Rounded up to the next nanosecond: never faster than was written.
         let interval = nanos(rate.per).div_ceil(u64::from(rate.count.get())).max(1);
-        Self { burst, interval: Duration::from_nanos(interval) }
+        Self { interval, burst: u64::from(burst.get()), is_smooth: false, rate }
     }
 
-    pub(crate) fn burst(&self) -> NonZeroU32 {
-        self.burst
-    }
-
-    pub(crate) fn interval(&self) -> Duration {
-        self.interval
+    pub(crate) fn smooth(rate: Rate) -> Self {
+        Self { is_smooth: true, ..Self::new(rate, NonZeroU32::MIN) }
     }
 
     /// How long an empty bucket takes to be full.
     pub(crate) fn fill_time(&self) -> Duration {
-        self.interval.saturating_mul(self.burst.get())
+        Duration::from_nanos(self.interval.saturating_mul(self.burst))
     }
 }
 
-impl Bucket {
-    pub(crate) fn new(capacity: &Capacity, clock: &Clock) -> Self {
-        // `None` only for no time at all, which `Capacity::new` rules out; one token an hour is then closed enough.
-        let quota = Quota::with_period(capacity.interval).unwrap_or_else(|| Quota::per_hour(NonZeroU32::MIN));
-        Self {
-            limiter: RateLimiter::direct_with_clock(quota.allow_burst(capacity.burst), Time(clock.clone()))
-                .with_middleware(),
-            interval: nanos(capacity.interval),
-            burst: capacity.burst.get(),
-            full_at: 0,
+impl Tokens {
+    /// Whether `cost` tokens are there.
+    pub(crate) fn room(&mut self, bucket: &Bucket, now: u64, cost: u64) -> Result<(), Wait> {
+        self.count_in(bucket.interval, now);
+        let needed = if bucket.is_smooth { cost.min(1) } else { cost };
+        let Some(spare) = bucket.burst.checked_sub(needed) else { return Err(Wait::Forever) };
+        let missing = self.full_at.saturating_sub(now);
+        match missing.checked_sub(spare.saturating_mul(bucket.interval)) {
+            None | Some(0) => Ok(()),
+            Some(wait) => Err(Wait::For(wait)),
         }
     }
 
-    pub(crate) fn admit(&mut self, now: u64) -> Outcome {
-        match self.limiter.check() {
-            Ok(state) => {
-                let remaining = state.remaining_burst_capacity();
-                let missing = u64::from(self.burst.saturating_sub(remaining));
-                // One interval more than is missing: the token now being filled is not among them.
-                self.full_at = now.saturating_add(missing.saturating_add(1).saturating_mul(self.interval));
-                Outcome::Admitted { remaining, more_in: self.interval }
-            }
-            Err(refused) => {
-                let wait = refused.wait_time_from(self.limiter.clock().now());
-                Outcome::Refused { more_in: nanos(wait) }
-            }
+    /// Takes `cost` tokens, whether they are there or not.
+    pub(crate) fn take(&mut self, bucket: &Bucket, now: u64, cost: u64) {
+        self.count_in(bucket.interval, now);
+        self.add(now, cost);
+    }
+
+    /// As [`Tokens::take`], at the rate it had last.
+    pub(crate) fn add(&mut self, now: u64, cost: u64) {
+        if cost > 0 {
+            self.full_at = self.full_at.max(now).saturating_add(cost.saturating_mul(self.interval));
         }
+    }
+
+    pub(crate) fn standing(&self, bucket: &Bucket, now: u64) -> Standing {
+        let missing = self.full_at.saturating_sub(now);
+        let tokens_missing = missing.div_ceil(bucket.interval);
+        let remaining = bucket.burst.saturating_sub(tokens_missing);
+        // The next token comes when what is missing is a whole number of tokens less.
+        let beyond = tokens_missing.saturating_sub(bucket.burst).saturating_mul(bucket.interval);
+        let more_in = match missing % bucket.interval {
+            0 if missing > 0 => bucket.interval,
+            part => part,
+        };
+        Standing { remaining, more_in: more_in.saturating_add(beyond) }
     }
 
     pub(crate) fn idle_at(&self) -> u64 {
         self.full_at
+    }
+
+    /// Tokens that are missing.
+    pub(crate) fn missing(&self, now: u64) -> u64 {
+        self.full_at.saturating_sub(now).div_ceil(self.interval.max(1))
+    }
+
+    /// A reload that changes the rate leaves as many tokens missing as there were.
+    fn count_in(&mut self, interval: u64, now: u64) {
+        if self.interval != interval {
+            if self.interval != 0 {
+                self.full_at = now.saturating_add(self.missing(now).saturating_mul(interval));
+            }
+            self.interval = interval;
+        }
     }
 }

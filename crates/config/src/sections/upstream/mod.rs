@@ -1,8 +1,14 @@
 //! `upstreams`: named pools and how they are balanced, checked, retried and timed. One file for each part.
 
 mod balance;
+mod discover;
+mod failover;
 mod health;
+mod limits;
+mod outlier;
+mod proxy_protocol;
 mod retry;
+mod sticky;
 mod target;
 mod timeouts;
 mod tls;
@@ -10,9 +16,18 @@ mod tls;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::sections::OneOrMany;
+use crate::units::Duration;
+
 pub use balance::Balance;
-pub use health::{Health, HealthExpect, Probe};
-pub use retry::{Retry, RetryOn};
+pub use discover::Discover;
+pub use failover::Failover;
+pub use health::{CheckMethod, Health, HealthExpect, Probe};
+pub use limits::UpstreamLimits;
+pub use outlier::Outlier;
+pub use proxy_protocol::ProxyProtocol;
+pub use retry::{Backoff, Retry, RetryOn, RouteRetry};
+pub use sticky::Sticky;
 pub use target::Target;
 pub use timeouts::Timeouts;
 pub use tls::UpstreamTls;
@@ -21,12 +36,29 @@ pub use tls::UpstreamTls;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Upstream {
-    /// The targets: addresses, or maps with an address and a weight.
+    /// The targets: addresses, or maps with an address, a weight, a zone and a priority.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1))]
     pub targets: Vec<Target>,
+    /// Further targets, that are found in DNS or in a file of their own. Instead of `targets`, or beside them.
+    #[serde(default, skip_serializing_if = "none_to_discover")]
+    pub discover: OneOrMany<Discover>,
     /// How a target is chosen for a request.
     #[serde(default)]
     pub balance: Balance,
+    /// Keeps a client with the target that answered it first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sticky: Option<Sticky>,
+    /// Which targets are asked first, and when others help out.
+    #[serde(default)]
+    pub failover: Failover,
+    /// A target that is new or has come back gets a tenth of its share at first, and all of it after this time. Shares are
+    /// relative: where all are new, as at the start, none is held back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slow_start: Option<Duration>,
+    /// Takes targets out whose answers are bad.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outlier: Option<Outlier>,
     /// Active health checks. Without this key every target counts as healthy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<Health>,
@@ -36,12 +68,24 @@ pub struct Upstream {
     /// How long each part of an attempt may take.
     #[serde(default)]
     pub timeouts: Timeouts,
+    /// How many requests it may have at once. Without this key there is no bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<UpstreamLimits>,
     /// What is spoken to the targets.
     #[serde(default)]
     pub protocol: Protocol,
+    /// Every connection to a target begins with a PROXY protocol header of this version that tells it of the client; those of
+    /// `http` health checks tell that they are the gateway's own. For upstreams of TCP listeners only: connections for HTTP are shared
+    /// by many clients.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// Speaks to the targets over TLS. Without this key nothing is encrypted on the way to them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<UpstreamTls>,
+}
+
+fn none_to_discover(discover: &OneOrMany<Discover>) -> bool {
+    discover.is_empty()
 }
 
 /// What is spoken to the targets.

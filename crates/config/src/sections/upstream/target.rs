@@ -15,6 +15,10 @@ pub struct Target {
     pub address: Address,
     /// The target's share, relative to the others. 0 takes it out.
     pub weight: u16,
+    /// Where it runs. Targets in the gateway's own zone (`failover.zone`) are asked first.
+    pub zone: Option<Box<str>>,
+    /// Targets of a higher number are asked when those of the lower ones are not enough.
+    pub priority: u16,
 }
 
 #[derive(Deserialize)]
@@ -24,7 +28,7 @@ enum TargetForm {
     Full(FullTarget),
 }
 
-/// A target with a weight.
+/// A target with more than its address.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "TargetMap")]
@@ -35,6 +39,16 @@ struct FullTarget {
     #[serde(default = "default_weight")]
     #[schemars(range(min = 0, max = 65535))]
     weight: u16,
+    /// Where it runs: a name of your own, shown on the admin port. Targets in the gateway's own zone (`failover.zone`) are asked
+    /// first.
+    #[serde(default)]
+    #[schemars(length(min = 1, max = 64))]
+    zone: Option<Box<str>>,
+    /// Targets of a higher number are asked only when those of lower ones are not enough: see `failover`. Targets of the same
+    /// number are all active.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 100))]
+    priority: u16,
 }
 
 const fn default_weight() -> u16 {
@@ -44,8 +58,10 @@ const fn default_weight() -> u16 {
 impl From<TargetForm> for Target {
     fn from(form: TargetForm) -> Self {
         match form {
-            TargetForm::Bare(address) => Self { address, weight: default_weight() },
-            TargetForm::Full(FullTarget { address, weight }) => Self { address, weight },
+            TargetForm::Bare(address) => Self { address, weight: default_weight(), zone: None, priority: 0 },
+            TargetForm::Full(FullTarget { address, weight, zone, priority }) => {
+                Self { address, weight, zone, priority }
+            }
         }
     }
 }

@@ -15,6 +15,12 @@ pub struct Timeouts {
     /// The longest silence of a target: until the answer's head (after it 504), and between two reads of its body.
     #[serde(default = "default_first_byte")]
     pub first_byte: Duration,
+    /// For one attempt, from its beginning to the answer's head; of a request whose body is still coming in, from when it is
+    /// whole. After it the next attempt, if `retry.on` has `timeout`, else 504. To clients of HTTP/2 connecting counts for
+    /// itself, and it is also the longest silence within the answer. Without this key only `connect` and `first_byte` bound
+    /// an attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_try: Option<Duration>,
     /// For one write of the request to make progress.
     #[serde(default = "default_write")]
     pub write: Duration,
@@ -28,6 +34,7 @@ impl Default for Timeouts {
         Self {
             connect: default_connect(),
             first_byte: default_first_byte(),
+            per_try: None,
             write: default_write(),
             idle: default_idle(),
         }

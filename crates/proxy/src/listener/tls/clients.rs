@@ -48,7 +48,7 @@ impl Clients {
         let identity = identity(auth.mode, &authorities, &lists);
         let known = before.is_some_and(|before| before.identity == identity);
         let mut past = Vec::new();
-        for (index, list) in lists.iter().enumerate().filter(|(_, list)| list.until < now()) {
+        for (index, list) in lists.iter().enumerate().filter(|(_, list)| list.until <= now()) {
             past.push((path.key("crl").index(index), format!("{} was good until {}", list.file, day(list.until))));
         }
         for (path, message) in &past {

@@ -117,6 +117,15 @@ impl Tls {
         }
     }
 
+    /// For a listener that does not speak HTTP: nothing is agreed on by ALPN, and so nobody is turned away by it. Called right
+    /// after it was built, while nobody else has it.
+    pub(crate) fn without_alpn(mut self) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            Arc::make_mut(&mut inner.config).alpn_protocols.clear();
+        }
+        self
+    }
+
     /// Shakes hands. Has no deadline of its own; dropping the future drops the connection.
     ///
     /// # Errors

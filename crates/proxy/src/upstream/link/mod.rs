@@ -1,7 +1,7 @@
 //! Connections to targets that speak HTTP/1.1: made here, read strictly here, and kept here for the next request.
 //!
 //! Pingora is lent one for each attempt, as a stream that carries one answer and then ends; so nobody but us decides where an
-//! answer ends and whether another request may follow it. docs/adr/0014.
+//! answer ends and whether another request may follow it. docs/adr/0019.
 
 mod dial;
 mod idle;

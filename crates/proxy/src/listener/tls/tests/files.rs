@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use portreeve_config::{Catalog, ConfigPath, Diagnostics, ListenerTls, load_str};
 use rcgen::{
@@ -80,6 +81,12 @@ impl Authority {
 
     /// A list of what this authority has revoked, good until a day.
     pub(super) fn revokes(&self, leaves: &[&Leaf], until: (i32, u8, u8)) -> String {
+        let days = date_time_ymd(until.0, until.1, until.2) - date_time_ymd(1970, 1, 1);
+        self.revokes_until(leaves, Duration::from_secs(days.whole_seconds().unsigned_abs()))
+    }
+
+    /// The same, with its end as the time since 1970.
+    pub(super) fn revokes_until(&self, leaves: &[&Leaf], until: Duration) -> String {
         let revoked = leaves.iter().map(|leaf| RevokedCertParams {
             serial_number: leaf.serial.clone(),
             revocation_time: date_time_ymd(2020, 1, 1),
@@ -88,7 +95,7 @@ impl Authority {
         });
         let list = CertificateRevocationListParams {
             this_update: date_time_ymd(2020, 1, 1),
-            next_update: date_time_ymd(until.0, until.1, until.2),
+            next_update: date_time_ymd(1970, 1, 1) + until,
             crl_number: SerialNumber::from(1),
             issuing_distribution_point: None,
             revoked_certs: revoked.collect(),

@@ -1,5 +1,7 @@
 //! What clients are shown, who is let in, what is agreed on, what is resumed.
 
+use std::time::{Duration, Instant, SystemTime};
+
 use portreeve_plugin::TlsVersion as Version;
 use tokio::io::{AsyncWriteExt as _, duplex};
 use tokio_rustls::rustls::SignatureScheme;
@@ -188,6 +190,37 @@ async fn a_revoked_client_is_refused_and_every_other_bad_one() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_list_past_its_time_lets_nobody_of_its_authority_in() {
+    let (files, _) = one();
+    let clients = Authority::new("Clients");
+    let good = clients.leaf(&["billing.test"]);
+    let soon = SystemTime::UNIX_EPOCH.elapsed().unwrap() + Duration::from_secs(3);
+    files.write("clients.crt", &clients.pem).write("clients.crl", clients.revokes_until(&[], soon));
+    let section = format!("{ONE}      client_auth: {{ ca: clients.crt, mode: require, crl: [clients.crl] }}");
+    let tls = files.good(&section, None);
+    let meet = async |tls| {
+        // A new client each time: one that was here before would resume.
+        let client = Client::new(Offer { certificate: Some(&good), ..Offer::default() });
+        client.meet(tls, "a.test").await.map_err(|error| error.reason())
+    };
+    meet(&tls).await.unwrap();
+    let begun = Instant::now();
+    let refused = loop {
+        match meet(&tls).await {
+            Ok(_) => assert!(begun.elapsed() < Duration::from_secs(30), "a list that has ended still counts"),
+            Err(why) => break why,
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert_eq!(refused, "client_certificate_refused");
+    // A reload for another reason is not kept out by it, and lets nobody in.
+    let again = files.build(&section, Some(&tls));
+    assert!(again.warnings.contains("clients.crl was good until"), "{}", again.warnings);
+    assert_eq!(meet(&again.tls.unwrap()).await.unwrap_err(), "client_certificate_refused");
+    assert!(files.build(&section, None).errors.contains("clients.crl was good until"), "nor is it good for a start");
 }
 
 #[tokio::test]

@@ -1,0 +1,237 @@
+//! Outlier ejection: who answers badly gets no requests for a while, longer each time. Fed by attempts, not by checks; comes
+//! back by time alone.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::time::{NEVER, length};
+
+/// When members are ejected.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Outlier {
+    /// So many failed attempts in a row eject.
+    pub consecutive_failures: u32,
+    /// A share of failed attempts within `window`, 0 to 1, that is so much above that of the rest of the pool ejects.
+    pub failure_rate: f64,
+    /// Attempts within `window` below which the share says nothing.
+    pub min_requests: u32,
+    /// The time that the share is taken over.
+    pub window: Duration,
+    /// The first ejection; each further one is longer by as much.
+    pub eject_for: Duration,
+    /// The longest ejection.
+    pub max_eject_for: Duration,
+    /// The share of members, 0 to 1, that may be ejected at the same time.
+    pub max_ejected: f64,
+}
+
+impl Outlier {
+    /// How many of `members` may be out at once: rounded down, and never all.
+    pub(crate) fn most_ejected(&self, members: usize) -> usize {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "a share of a count of members"
+        )]
+        let most = (members as f64 * self.max_ejected + 1e-9) as usize;
+        most.min(members.saturating_sub(1))
+    }
+}
+
+/// Attempts and how many of them failed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) attempts: u32,
+    pub(crate) failures: u32,
+}
+
+impl Counts {
+    pub(crate) fn rate(self) -> f64 {
+        if self.attempts == 0 { 0.0 } else { f64::from(self.failures) / f64::from(self.attempts) }
+    }
+}
+
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.attempts += other.attempts;
+        self.failures += other.failures;
+    }
+}
+
+/// What attempts have shown of one member.
+#[derive(Debug, Default)]
+pub(crate) struct Passive {
+    /// Failures in a row.
+    streak: AtomicU32,
+    /// The two halves of the window, in turn; each says which half of all time it is.
+    halves: [AtomicU64; 2],
+    until: AtomicU64,
+    ejections: AtomicU32,
+}
+
+/// One half of a window: 24 bits that say which, 20 of attempts, 20 of failures.
+struct Half {
+    which: u64,
+    counts: Counts,
+}
+
+const COUNT_BITS: u32 = 20;
+/// A half counts no further: a million attempts say all that more could.
+const MOST: u32 = (1 << COUNT_BITS) - 1;
+const WHICH: u64 = (1 << (64 - 2 * COUNT_BITS)) - 1;
+
+impl Half {
+    fn unpack(packed: u64) -> Self {
+        #[expect(clippy::cast_possible_truncation, reason = "masked to 20 bits")]
+        let count = |shift: u32| (packed >> shift) as u32 & MOST;
+        Self { which: packed >> (2 * COUNT_BITS), counts: Counts { attempts: count(COUNT_BITS), failures: count(0) } }
+    }
+
+    fn pack(&self) -> u64 {
+        self.which << (2 * COUNT_BITS) | u64::from(self.counts.attempts) << COUNT_BITS | u64::from(self.counts.failures)
+    }
+}
+
+impl Passive {
+    /// An attempt ended. Returns how many have now failed in a row.
+    pub(crate) fn observe(&self, failed: bool, policy: &Outlier, nanos: u64) -> u32 {
+        let which = half_of(policy, nanos);
+        let half = if which & 1 == 0 { &self.halves[0] } else { &self.halves[1] };
+        let add = |packed| {
+            let mut half = Half::unpack(packed);
+            if half.which != which {
+                half = Half { which, counts: Counts::default() };
+            }
+            // When full, both stop, so that the share stays what it is.
+            if half.counts.attempts == MOST {
+                return None;
+            }
+            half.counts += Counts { attempts: 1, failures: u32::from(failed) };
+            Some(half.pack())
+        };
+        half.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).ok();
+        if failed {
+            return self.streak.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        }
+        // Mostly it is 0 already, and reading disturbs nobody.
+        if self.streak.load(Ordering::Relaxed) != 0 {
+            self.streak.store(0, Ordering::Relaxed);
+        }
+        0
+    }
+
+    /// What came of the attempts of the last half to whole window.
+    pub(crate) fn counts(&self, policy: &Outlier, nanos: u64) -> Counts {
+        let now = half_of(policy, nanos);
+        let mut counts = Counts::default();
+        for half in &self.halves {
+            let half = Half::unpack(half.load(Ordering::Relaxed));
+            if half.which == now || half.which == now.wrapping_sub(1) & WHICH {
+                counts += half.counts;
+            }
+        }
+        counts
+    }
+
+    pub(crate) fn is_ejected(&self, nanos: u64) -> bool {
+        nanos < self.until()
+    }
+
+    /// Until when it is ejected, or was.
+    pub(crate) fn until(&self) -> u64 {
+        self.until.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn ejections(&self) -> u32 {
+        self.ejections.load(Ordering::Relaxed)
+    }
+
+    /// Ejects it from `nanos` on and begins to count anew. Returns for how long. Not for two threads at once.
+    pub(crate) fn eject(&self, policy: &Outlier, nanos: u64) -> Duration {
+        let base = length(policy.eject_for).max(1);
+        // Each time as long as an ejection that it has been well takes one of its ejections off.
+        let until = self.until();
+        let well = if until == NEVER { 0 } else { nanos.saturating_sub(until) / base };
+        let before = u64::from(self.ejections()).saturating_sub(well);
+        let times = u32::try_from(before).unwrap_or(u32::MAX).saturating_add(1);
+        let lasts = policy.eject_for.saturating_mul(times).min(policy.max_eject_for.max(policy.eject_for));
+        // No more is kept than counts, so that it is soon worn off.
+        let most = length(policy.max_eject_for).div_ceil(base).max(1);
+        self.ejections.store(u32::try_from(most).unwrap_or(u32::MAX).min(times), Ordering::Relaxed);
+        self.until.store(nanos.saturating_add(length(lasts)), Ordering::Relaxed);
+        self.streak.store(0, Ordering::Relaxed);
+        self.halves.iter().for_each(|half| half.store(0, Ordering::Relaxed));
+        lasts
+    }
+}
+
+/// Which half of a window it is, of all there are.
+fn half_of(policy: &Outlier, nanos: u64) -> u64 {
+    (nanos / (length(policy.window) / 2).max(1)) & WHICH
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn policy() -> Outlier {
+        Outlier {
+            consecutive_failures: 5,
+            failure_rate: 0.5,
+            min_requests: 10,
+            window: Duration::from_secs(10),
+            eject_for: Duration::from_secs(30),
+            max_eject_for: Duration::from_secs(100),
+            max_ejected: 0.5,
+        }
+    }
+
+    #[test]
+    fn one_good_answer_ends_a_row_of_failures() {
+        let passive = Passive::default();
+        let rows: Vec<_> =
+            [true, true, false, true].into_iter().map(|failed| passive.observe(failed, &policy(), SECOND)).collect();
+        assert_eq!(rows, [1, 2, 0, 1]);
+        assert_eq!(passive.counts(&policy(), SECOND), Counts { attempts: 4, failures: 3 });
+    }
+
+    #[test]
+    fn counts_are_those_of_the_last_window() {
+        let passive = Passive::default();
+        for second in 0..60 {
+            passive.observe(second % 2 == 0, &policy(), (second + 1) * SECOND);
+            let counts = passive.counts(&policy(), (second + 1) * SECOND);
+            assert!(counts.attempts <= 10, "{counts:?}");
+            assert!(second < 10 || counts.attempts > 5, "{counts:?}");
+        }
+        assert_eq!(passive.counts(&policy(), 80 * SECOND), Counts::default());
+    }
+
+    #[test]
+    fn each_ejection_is_longer_up_to_a_limit_and_being_well_wears_it_off() {
+        let (passive, policy) = (Passive::default(), policy());
+        let mut now = SECOND;
+        let mut lasts = Vec::new();
+        for _ in 0..6 {
+            lasts.push(passive.eject(&policy, now).as_secs());
+            assert!(passive.is_ejected(passive.until() - 1) && !passive.is_ejected(passive.until()));
+            now = passive.until() + SECOND;
+        }
+        assert_eq!(lasts, [30, 60, 90, 100, 100, 100]);
+        // Two times thirty seconds well: two steps less.
+        now = passive.until() + 65 * SECOND;
+        assert_eq!(passive.eject(&policy, now).as_secs(), 90);
+        now = passive.until() + 3_600 * SECOND;
+        assert_eq!(passive.eject(&policy, now).as_secs(), 30);
+    }
+
+    #[test]
+    fn the_most_that_may_be_ejected_is_rounded_down_and_never_all() {
+        let most = |members, max_ejected| Outlier { max_ejected, ..policy() }.most_ejected(members);
+        assert_eq!([most(1, 0.5), most(2, 0.5), most(3, 0.5), most(10, 0.3)], [0, 1, 1, 3]);
+        assert_eq!([most(1, 1.0), most(3, 1.0), most(3, 0.0), most(0, 0.5)], [0, 2, 0, 0]);
+    }
+}

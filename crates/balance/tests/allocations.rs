@@ -1,0 +1,60 @@
+//! A pick allocates nothing. In a test of its own, because it brings its own allocator.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use portreeve_balance::hash::mix;
+use portreeve_balance::{Algorithm, Bar, Group, InFlight, Ledger, Member, Outcome, Outlier, Picker, Policy, Target};
+
+fn picker(algorithm: Algorithm, count: u8) -> Picker<()> {
+    let ledger = Ledger::new();
+    let member = |n: u8| {
+        let address = SocketAddr::from(([10, 0, 0, n], 80));
+        let (target, seat) = (Arc::new(Target::new(address)), ledger.seat(address));
+        let group = Group { priority: u16::from(n % 2), away: n.is_multiple_of(3) };
+        Arc::new(Member { target, seat, weight: u32::from(n % 4), group, prepared: () })
+    };
+    let outlier = Outlier {
+        consecutive_failures: 5,
+        failure_rate: 0.5,
+        min_requests: 10,
+        window: Duration::from_secs(10),
+        eject_for: Duration::from_secs(30),
+        max_eject_for: Duration::from_mins(5),
+        max_ejected: 0.5,
+    };
+    let policy = Policy { slow_start: Some(Duration::from_mins(1)), outlier: Some(outlier), ..Policy::from(algorithm) };
+    Picker::new(&ledger, (0..count).map(member).collect(), policy)
+}
+
+#[test]
+fn a_pick_and_its_report_allocate_nothing_whoever_is_out() {
+    for algorithm in [
+        Algorithm::RoundRobin,
+        Algorithm::LeastConnections,
+        Algorithm::LeastTime,
+        Algorithm::RandomTwo,
+        Algorithm::Hash,
+    ] {
+        for (count, out) in [(2, 0), (2, 1), (16, 3), (200, 0), (200, 190)] {
+            let picker = picker(algorithm, count);
+            let now = Instant::now();
+            for member in picker.members().iter().take(out) {
+                member.target.bar(Bar::Unhealthy, true);
+            }
+            // The first pick after a change looks at everybody.
+            let _held = InFlight::new(picker.pick(now, 0, &[]).unwrap(), now);
+            let tried = [picker.members().last().unwrap().target.address];
+            let allocations = allocation_counter::measure(|| {
+                for key in 0..500 {
+                    let tried = if key % 3 == 0 { &tried[..] } else { &[] };
+                    let Some(member) = picker.pick(now, mix(key), tried) else { continue };
+                    let attempt = InFlight::new(member, now);
+                    picker.report(&attempt, Outcome::Answered, now + Duration::from_millis(key));
+                }
+            });
+            assert_eq!(allocations.count_total, 0, "{algorithm:?}, {out} of {count} out");
+        }
+    }
+}

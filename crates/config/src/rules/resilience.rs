@@ -1,0 +1,76 @@
+//! What keys of `retry`, `limits`, `mirror` and a split mean only together with others: said where one of them is missing.
+
+use crate::path::ConfigPath;
+use crate::report::Report;
+use crate::sections::Backoff;
+use crate::units::Duration;
+use crate::yaml::Node;
+
+/// Methods that are repeated anyway (RFC 9110 §9.2.2).
+const IDEMPOTENT: [&str; 6] = ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"];
+
+pub(super) fn check_upstream(upstream: &Node, path: &ConfigPath, report: &mut Report) {
+    if let Some(retry) = upstream.get("retry") {
+        check_retry(retry, &path.key("retry"), report);
+    }
+    if let Some(limits) = upstream.entry("limits")
+        && !limits.value.entries().is_empty()
+        && limits.value.get("requests").is_none()
+        && limits.value.get("requests_per_target").is_none()
+    {
+        let message = "nothing is limited; add requests or requests_per_target";
+        report.error(path.key("limits"), limits.key.span, message);
+    }
+}
+
+pub(super) fn check_route(route: &Node, path: &ConfigPath, report: &mut Report) {
+    if let Some(retry) = route.get("retry") {
+        check_retry(retry, &path.key("retry"), report);
+    }
+    let upstream = route.get("upstream");
+    if let Some(by) = route.entry("split_by")
+        && upstream.is_none_or(|upstream| upstream.items().len() < 2)
+    {
+        let message =
+            "there is nothing to split; it goes with upstream: [{ name: a, weight: 95 }, { name: b, weight: 5 }]";
+        report.error(path.key("split_by"), by.key.span, message);
+    }
+    // A plugin that chooses an upstream is one, too: only these two answer without asking anybody.
+    for end in ["respond", "redirect"] {
+        if route.get(end).is_none() {
+            continue;
+        }
+        for key in ["mirror", "retry"] {
+            if let Some(entry) = route.entry(key) {
+                let message = format!("a route that ends in {end} asks no target; remove this key");
+                report.error(path.key(key), entry.key.span, message);
+            }
+        }
+    }
+}
+
+fn check_retry(retry: &Node, path: &ConfigPath, report: &mut Report) {
+    let methods = retry.get("methods").map(Node::items).unwrap_or_default();
+    for (index, method) in methods.iter().enumerate() {
+        if let Some(text) = method.str().filter(|text| IDEMPOTENT.contains(text)) {
+            let message = format!("{text} is idempotent and tried again anyway; name only others, such as POST");
+            report.error(path.key("methods").index(index), method.span, message);
+        }
+    }
+    let Some(written) = retry.get("backoff") else { return };
+    let default = Backoff::default();
+    let time = |key: &str, default: Duration| match written.get(key) {
+        Some(node) => node.str().and_then(|text| text.parse().ok()),
+        None => Some(default),
+    };
+    let (Some(base), Some(max)) = (time("base", default.base), time("max", default.max)) else { return };
+    if max < base
+        && let Some((key, message)) = match (written.get("max"), written.get("base")) {
+            (Some(node), _) => Some((("max", node.span), format!("less than base, which is {base}"))),
+            (None, Some(node)) => Some((("base", node.span), format!("more than max, which is {max}"))),
+            (None, None) => None,
+        }
+    {
+        report.error(path.key("backoff").key(key.0), key.1, message);
+    }
+}

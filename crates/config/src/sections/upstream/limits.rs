@@ -1,0 +1,40 @@
+//! `upstreams.X.limits`: how much of the gateway's traffic an upstream is asked to bear at once (circuit breaking).
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::units::Duration;
+
+/// How many requests an upstream and each of its targets may have at once, and how many may wait for their turn. Each worker
+/// counts with the others; requests, calls that plugins make, and mirrored requests count alike. Over HTTP/1.1 a request in
+/// flight has a connection of its own, so connections in use are bounded as well.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpstreamLimits {
+    /// Requests in flight in all, retries and waiting between them included. Without this key there is no bound but that of
+    /// `requests_per_target`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub requests: Option<u32>,
+    /// Requests in flight at each target; a full one is passed over. A target that other upstreams name too has their
+    /// requests as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub requests_per_target: Option<u32>,
+    /// Requests that may wait for their turn. One more is refused with 503 at once; or, if its tier has a higher `priority`
+    /// than one of those that wait, the last of the lowest is refused in its place.
+    #[serde(default = "default_queue")]
+    #[schemars(range(min = 0, max = 100_000))]
+    pub queue: u32,
+    /// The longest that a request waits for its turn; after it 503.
+    #[serde(default = "default_queue_timeout")]
+    pub queue_timeout: Duration,
+}
+
+const fn default_queue() -> u32 {
+    100
+}
+
+const fn default_queue_timeout() -> Duration {
+    Duration::from_secs(1)
+}

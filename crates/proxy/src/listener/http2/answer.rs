@@ -1,0 +1,136 @@
+//! The answer on its way out: interim heads, the head, the body as the client takes it, trailers; or a reset.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, SendStream};
+use http::{HeaderMap, HeaderName, Response, StatusCode, header};
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::date::get_cached_date;
+use pingora::protocols::http::v2::write_body;
+use pingora::{Error, ErrorType, OrErr, Result};
+use tokio::time::timeout;
+
+/// Fields that HTTP/2 does not have (RFC 9113 §8.2.2).
+static OF_CONNECTION: [HeaderName; 5] = [
+    header::TRANSFER_ENCODING,
+    header::CONNECTION,
+    header::UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
+
+/// An answer as it goes out.
+pub(super) struct Answer {
+    respond: SendResponse<Bytes>,
+    /// There once the head has been sent.
+    writer: Option<SendStream<Bytes>>,
+    /// The head that was sent.
+    pub(super) head: Option<Box<ResponseHeader>>,
+    /// The end has been sent.
+    ended: bool,
+    /// Bytes of the body so far.
+    pub(super) sent: usize,
+    /// For the client to take a piece of the body.
+    pub(super) patience: Option<Duration>,
+}
+
+impl Answer {
+    pub(super) fn new(respond: SendResponse<Bytes>) -> Self {
+        Self { respond, writer: None, head: None, ended: false, sent: 0, patience: None }
+    }
+
+    /// Sends a head: any number of interim ones (RFC 9113 §8.1), then one that counts.
+    pub(super) async fn write_head(&mut self, mut head: Box<ResponseHeader>, end: bool) -> Result<()> {
+        if self.ended || self.head.is_some() {
+            return Ok(());
+        }
+        for name in &OF_CONNECTION {
+            head.remove_header(name);
+        }
+        if head.status.is_informational() {
+            return self.write_interim(&head).await;
+        }
+        head.insert_header(header::DATE, get_cached_date())?;
+        let sent = self.respond.send_response(Response::from_parts(head.as_owned_parts(), ()), end);
+        self.writer = Some(sent.or_err(ErrorType::WriteError, "while the head was sent").map_err(Error::into_down)?);
+        (self.head, self.ended) = (Some(head), end);
+        Ok(())
+    }
+
+    async fn write_interim(&mut self, head: &ResponseHeader) -> Result<()> {
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Error::e_explain(ErrorType::InternalError, "HTTP/2 has no upgrade (RFC 9113 §8.6)");
+        }
+        // h2 would send it on a stream that has been reset, too.
+        let gone = poll_fn(|cx| Poll::Ready(self.poll_gone(cx).is_ready())).await;
+        if gone {
+            return Ok(());
+        }
+        let sent = self.respond.send_informational(Response::from_parts(head.as_owned_parts(), ()));
+        sent.or_err(ErrorType::WriteError, "while an interim head was sent").map_err(Error::into_down)
+    }
+
+    /// Sends a piece of the body, when the client has room for it.
+    pub(super) async fn write_body(&mut self, data: Bytes, end: bool) -> Result<()> {
+        if self.ended {
+            return Ok(());
+        }
+        let Some(writer) = self.writer.as_mut() else {
+            return Error::e_explain(ErrorType::H2Error, "a body before the head");
+        };
+        let length = data.len();
+        let writing = write_body(writer, data, end, None);
+        let written = match self.patience {
+            Some(patience) => timeout(patience, writing)
+                .await
+                .unwrap_or_else(|_| Error::e_explain(ErrorType::WriteTimedout, "the client takes nothing of the body")),
+            None => writing.await,
+        };
+        written.map_err(Error::into_down)?;
+        self.sent += length;
+        self.ended = end;
+        Ok(())
+    }
+
+    /// Sends trailers, and the end with them.
+    pub(super) fn write_trailers(&mut self, trailers: HeaderMap) -> Result<()> {
+        if self.ended {
+            return Ok(());
+        }
+        let Some(writer) = self.writer.as_mut() else {
+            return Error::e_explain(ErrorType::H2Error, "trailers before the head");
+        };
+        let sent = writer.send_trailers(trailers);
+        sent.or_err(ErrorType::WriteError, "while the trailers were sent").map_err(Error::into_down)?;
+        self.ended = true;
+        Ok(())
+    }
+
+    /// Sends the end, if it has not been sent. Without a head there is nothing to end.
+    pub(super) fn finish(&mut self) -> Result<()> {
+        let Some(writer) = self.writer.as_mut().filter(|_| !self.ended) else { return Ok(()) };
+        let sent = writer.send_data(Bytes::new(), true);
+        sent.or_err(ErrorType::WriteError, "while the end was sent").map_err(Error::into_down)?;
+        self.ended = true;
+        Ok(())
+    }
+
+    /// Breaks off, so that nobody takes a part of the answer for the whole.
+    pub(super) fn reset(&mut self) {
+        if !self.ended {
+            self.respond.send_reset(Reason::INTERNAL_ERROR);
+        }
+    }
+
+    /// Ready when the client has given the stream up, or is gone.
+    pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Result<Reason, h2::Error>> {
+        match self.writer.as_mut() {
+            Some(writer) => writer.poll_reset(cx),
+            None => self.respond.poll_reset(cx),
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! HTTP/2 on a connection: its streams are accepted here, within the limits of the listener, and each is a session of ours.
+//!
+//! Pingora's own loop and session are left aside: they drop interim answers, have no time for a body and no end of a
+//! connection by count (docs/adr/0015).
+
+mod answer;
+mod body;
+mod stream;
+mod uploads;
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use h2::server::{Builder, SendResponse};
+use h2::{Reason as Code, RecvStream};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use pingora::apps::HttpServerApp;
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::date::get_cached_date;
+use pingora::protocols::{Digest, GetProxyDigest, GetSocketDigest};
+use portreeve_plugin::engine::fresh_request_id;
+use portreeve_wire::http1::Refusal;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use self::stream::Stream;
+pub(super) use self::uploads::Uploads;
+use super::connection::Connection;
+use super::deadline::Deadline;
+use super::facts::Facts;
+use super::refused::{ALLOW, Reason};
+use super::serve::Serving;
+use super::terms::Terms;
+use crate::snapshot::Entrance;
+
+/// Requests at once on one connection.
+const STREAMS: u32 = 128;
+/// Bytes of one request body that may be on the way before we have taken them, and of all of a connection.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// Bytes of one answer that wait for a slow client.
+const SEND_BUFFER: usize = 256 * 1024;
+/// Streams that the client gave up before they were served (rapid reset, CVE-2023-44487).
+const PENDING_RESETS: usize = 20;
+/// Streams that the client made us give up (`MadeYouReset`, CVE-2025-8671).
+const FORCED_RESETS: usize = 64;
+/// Requests that may still come after the client was told to make no more here (RFC 9113 §6.8): those on the way.
+const AFTER_GOAWAY: u32 = STREAMS;
+/// Malformed requests, after which a connection is ended (RFC 9113 §10.5). As many as Pingora allows.
+const MALFORMED: u32 = 32;
+/// For the last frames of a connection to be taken.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+type Http2 = h2::server::Connection<Connection, Bytes>;
+
+/// Bounds on what a client may make us hold and do (RFC 9113 §10.5).
+fn options(terms: &Terms) -> Builder {
+    let mut options = Builder::new();
+    options
+        .max_concurrent_streams(STREAMS)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_header_list_size(u32::try_from(terms.bounds.head_bytes).unwrap_or(u32::MAX))
+        .max_send_buffer_size(SEND_BUFFER)
+        .max_pending_accept_reset_streams(PENDING_RESETS)
+        .max_local_error_reset_streams(Some(FORCED_RESETS));
+    options
+}
+
+/// One connection and what its requests are served with.
+struct Streams<'s> {
+    serving: &'s Serving,
+    facts: &'s Facts,
+    entrance: &'s Entrance,
+    digest: Digest,
+    uploads: Arc<Uploads>,
+    running: JoinSet<()>,
+    /// Requests until the client is told to make no more here; then, until that is enforced.
+    left: u32,
+    leaving: bool,
+}
+
+/// Serves a connection to its end.
+pub(super) async fn serve(mut connection: Connection, serving: &Serving, facts: &Facts, entrance: &Entrance) {
+    let digest = Digest {
+        proxy_digest: connection.get_proxy_digest(),
+        socket_digest: connection.get_socket_digest(),
+        ..Digest::default()
+    };
+    let uploads = Arc::<Uploads>::default();
+    connection.pass_frames(uploads.clone());
+    let started = std::time::Instant::now();
+    // The connection itself keeps the time of the preface and of every head.
+    if let Ok(mut http2) = options(&entrance.terms).handshake(connection).await {
+        let left = entrance.terms.requests_per_connection;
+        let running = JoinSet::new();
+        let mut streams = Streams { serving, facts, entrance, digest, uploads, running, left, leaving: false };
+        streams.run(&mut http2).await;
+        // What is still running finds out for itself that its client has left, and has its line in the log.
+        streams.running.detach_all();
+    }
+    if let Some(reason) = facts.line.refused() {
+        // The connection could say nothing of it: in the middle of a head no other frame may be sent for its stream.
+        serving.phases.request_refused(entrance, facts, reason, &fresh_request_id(), started.elapsed(), None);
+    }
+}
+
+impl Streams<'_> {
+    /// Accepts streams until the connection ends, or has been idle for too long.
+    async fn run(&mut self, http2: &mut Http2) {
+        let (mut silence, mut stop) = (Deadline::default(), self.serving.stop.clone());
+        let mut stopping = std::pin::pin!(stop.wait_for(|stopping| *stopping).map(drop));
+        loop {
+            tokio::select! {
+                biased;
+                () = stopping.as_mut(), if !self.leaving => self.leave(http2),
+                accepted = http2.accept() => match accepted {
+                    Some(Ok((request, respond))) => {
+                        silence.clear();
+                        self.take(http2, request, respond);
+                    }
+                    Some(Err(_)) | None => return,
+                },
+                Some(_) = self.running.join_next() => silence.clear(),
+                () = poll_fn(|cx| silence.poll_within(cx, self.entrance.terms.idle)), if self.running.is_empty() => {
+                    http2.abrupt_shutdown(Code::NO_ERROR);
+                    // Whoever does not take it has been idle long enough.
+                    timeout(FAREWELL, poll_fn(|cx| http2.poll_closed(cx))).await.ok();
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Asks the client to make no more requests here. Those that are on the way are served.
+    fn leave(&mut self, http2: &mut Http2) {
+        http2.graceful_shutdown();
+        (self.leaving, self.left) = (true, AFTER_GOAWAY);
+    }
+
+    fn take(&mut self, http2: &mut Http2, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+        if self.facts.line.malformed() >= MALFORMED {
+            return http2.abrupt_shutdown(Code::ENHANCE_YOUR_CALM);
+        }
+        self.left = self.left.saturating_sub(1);
+        if self.left == 0 {
+            if self.leaving {
+                return http2.abrupt_shutdown(Code::ENHANCE_YOUR_CALM);
+            }
+            self.leave(http2);
+        }
+        if request.method() == Method::CONNECT {
+            return self.refuse(respond, Reason::Malformed(Refusal::Connect));
+        }
+        // Each stream has a line of its own to the hooks of its request.
+        let facts = Facts { line: self.facts.line.of_stream(), ..self.facts.clone() };
+        let line = facts.line.clone();
+        let Ok(carried) = facts.carried() else { return };
+        let digest = Digest { proxy_digest: Some(carried), ..self.digest.clone() };
+        let stream = Stream::new(request, respond, digest, line, &self.uploads, self.entrance.terms.min_body_rate);
+        let (proxy, stop) = (self.serving.proxy.clone(), self.serving.stop.clone());
+        self.running.spawn(async move {
+            proxy.process_new_http(ServerSession::new_custom(Box::new(stream)), &stop).await;
+        });
+    }
+
+    /// Answers what no hook is to see.
+    fn refuse(&self, mut respond: SendResponse<Bytes>, reason: Reason) {
+        let mut answer = Response::new(());
+        *answer.status_mut() = reason.status();
+        answer.headers_mut().insert(header::DATE, get_cached_date());
+        if reason.status() == StatusCode::METHOD_NOT_ALLOWED {
+            answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(ALLOW));
+        }
+        if let Some(hsts) = self.entrance.https.hsts() {
+            answer.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, hsts.clone());
+        }
+        // The client may have given the stream up.
+        let sent = respond.send_response(answer, true).ok().map(|_| 0);
+        let id = fresh_request_id();
+        self.serving.phases.request_refused(self.entrance, self.facts, reason, &id, Duration::ZERO, sent);
+    }
+}

@@ -1,0 +1,155 @@
+//! A connection to a target: picked like for a request, and another one tried where that fails.
+
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use portreeve_balance::{InFlight, Outcome, Tried};
+use portreeve_wire::proxy_protocol::Header;
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::pki_types::ServerName;
+
+use super::account::Account;
+use crate::fault::Fault;
+use crate::upstream::{Failed, Pool, RetryCause, Slot, announcement};
+
+/// For whom a target is connected to.
+pub(super) struct Caller<'c> {
+    pub(super) client: IpAddr,
+    /// What targets are told of it, where they want to know.
+    pub(super) told: Header,
+    pub(super) name: Option<&'c str>,
+    pub(super) id: &'c str,
+}
+
+/// What a connection holds of its upstream for as long as it lasts.
+#[derive(Debug)]
+pub(super) struct Held {
+    _slot: Option<Slot>,
+    _in_flight: InFlight,
+}
+
+/// Longest wait for a turn and for a target that takes the connection, over all tries.
+const WAIT: Duration = Duration::from_secs(30);
+
+/// Connects to a target of the pool, or to the next one, as often as its policy has it. The guard counts the connection there.
+///
+/// Cancel safe: dropping the future closes what it had opened.
+pub(super) async fn dial(pool: &Pool, caller: &Caller<'_>, account: &mut Account) -> Result<(Target, Held), Fault> {
+    let transport = pool.transport();
+    let refused = |fault| {
+        pool.metrics.failed(fault);
+        fault
+    };
+    let until = Instant::now() + WAIT;
+    let slot = pool.admit(None, until).await.map_err(refused)?;
+    let mut first = Vec::new();
+    if let Some(version) = transport.announces() {
+        announcement(version, &caller.told, caller.name, caller.id, &mut first);
+    }
+    let (key, mut tried, mut made) = (pool.client_key(caller.client), Tried::new(), 0);
+    pool.earn_retry();
+    loop {
+        let Some((member, in_flight)) = pool.pick(key, &tried) else {
+            return Err(refused(pool.why_nobody(&tried)));
+        };
+        let address = member.target.address;
+        tried.push(address);
+        account.tries(address);
+        made += 1;
+        let connecting = connect(address, &first, transport.stream_tls().zip(member.prepared.server_name()));
+        let fault = match timeout(transport.connect_within(), connecting).await {
+            Ok(Ok(target)) => {
+                pool.metrics.answered();
+                // The time to a connection stands for that to a first byte, which a target of TCP may never send.
+                pool.report(&in_flight, Outcome::Answered);
+                return Ok((target, Held { _slot: slot, _in_flight: in_flight }));
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(upstream = %pool.name, %address, %error, "The target could not be connected to.");
+                if error.kind() == ErrorKind::ConnectionRefused { Fault::ConnectRefused } else { Fault::ConnectFailed }
+            }
+            Err(_) => Fault::ConnectTimeout,
+        };
+        pool.report(&in_flight, Outcome::Failed);
+        drop(in_flight);
+        pool.metrics.failed(fault);
+        let failed = Failed { number: made, cause: RetryCause::Connect, answer: None };
+        let Some(pause) = pool.take_retry(pool.terms(None), failed, &tried, until) else { return Err(fault) };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+async fn connect(
+    address: SocketAddr,
+    first: &[u8],
+    tls: Option<(&Arc<ClientConfig>, ServerName<'static>)>,
+) -> io::Result<Target> {
+    let mut io = TcpStream::connect(address).await?;
+    // Pieces have the size their sender gave them; waiting for more (Nagle) would only delay them.
+    io.set_nodelay(true)?;
+    if !first.is_empty() {
+        io.write_all(first).await?;
+    }
+    let Some((tls, name)) = tls else { return Ok(Target::Plain(io)) };
+    let stream = TlsConnector::from(tls.clone()).connect(name, io).await?;
+    Ok(Target::Tls(Box::new(stream)))
+}
+
+/// A connection to a target.
+#[derive(Debug)]
+pub(super) enum Target {
+    Plain(TcpStream),
+    /// Boxed: a TLS session is some kilobytes.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Target {
+    pub(super) fn socket(&self) -> SockRef<'_> {
+        SockRef::from(match self {
+            Self::Plain(io) => io,
+            Self::Tls(tls) => tls.get_ref().0,
+        })
+    }
+}
+
+impl AsyncRead for Target {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_read(cx, buf),
+            Self::Tls(tls) => Pin::new(tls).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Target {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_write(cx, buf),
+            Self::Tls(tls) => Pin::new(tls).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_flush(cx),
+            Self::Tls(tls) => Pin::new(tls).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_shutdown(cx),
+            Self::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Health checks over HTTP: a request for a path, a look at the status, and where it is asked for at the beginning of the body.
+
+use std::net::IpAddr;
+
+use bytes::BytesMut;
+use http::uri::{PathAndQuery, Scheme, Uri};
+use http::{HeaderName, HeaderValue, Method, Version, header};
+use pingora::http::RequestHeader;
+use pingora::protocols::http::client::HttpSession;
+use pingora::upstreams::peer::{HttpPeer, Peer};
+use pingora::{Error, ErrorType};
+use portreeve_config::Health as HealthConfig;
+use portreeve_config::units::StatusRange;
+use regex::bytes::Regex;
+
+use super::probe::Failure;
+use crate::head::is_hop_by_hop;
+use crate::upstream::{MAX_INTERIM, Wrong};
+
+/// So much of a body is looked at; what comes after is not read.
+const MAX_BODY: usize = 64 << 10;
+/// Memory that a regular expression of the file may take.
+const MAX_REGEX: usize = 1 << 20;
+
+/// A check by path.
+pub(super) struct HttpProbe {
+    method: Method,
+    path: PathAndQuery,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    /// What the file calls the target, instead of its address.
+    host: Option<HeaderValue>,
+    statuses: Box<[StatusRange]>,
+    body: Option<Body>,
+}
+
+/// What a body must hold.
+enum Body {
+    Text(Box<[u8]>),
+    Pattern(Regex, Box<str>),
+}
+
+impl HttpProbe {
+    pub(super) fn new(path: &str, config: &HealthConfig) -> Result<Self, Vec<Wrong>> {
+        let mut wrong = Vec::new();
+        let path = PathAndQuery::try_from(path).unwrap_or_else(|error| {
+            wrong.push(Wrong::new("health.http", format!("not a path: {error}")));
+            PathAndQuery::from_static("/")
+        });
+        let body = config.expect.body.as_deref().map(Body::new).transpose().unwrap_or_else(|message| {
+            wrong.push(Wrong::new("health.expect.body", message));
+            None
+        });
+        let (mut headers, mut host) = (Vec::new(), None);
+        for (name, value) in &config.headers {
+            let at = || format!("health.headers.{}", name.as_str());
+            match (HeaderName::try_from(name.as_str()), HeaderValue::try_from(value.as_str())) {
+                (Ok(name), Ok(value)) if name == header::HOST => host = Some(value),
+                (Ok(name), _) if is_hop_by_hop(&name) || name == header::CONTENT_LENGTH => {
+                    wrong.push(Wrong::new(at(), "this header belongs to the connection; the gateway sets it itself"));
+                }
+                (Ok(name), Ok(value)) => headers.push((name, value)),
+                _ => wrong.push(Wrong::new(at(), "a header holds no control characters")),
+            }
+        }
+        if !wrong.is_empty() {
+            return Err(wrong);
+        }
+        let method = Method::try_from(config.method.as_str()).unwrap_or_default();
+        let statuses = config.expect.status.iter().copied().collect();
+        Ok(Self { method, path, headers, host, statuses, body })
+    }
+
+    /// Asks on a session that is used for nothing else, within the deadline of the prober.
+    pub(super) async fn exchange(&self, session: &mut HttpSession, peer: &HttpPeer) -> Result<(), Failure> {
+        let host = self.host.clone().or_else(|| HeaderValue::try_from(authority(peer)).ok());
+        let mut request = head(self.method.clone(), &self.path, host, peer, session)?;
+        for (name, value) in &self.headers {
+            request.append_header(name.clone(), value.clone())?;
+        }
+        if self.method == Method::POST {
+            request.insert_header(header::CONTENT_LENGTH, 0)?;
+        }
+        session.write_request_header(Box::new(request)).await?;
+        session.finish_request_body().await?;
+        let status = final_status(session).await?;
+        if !self.statuses.iter().any(|range| range.contains(status)) {
+            return Err(Failure::Unwell(format!("{status} instead of {}", self.expected())));
+        }
+        let Some(body) = &self.body else { return Ok(()) };
+        let mut seen = BytesMut::new();
+        while !body.is_in(&seen) {
+            let left = MAX_BODY.saturating_sub(seen.len());
+            match session.read_response_body().await? {
+                Some(chunk) if left > 0 => seen.extend_from_slice(chunk.get(..left).unwrap_or(&chunk)),
+                _ => return Err(Failure::Unwell(format!("{status}, but the body does not hold {body}"))),
+            }
+        }
+        Ok(())
+    }
+
+    fn expected(&self) -> String {
+        self.statuses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
+    }
+}
+
+impl Body {
+    fn new(text: &str) -> Result<Self, String> {
+        let Some(pattern) = text.strip_prefix("regex:") else { return Ok(Self::Text(text.as_bytes().into())) };
+        let built = regex::bytes::RegexBuilder::new(pattern).size_limit(MAX_REGEX).dfa_size_limit(MAX_REGEX).build();
+        built.map(|regex| Self::Pattern(regex, pattern.into())).map_err(|error| error.to_string())
+    }
+
+    fn is_in(&self, seen: &[u8]) -> bool {
+        match self {
+            Self::Text(text) => seen.windows(text.len()).any(|window| window == &**text),
+            Self::Pattern(regex, _) => regex.is_match(seen),
+        }
+    }
+}
+
+impl std::fmt::Display for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Text(text) => write!(f, "{:?}", String::from_utf8_lossy(text)),
+            Self::Pattern(_, pattern) => write!(f, "what {pattern:?} stands for"),
+        }
+    }
+}
+
+/// The head of a check on this session, in the version that was negotiated.
+pub(super) fn head(
+    method: Method,
+    path: &PathAndQuery,
+    host: Option<HeaderValue>,
+    peer: &HttpPeer,
+    session: &HttpSession,
+) -> Result<RequestHeader, Failure> {
+    let is_h2 = matches!(session, HttpSession::H2(_));
+    if !is_h2 && peer.options.alpn.get_min_http_version() == 2 {
+        return Err(Failure::Unwell("the target does not speak HTTP/2".to_owned()));
+    }
+    let host = host.unwrap_or(HeaderValue::from_static("localhost"));
+    let mut head = RequestHeader::build(method, path.as_str().as_bytes(), Some(8))?;
+    if is_h2 {
+        // RFC 9113 §8.3.1: `:scheme` and `:authority` in the place of `Host`.
+        let scheme = if peer.is_tls() { Scheme::HTTPS } else { Scheme::HTTP };
+        let uri = Uri::builder().scheme(scheme).authority(host.as_bytes()).path_and_query(path.clone()).build();
+        head.set_uri(uri.map_err(|_| Error::explain(ErrorType::InvalidHTTPHeader, "no authority"))?);
+        head.set_version(Version::HTTP_2);
+    } else {
+        head.insert_header(header::HOST, host)?;
+        head.insert_header(header::CONNECTION, "close")?;
+    }
+    head.insert_header(header::USER_AGENT, "portreeve-health-check")?;
+    Ok(head)
+}
+
+/// The status of the answer, past interim ones.
+pub(super) async fn final_status(session: &mut HttpSession) -> Result<u16, Failure> {
+    for _ in 0..=MAX_INTERIM {
+        session.read_response_header().await?;
+        match session.response_header() {
+            Some(head) if !head.status.is_informational() => return Ok(head.status.as_u16()),
+            _ => {}
+        }
+    }
+    Err(Failure::Unwell("nothing but interim answers".to_owned()))
+}
+
+/// What the target is called: over TLS the name of its certificate, else its address.
+pub(super) fn authority(peer: &HttpPeer) -> String {
+    match peer.address().as_inet() {
+        Some(address) if peer.is_tls() && peer.sni.parse::<IpAddr>().is_err() => match address.port() {
+            443 => peer.sni.clone(),
+            port => format!("{}:{port}", peer.sni),
+        },
+        _ => peer.address().to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_looked_through_for_a_text_or_a_pattern() {
+        let text = Body::new("up").unwrap();
+        assert!(text.is_in(b"it is up") && !text.is_in(b"it is down") && !text.is_in(b"u") && !text.is_in(b""));
+        let pattern = Body::new(r#"regex:"status"\s*:\s*"(up|ok)""#).unwrap();
+        assert!(pattern.is_in(br#"{"status" : "ok"}"#) && !pattern.is_in(br#"{"status":"down"}"#));
+        assert!(pattern.is_in(b"\xff{\"status\":\"up\"}"), "bytes that are no text do not matter");
+        assert!(Body::new("regex:(").is_err());
+        assert!(Body::new(&format!("regex:{}", "(a{1000}){1000}")).is_err(), "a pattern is bounded");
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_check_is_told_with_its_key() {
+        let config = serde_json::json!({
+            "http": "/a b", "headers": { "transfer-encoding": "chunked", "x": "a\nb" }, "expect": { "body": "regex:(" },
+        });
+        let wrong = HttpProbe::new("/a b", &serde_json::from_value(config).unwrap()).err().unwrap();
+        let at: Vec<_> = wrong.iter().map(|wrong| &*wrong.at).collect();
+        assert_eq!(at, ["health.http", "health.expect.body", "health.headers.transfer-encoding", "health.headers.x"]);
+    }
+}

@@ -1,0 +1,197 @@
+//! Where the frames of an HTTP/2 client begin and end (RFC 9113 §4.1): just enough to know how long a head is on its way, and
+//! how much of a body has come, without reading what the frames say.
+
+/// The preface of a client (RFC 9113 §3.4), which comes before its first frame.
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+const HEADER: usize = 9;
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const CONTINUATION: u8 = 9;
+const END_HEADERS: u8 = 4;
+
+/// Follows the frames that come in on one connection. It judges nothing: whatever reads the frames does.
+#[derive(Debug, Clone, Default)]
+pub struct Frames {
+    /// Bytes of the preface so far.
+    preface: usize,
+    header: [u8; HEADER],
+    /// Bytes of the frame header so far.
+    filled: usize,
+    /// Bytes of the frame's payload that are still to come.
+    left: usize,
+    /// A head whose last frame has not begun.
+    open: bool,
+    /// Heads that have come whole.
+    heads: u64,
+}
+
+impl Frames {
+    /// Takes the next bytes.
+    pub fn take(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            if self.preface < PREFACE.len() {
+                let n = bytes.len().min(PREFACE.len() - self.preface);
+                self.preface += n;
+                bytes = bytes.get(n..).unwrap_or_default();
+            } else if self.filled < HEADER {
+                let n = bytes.len().min(HEADER - self.filled);
+                let (fresh, rest) = bytes.split_at_checked(n).unwrap_or((bytes, &[]));
+                if let Some(room) = self.header.get_mut(self.filled..self.filled + n) {
+                    room.copy_from_slice(fresh);
+                }
+                self.filled += n;
+                bytes = rest;
+                if self.filled == HEADER {
+                    self.begin();
+                }
+            } else {
+                let n = bytes.len().min(self.left);
+                self.left -= n;
+                bytes = bytes.get(n..).unwrap_or_default();
+            }
+            if self.filled == HEADER && self.left == 0 {
+                self.end();
+            }
+        }
+    }
+
+    fn begin(&mut self) {
+        let [a, b, c, ..] = self.header;
+        self.left = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+        match self.kind() {
+            HEADERS => self.open = !self.ends_headers(),
+            CONTINUATION if self.ends_headers() => self.open = false,
+            _ => {}
+        }
+    }
+
+    fn end(&mut self) {
+        if self.of_head() && self.ends_headers() {
+            self.heads += 1;
+        }
+        self.filled = 0;
+    }
+
+    fn kind(&self) -> u8 {
+        self.header.get(3).copied().unwrap_or_default()
+    }
+
+    fn ends_headers(&self) -> bool {
+        self.header.get(4).is_some_and(|flags| flags & END_HEADERS != 0)
+    }
+
+    fn of_head(&self) -> bool {
+        matches!(self.kind(), HEADERS | CONTINUATION)
+    }
+
+    /// Whether the next bytes are due, because a head has begun and not ended: nothing else may come before its end
+    /// (RFC 9113 §4.3). The preface counts as one.
+    pub fn in_head(&self) -> bool {
+        self.preface < PREFACE.len() || self.open || (self.filled == HEADER && self.of_head())
+    }
+
+    /// Heads that have come whole.
+    pub fn heads(&self) -> u64 {
+        self.heads
+    }
+
+    /// The stream whose `DATA` frame is on its way, and how many bytes of it have come. h2 hands a frame on when it is whole.
+    pub fn arriving(&self) -> Option<(u32, usize)> {
+        let [a, b, c, kind, _, stream @ ..] = self.header;
+        if self.filled < HEADER || kind != DATA {
+            return None;
+        }
+        let length = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+        Some((u32::from_be_bytes(stream) & 0x7fff_ffff, length - self.left.min(length)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+    }
+
+    /// After each byte: whether a head is open, and how many have ended.
+    fn states(frames: &mut Frames, bytes: &[u8]) -> Vec<(bool, u64)> {
+        let state = |byte: &u8| {
+            frames.take(std::slice::from_ref(byte));
+            (frames.in_head(), frames.heads())
+        };
+        bytes.iter().map(state).collect()
+    }
+
+    fn greeted() -> Frames {
+        let mut frames = Frames::default();
+        frames.take(PREFACE);
+        frames
+    }
+
+    #[test]
+    fn the_preface_is_due_from_the_start() {
+        let mut frames = Frames::default();
+        assert!(frames.in_head());
+        frames.take(&PREFACE[..10]);
+        assert!(frames.in_head());
+        frames.take(&PREFACE[10..]);
+        assert!(!frames.in_head());
+    }
+
+    #[test]
+    fn a_head_lasts_until_the_last_byte_of_the_frame_that_ends_it() {
+        let bytes = [frame(1, 0, 1, b"abc"), frame(9, 0, 1, b"d"), frame(9, 4, 1, b"ef")].concat();
+        let seen = states(&mut greeted(), &bytes);
+        let begun = 8;
+        assert!(seen[..begun].iter().all(|state| *state == (false, 0)));
+        assert!(seen[begun..bytes.len() - 1].iter().all(|state| *state == (true, 0)), "{seen:?}");
+        assert_eq!(seen.last(), Some(&(false, 1)));
+    }
+
+    #[test]
+    fn other_frames_are_no_heads() {
+        let bytes = [frame(4, 0, 0, &[0; 6]), frame(6, 0, 0, &[0; 8]), frame(0, 1, 1, b"body"), frame(4, 1, 0, b"")];
+        assert!(states(&mut greeted(), &bytes.concat()).iter().all(|state| *state == (false, 0)));
+    }
+
+    #[test]
+    fn a_head_without_bytes_has_ended_with_its_header() {
+        let mut frames = greeted();
+        frames.take(&frame(1, 5, 1, b""));
+        assert_eq!((frames.in_head(), frames.heads()), (false, 1));
+    }
+
+    #[test]
+    fn the_bytes_of_a_body_count_while_their_frame_is_on_its_way() {
+        let (mut frames, bytes) = (greeted(), frame(0, 0, 7, b"hello"));
+        frames.take(&bytes[..8]);
+        assert_eq!(frames.arriving(), None);
+        frames.take(&bytes[8..12]);
+        assert_eq!(frames.arriving(), Some((7, 3)));
+        frames.take(&bytes[12..]);
+        assert_eq!(frames.arriving(), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn where_the_bytes_are_cut_makes_no_difference(
+            kinds in proptest::collection::vec((0u8..10, 0u8..8, 0usize..40), 0..20),
+            cuts in proptest::collection::vec(0usize..400, 0..20),
+        ) {
+            let bytes: Vec<u8> = kinds.iter().flat_map(|(kind, flags, n)| frame(*kind, *flags, 1, &vec![0; *n])).collect();
+            let (mut whole, mut pieces) = (greeted(), greeted());
+            whole.take(&bytes);
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(bytes.len())).chain([0, bytes.len()]).collect();
+            cuts.sort_unstable();
+            for pair in cuts.windows(2) {
+                pieces.take(&bytes[pair[0]..pair[1]]);
+            }
+            let ended = kinds.iter().filter(|(kind, flags, _)| matches!(kind, 1 | 9) && flags & 4 != 0).count() as u64;
+            proptest::prop_assert_eq!((whole.in_head(), whole.heads()), (pieces.in_head(), pieces.heads()));
+            proptest::prop_assert_eq!(whole.heads(), ended);
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Limits that several nodes share: one script for each decision inside Redis, or slices of a limit drawn from there, and
+//! what is promised while it cannot be asked.
+//!
+//! What Redis admits is counted on the node as well, and what this node's own count refuses is not asked for: so no node
+//! by itself ever admits more than the limit, whatever becomes of Redis and its memory.
+
+mod config;
+mod lease;
+mod link;
+mod script;
+mod source;
+#[cfg(test)]
+#[cfg(not(feature = "loom"))]
+mod tests;
+
+use std::sync::Arc;
+
+use portreeve_plugin::Task;
+use portreeve_plugin::prelude::*;
+
+pub(crate) use self::config::{OnStoreError, Store};
+use self::lease::Held;
+pub(crate) use self::lease::Leases;
+use self::link::{Failure, Link};
+use self::script::{Answer, Ask, Words};
+use self::source::Source;
+use crate::account::{Decision, Standings};
+use crate::meter::Moment;
+use crate::policy::Policy;
+use crate::table::Table;
+
+/// The store as one step uses it.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    name: String,
+    prefix: String,
+    link: Arc<Link>,
+    on_error: OnStoreError,
+    leases: Option<Arc<Leases>>,
+    failures: Counter,
+    fallbacks: Counter,
+    _tend: Task,
+    _draw: Option<Task>,
+}
+
+/// One request, as it is counted here and there.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    pub(crate) policy: Arc<Policy>,
+    /// Its key in the table of this node.
+    pub(crate) key: u128,
+    /// Its key in the store.
+    pub(crate) tag: u128,
+    pub(crate) cost: u64,
+    pub(crate) now: Moment,
+    pub(crate) max_keys: usize,
+}
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Decided(Decision),
+    /// The table of this node is full.
+    Full,
+    /// The store cannot be asked, and the file says to let pass.
+    Open,
+    /// The store cannot be asked, and the file says to refuse.
+    Closed,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        store: &Store,
+        on_error: OnStoreError,
+        lease: Option<units::Percent>,
+        name: &str,
+        host: &Host,
+    ) -> Result<Self, BuildError> {
+        let redis = &store.redis;
+        let source = Source::new(redis, host)?;
+        // Connections survive a reload that does not change them.
+        let which = format!("link {redis:?}");
+        let link = host.shared(&which, || Link::new(source, redis.connections, redis.timeout.get()));
+        link.tell(host.step(), host.gauge("store_up", "Whether the store that nodes share is there.")?);
+        let prefix = redis.prefix.clone();
+        let (leases, draw) = match lease {
+            None => (None, None),
+            Some(share) => {
+                let (leases, draws) = Leases::new(share, link.clone(), prefix.clone(), host.clock());
+                let leases = Arc::new(leases);
+                (Some(leases.clone()), Some(host.spawn(leases.draw_all(draws))))
+            }
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            prefix,
+            _tend: host.spawn(link.clone().tend(host.clock())),
+            _draw: draw,
+            link,
+            on_error,
+            leases,
+            failures: host.counter("store_failures_total", "Calls to the store that failed or came too late.")?,
+            fallbacks: host.counter("store_fallbacks_total", "Decisions taken without the store that nodes share.")?,
+        })
+    }
+
+    /// The key of a request in the store.
+    pub(crate) fn tag<'k>(&self, key: &'k Key, cx: &RequestCx<'_>) -> Result<u128, portreeve_plugin::NoKey<'k>> {
+        script::tag(&self.name, key, cx)
+    }
+
+    /// Decides with all nodes together, or as the file says for when that cannot be.
+    pub(crate) async fn decide(&self, request: &Request, table: &Table, clock: &Clock) -> Outcome {
+        let Request { policy, key, cost, now, max_keys, .. } = request;
+        let Some(own) = table.look(&policy.limits, *key, *cost, *now, *max_keys) else { return Outcome::Full };
+        if own.verdict.is_err() {
+            return Outcome::Decided(own);
+        }
+        match self.ask(request, clock).await {
+            Ok(decision) => {
+                if decision.verdict.is_ok() {
+                    // As of when the request came, which is before Redis counted it: it is free again no later here.
+                    table.take(&policy.limits, *key, *cost, *now, *max_keys);
+                }
+                Outcome::Decided(decision)
+            }
+            Err(failure) => {
+                self.failed(&failure);
+                self.fallbacks.inc();
+                match self.on_error {
+                    OnStoreError::Local => {
+                        let decision = table.decide(&policy.limits, *key, *cost, *now, *max_keys);
+                        decision.map_or(Outcome::Full, Outcome::Decided)
+                    }
+                    OnStoreError::Open => Outcome::Open,
+                    OnStoreError::Closed => Outcome::Closed,
+                }
+            }
+        }
+    }
+
+    /// Charges a request once more, whether there is room or not; how its key stands afterwards, as far as is known.
+    pub(crate) async fn take(&self, request: &Request, table: &Table, clock: &Clock) -> Option<Standings> {
+        let Request { policy, key, cost, now, max_keys, .. } = request;
+        let own = table.take(&policy.limits, *key, *cost, *now, *max_keys);
+        match self.call(request, Ask::Take(*cost), clock).await {
+            Ok(answer) => Some(answer.decision.standings),
+            Err(failure) => {
+                self.failed(&failure);
+                own
+            }
+        }
+    }
+
+    async fn ask(&self, request: &Request, clock: &Clock) -> Result<Decision, Failure> {
+        let Some(leases) = &self.leases else {
+            return self.call(request, Ask::Decide(request.cost), clock).await.map(|answer| answer.decision);
+        };
+        match leases.take(request) {
+            Held::Admitted(decision) => Ok(decision),
+            Held::Ask => self.call(request, Ask::Decide(request.cost), clock).await.map(|answer| answer.decision),
+            Held::Draw(wish) => {
+                let drawing = leases.drawing(request);
+                let answer = self.call(request, Ask::Draw(request.cost, wish), clock).await?;
+                Ok(drawing.done(request, answer))
+            }
+        }
+    }
+
+    async fn call(&self, request: &Request, ask: Ask, clock: &Clock) -> Result<Answer, Failure> {
+        call(&self.link, &self.prefix, request, ask, clock).await
+    }
+
+    fn failed(&self, failure: &Failure) {
+        // What is not even tried is no failure of a call.
+        if !matches!(failure, Failure::Down) {
+            self.failures.inc();
+            tracing::debug!(error = %failure, "The store of limits failed.");
+        }
+    }
+}
+
+async fn call(link: &Link, prefix: &str, request: &Request, ask: Ask, clock: &Clock) -> Result<Answer, Failure> {
+    let limits = &request.policy.limits;
+    let call = Words::new(prefix, request.tag, limits, ask, request.now.wall).call(link.script());
+    let value = link.ask(&call, clock).await?;
+    script::read(&value, limits.len()).ok_or_else(|| {
+        Failure::Failed((redis::ErrorKind::UnexpectedReturnType, "an answer that the script does not give").into())
+    })
+}
