@@ -136,7 +136,8 @@ impl World {
             let lines = text.lines().filter(|line| line.starts_with(name) && !line.starts_with('#'));
             lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum()
         };
-        let (connections, in_flight) = (sum("portreeve_connections "), sum("portreeve_upstream_target_in_flight_requests{"));
+        let (connections, in_flight) =
+            (sum("portreeve_connections "), sum("portreeve_upstream_target_in_flight_requests{"));
         Gauges { connections, in_flight, ..Gauges::of(self.gateway.id()) }
     }
 

@@ -133,16 +133,21 @@ async fn the_header_goes_before_tls_towards_the_target() {
 #[tokio::test]
 async fn a_health_check_says_that_it_speaks_for_itself() {
     let origin = RawOrigin::start().await;
-    let upstream = "proxy_protocol: v2, health: { http: /up, interval: 50ms, unhealthy_after: 1, healthy_after: 1 },";
-    let gateway = within("a start", Gateway::spawn(&raw(&[origin.address()], "", "", upstream))).await;
-    let (mut server, bytes) = first(&origin, 17).await;
-    assert_eq!(bytes[..16], [SIGNATURE, &[0x20, 0, 0, 0]].concat());
-    let mut head = String::from_utf8(bytes[16..].to_vec()).unwrap();
-    while !head.contains("\r\n\r\n") {
-        head.push_str(&String::from_utf8(server.next().await).unwrap());
-    }
-    assert!(head.starts_with("GET /up HTTP/1.1\r\n"), "{head}");
-    server.send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    let upstream = "proxy_protocol: v2, health: { http: /up, interval: 1h, unhealthy_after: 1, healthy_after: 1 },";
+    let asked = async {
+        let (mut server, bytes) = first(&origin, 17).await;
+        assert_eq!(bytes[..16], [SIGNATURE, &[0x20, 0, 0, 0]].concat());
+        let mut head = String::from_utf8(bytes[16..].to_vec()).unwrap();
+        while !head.contains("\r\n\r\n") {
+            head.push_str(&String::from_utf8(server.next().await).unwrap());
+        }
+        assert!(head.starts_with("GET /up HTTP/1.1\r\n"), "{head}");
+        server.send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+        server
+    };
+    // The start waits for the first check.
+    let yaml = raw(&[origin.address()], "", "", upstream);
+    let (gateway, _server) = tokio::join!(within("a start", Gateway::spawn(&yaml)), asked);
     until("a healthy target", async || {
         let target = gateway.admin().target("a", origin.address()).await;
         (target["healthy"] == true).then_some(())

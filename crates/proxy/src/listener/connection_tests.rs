@@ -97,7 +97,8 @@ async fn a_client_that_leaves_is_noticed_while_it_is_being_answered() {
     assert_eq!(next(&mut connection).await, Next::Request);
     read(&mut connection, GET.len()).await;
     drop(client);
-    assert_eq!(connection.read(&mut [0]).await.unwrap(), 0);
+    // It might have closed its side alone; that what it is sent meets nobody tells the rest.
+    connection.read(&mut [0]).await.unwrap_err();
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ pub(crate) fn announcement(version: ProxyProtocol, told: &Header, name: Option<&
 
 /// Connects for the gateway itself, and says so.
 #[derive(Debug)]
-pub(super) struct Own(pub(super) ProxyProtocol);
+pub(in crate::upstream) struct Own(pub(in crate::upstream) ProxyProtocol);
 
 #[async_trait]
 impl L4Connect for Own {

@@ -31,6 +31,8 @@ pub(crate) struct TargetRegistry {
 #[derive(PartialEq)]
 struct Checked {
     health: Option<HealthConfig>,
+    /// What a check says before anything else.
+    announced: Option<ProxyProtocol>,
     /// How the check is spoken, if it is more than a connection. As written: a rotated certificate is the same way.
     spoken: Option<Spoken>,
 }
@@ -39,7 +41,6 @@ struct Checked {
 struct Spoken {
     protocol: Protocol,
     tls: Option<UpstreamTls>,
-    proxy_protocol: Option<ProxyProtocol>,
     names: Vec<Address>,
 }
 
@@ -49,10 +50,10 @@ impl Checked {
         let spoken = asks.then(|| Spoken {
             protocol: config.protocol,
             tls: config.tls.clone(),
-            proxy_protocol: config.proxy_protocol,
             names: transport::names(config),
         });
-        Self { health: config.health.clone(), spoken }
+        let announced = config.proxy_protocol.filter(|_| config.health.is_some());
+        Self { health: config.health.clone(), announced, spoken }
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures::future::BoxFuture;
+use pingora::connectors::L4Connect;
 use pingora::connectors::http::v2::Connector;
 use pingora::protocols::http::client::HttpSession;
 use pingora::protocols::l4::socket::SocketAddr as PingoraAddr;
@@ -17,6 +18,7 @@ use portreeve_config::{Health as HealthConfig, Probe};
 use super::grpc::GrpcProbe;
 use super::http::HttpProbe;
 use crate::upstream::Wrong;
+use crate::upstream::announcement::Own;
 use crate::upstream::transport::Transport;
 
 /// Asks a target whether it is well. The prober around it owns deadline, schedule and thresholds; this can be played in tests.
@@ -75,6 +77,10 @@ impl Prober {
 
     async fn exchange(&self, address: SocketAddr, name: Option<&str>) -> Result<(), String> {
         if let Question::Connection(check) = &self.question {
+            if let Some(version) = self.transport.load().announces() {
+                let connected = Own(version).connect(&PingoraAddr::Inet(address)).await;
+                return connected.map(drop).map_err(|error| told(&error, self.timeout));
+            }
             let backend = Backend { addr: PingoraAddr::Inet(address), weight: 1, ext: http::Extensions::new() };
             return check.check(&backend).await.map_err(|error| told(&error, self.timeout));
         }
