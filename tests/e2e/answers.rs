@@ -235,9 +235,10 @@ async fn an_answer_is_one_however_its_packets_are_cut() {
                 None => origin.accept().await,
             };
             wire.read_until("\r\n\r\n").await;
-            wire.send(&whole[..cut]).await;
+            let (first, rest) = whole.split_at(cut);
+            wire.send(first).await;
             tokio::task::yield_now().await;
-            wire.send(&whole[cut..]).await;
+            wire.send(rest).await;
             let mut answer = client.answer().await;
             while answer.status == 103 {
                 answer = client.answer().await;

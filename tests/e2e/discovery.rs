@@ -53,7 +53,7 @@ async fn elsewhere(address: SocketAddr, name: &'static str) -> JoinSet<()> {
         loop {
             let Ok((mut stream, _)) = listener.accept().await else { continue };
             let mut buffer = [0; 4_096];
-            stream.read(&mut buffer).await.ok();
+            let _asked = stream.read(&mut buffer).await;
             let body = format!("{{\"origin\": \"{name}\"}}");
             let length = body.len();
             let answer = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
@@ -149,9 +149,10 @@ async fn upstreams_with_a_name_in_common_ask_once_while_the_answer_holds() {
     let port = a.address().port();
     // Of both families: that there is none of one may be asked for again earlier.
     dns.is("users.test", 300, &["127.0.0.1", "::1"]);
-    let pools: String = (0..8)
+    let pools = (0..8)
         .map(|n| format!("  p{n}: {{ targets: [\"users.test:{port}\"], timeouts: {{ connect: {n}1ms }} }}\n"))
-        .collect();
+        .collect::<Vec<_>>()
+        .concat();
     let yaml = format!(
         "resolver: {{ servers: [\"{}\"] }}\nupstreams:\n  pool: {{ targets: [\"users.test:{port}\"] }}\n",
         dns.address()

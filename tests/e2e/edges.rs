@@ -83,7 +83,7 @@ async fn a_client_whose_body_was_malformed_holds_its_place_no_longer_than_it_sta
     assert_eq!(client.answer().await.status, 400);
     drop(client);
     until("the place is free", async || {
-        (gateway.admin().metric(r#"portreeve_connections"#).await == Some(0.0)).then_some(())
+        (gateway.admin().count("portreeve_connections").await == Some(0)).then_some(())
     })
     .await;
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());

@@ -154,8 +154,12 @@ async fn struck(way: Way, count: usize) {
     let failed = load.end().await;
     assert!(failed <= 8, "{way:?} at {count}: {failed} requests failed in all");
     for origin in &origins {
-        let target = gateway.admin().target("pool", origin.address()).await;
-        assert_eq!(target["in_flight"], 0, "{way:?} at {count}: {target}");
+        // A client may have its answer a moment before the gateway is done with the request.
+        until("nothing in flight", async || {
+            let target = gateway.admin().target("pool", origin.address()).await;
+            (target["in_flight"] == 0).then_some(())
+        })
+        .await;
     }
 }
 

@@ -162,7 +162,7 @@ async fn a_head_of_http2_that_does_not_come_to_an_end_ends_its_connection_in_tim
         assert!(took > Duration::from_millis(400) && took < Duration::from_secs(5), "{held:?}: {took:?}");
     }
     let refused = r#"portreeve_requests_refused_total{listener="public",reason="slow_head"}"#;
-    until("all are counted", async || gateway.admin().metric(refused).await.filter(|count| *count == 3.0)).await;
+    until("all are counted", async || gateway.admin().count(refused).await.filter(|count| *count == 3)).await;
     // Whoever has sent whole heads, and is silent, has `idle`.
     let mut idle = gateway.wire().await;
     idle.send(PREFACE).await;
@@ -193,5 +193,5 @@ async fn a_body_that_trickles_over_http2_is_408_and_leaves_the_other_streams_alo
     target.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
     assert_eq!(text(answered(other).await.into_body()).await, "ok");
     let refused = r#"portreeve_requests_refused_total{listener="public",reason="slow_body"}"#;
-    until("it is counted", async || gateway.admin().metric(refused).await.filter(|count| *count == 1.0)).await;
+    until("it is counted", async || gateway.admin().count(refused).await.filter(|count| *count == 1)).await;
 }

@@ -211,6 +211,16 @@ impl Admin<'_> {
         line.rsplit_once(' ')?.1.parse().ok()
     }
 
+    /// The value of a metric that counts.
+    ///
+    /// # Panics
+    /// When the admin port does not answer.
+    pub async fn count(&self, metric: &str) -> Option<u64> {
+        let text = self.get("/metrics").await.text();
+        let line = text.lines().find(|line| line.strip_prefix(metric).is_some_and(|rest| rest.starts_with(' ')))?;
+        line.rsplit_once(' ')?.1.parse().ok()
+    }
+
     /// A target of an upstream as the admin port tells of it.
     pub async fn target(&self, upstream: &str, address: SocketAddr) -> Value {
         let pools = self.json("/api/v1/upstreams").await;

@@ -126,8 +126,9 @@ mod tests {
 
     #[test]
     fn a_file_of_targets_is_bounded() {
-        let many =
-            |count: usize| (0..count).map(|n| format!("- 10.0.{}.{}:80\n", n / 250, n % 250)).collect::<String>();
+        let many = |count: usize| {
+            (0..count).map(|n| format!("- 10.0.{}.{}:80\n", n / 250, n % 250)).collect::<Vec<_>>().concat()
+        };
         assert_eq!(parse_targets("t", &many(MAX_TARGETS)).unwrap().len(), MAX_TARGETS);
         assert!(refused(&many(MAX_TARGETS + 1)).contains("4096"));
     }

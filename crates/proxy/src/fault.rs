@@ -71,12 +71,16 @@ impl Fault {
 
     /// Whether it speaks against the target that was being asked.
     pub(crate) const fn blames_target(self) -> bool {
-        match self {
-            Self::NoTarget | Self::TargetsFull | Self::QueueFull | Self::QueueTimeout | Self::Shed => false,
-            // By its status, which has been judged already.
-            Self::TargetAnswered => false,
-            _ => true,
-        }
+        // `TargetAnswered` has been judged by its status already.
+        !matches!(
+            self,
+            Self::NoTarget
+                | Self::TargetsFull
+                | Self::QueueFull
+                | Self::QueueTimeout
+                | Self::Shed
+                | Self::TargetAnswered
+        )
     }
 
     /// What to say of it in the log, where no error of Pingora's says more.

@@ -77,19 +77,19 @@ async fn ended(gateway: &Gateway, outcome: &str, count: u32) {
 async fn refused(gateway: &Gateway, reasons: &[&str], count: u32) {
     let metric = |reason: &&str| format!("portreeve_connections_refused_total{{listener=\"raw\",reason=\"{reason}\"}}");
     until(&format!("{count} refused: {reasons:?}"), async || {
-        let mut found = 0.0;
+        let mut found = 0;
         for metric in reasons.iter().map(metric) {
-            found += gateway.admin().metric(&metric).await.unwrap_or_default();
+            found += gateway.admin().count(&metric).await.unwrap_or_default();
         }
-        (found == f64::from(count)).then_some(())
+        (found == u64::from(count)).then_some(())
     })
     .await;
 }
 
 /// Bytes that were counted: of clients, and of targets.
-async fn bytes(gateway: &Gateway) -> (f64, f64) {
+async fn bytes(gateway: &Gateway) -> (u64, u64) {
     let admin = gateway.admin();
-    let received = admin.metric("portreeve_tcp_received_bytes_total{listener=\"raw\",upstream=\"a\"}").await;
-    let sent = admin.metric("portreeve_tcp_sent_bytes_total{listener=\"raw\",upstream=\"a\"}").await;
+    let received = admin.count("portreeve_tcp_received_bytes_total{listener=\"raw\",upstream=\"a\"}").await;
+    let sent = admin.count("portreeve_tcp_sent_bytes_total{listener=\"raw\",upstream=\"a\"}").await;
     (received.unwrap(), sent.unwrap())
 }

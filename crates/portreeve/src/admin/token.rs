@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{Request, State};
-use axum::http::{Method, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -47,7 +47,7 @@ fn is_of_another_page(request: &Request) -> bool {
     if matches!(*request.method(), Method::GET | Method::HEAD) {
         return false;
     }
-    let text = |name| request.headers().get(name).map(|value| value.as_bytes());
+    let text = |name| request.headers().get(name).map(HeaderValue::as_bytes);
     match (text("sec-fetch-site"), text("origin"), text("host")) {
         (Some(site), _, _) => !matches!(site, b"same-origin" | b"none"),
         (None, Some(origin), Some(host)) => origin.strip_prefix(b"http://") != Some(host),

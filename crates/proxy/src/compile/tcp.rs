@@ -27,7 +27,7 @@ pub(super) fn compile(
         let metrics = metrics.tcp(&listener.name.shared(), &pool.name);
         Some(Arc::new(Way { pool, metrics }))
     };
-    let mut ways = Ways::new(tcp.upstream.as_ref().and_then(|upstream| way(upstream)));
+    let mut ways = Ways::new(tcp.upstream.as_ref().and_then(way));
     for (text, upstream) in &tcp.sni {
         let at = path.key("sni").key(text);
         let name = match HostPattern::parse(text) {

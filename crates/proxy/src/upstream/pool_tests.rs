@@ -35,7 +35,9 @@ impl Names {
             asked: Arc::default(),
             ttl: Duration::from_secs(10),
         };
-        hosts.iter().for_each(|(name, ip)| names.is(name, &[ip]));
+        for (name, ip) in hosts {
+            names.is(name, &[ip]);
+        }
         names
     }
 
