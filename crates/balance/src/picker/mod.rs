@@ -134,7 +134,14 @@ impl<P> Picker<P> {
         if view.holds(&self.ledger.changes, nanos) {
             return view;
         }
-        let Some(_turn) = self.viewing.try_lock() else { return view };
+        let Some(_turn) = self.viewing.try_lock() else {
+            if view.is_made() {
+                return view;
+            }
+            // There is none to go on with yet: whoever is at it needs microseconds.
+            drop(self.viewing.lock());
+            return self.view.load();
+        };
         if !self.view.load().holds(&self.ledger.changes, nanos) {
             self.view.store(Arc::new(View::new(self, nanos)));
         }

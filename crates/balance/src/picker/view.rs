@@ -50,6 +50,11 @@ impl View {
         self.changes == Some(changes.count()) && nanos < self.until
     }
 
+    /// Whether it says anything at all.
+    pub(super) fn is_made(&self) -> bool {
+        self.changes.is_some()
+    }
+
     pub(super) fn new<P>(picker: &Picker<P>, nanos: u64) -> Self {
         // Before looking: what changes meanwhile makes another view.
         let changes = picker.ledger.changes.count();

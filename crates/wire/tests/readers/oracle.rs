@@ -131,15 +131,18 @@ fn authority(text: &str) -> Result<(String, Option<u16>), ()> {
     Ok((host.to_lowercase(), port))
 }
 
-/// Percent-escapes and the characters of RFC 3986.
+/// Percent-escapes, the characters of RFC 3986, and those that browsers leave raw.
 fn path(text: &str) -> Result<(), ()> {
-    for (index, part) in text.split('%').enumerate() {
-        let mut rest = part.chars();
-        if index > 0 {
-            let mut hex = || rest.next().is_some_and(|c| c.is_ascii_hexdigit());
-            ensure(hex() && hex())?;
+    let (path, query) = text.split_once('?').unwrap_or((text, ""));
+    for (text, raw) in [(path, "[]|"), (query, "[]|\\^`{}?")] {
+        for (index, part) in text.split('%').enumerate() {
+            let mut rest = part.chars();
+            if index > 0 {
+                let mut hex = || rest.next().is_some_and(|c| c.is_ascii_hexdigit());
+                ensure(hex() && hex())?;
+            }
+            ensure(rest.all(|c| c.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:@/".contains(c) || raw.contains(c)))?;
         }
-        ensure(rest.all(|c| c.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:@/?".contains(c)))?;
     }
     Ok(())
 }

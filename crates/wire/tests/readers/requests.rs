@@ -392,13 +392,15 @@ fn trailers() -> Vec<Case<R>> {
     ]
 }
 
-/// Each byte that RFC 3986 has no place for in a path or a query, and each control character in a value.
+/// Each byte that neither RFC 3986 nor a browser has a place for in a path or a query, and each control character in a value.
 fn bytes() -> Vec<Case<R>> {
     let mut all = Vec::new();
     for byte in (0..=255_u8).filter(|byte| !b" \r\n%\t".contains(byte)) {
         let is_pchar = byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?".contains(&byte);
-        if !is_pchar {
+        if !is_pchar && !b"[]|".contains(&byte) {
             all.push(("RFC 3986 §3.3", [&b"GET /"[..], &[byte], b" HTTP/1.1\r\nHost: a\r\n\r\n"].concat(), R::Target));
+        }
+        if !is_pchar && !b"[]|\\^`{}".contains(&byte) {
             all.push(("RFC 3986 §3.4", [&b"GET /?"[..], &[byte], b" HTTP/1.1\r\nHost: a\r\n\r\n"].concat(), R::Target));
         }
         if byte < 0x20 || byte == 0x7f {

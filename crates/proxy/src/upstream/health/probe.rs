@@ -11,9 +11,8 @@ use pingora::connectors::http::v2::Connector;
 use pingora::protocols::http::client::HttpSession;
 use pingora::protocols::l4::socket::SocketAddr as PingoraAddr;
 use pingora::{Error, ErrorType};
-use pingora_load_balancing::Backend;
-use pingora_load_balancing::health_check::{HealthCheck, TcpHealthCheck};
 use portreeve_config::{Health as HealthConfig, Probe};
+use tokio::net::TcpStream;
 
 use super::grpc::GrpcProbe;
 use super::http::HttpProbe;
@@ -40,7 +39,7 @@ pub(super) struct Prober {
 
 enum Question {
     /// Opens a connection: TCP alone, also where TLS is spoken.
-    Connection(Box<TcpHealthCheck>),
+    Connection,
     Http(HttpProbe),
     Grpc(GrpcProbe),
 }
@@ -48,11 +47,7 @@ enum Question {
 impl Question {
     fn new(config: &HealthConfig) -> Result<Self, Vec<Wrong>> {
         Ok(match config.probe() {
-            Probe::Tcp => {
-                let mut check = TcpHealthCheck::new();
-                check.peer_template.options.connection_timeout = Some(config.timeout.get());
-                Self::Connection(check)
-            }
+            Probe::Tcp => Self::Connection,
             Probe::Http(path) => Self::Http(HttpProbe::new(path, config)?),
             Probe::Grpc(service) => Self::Grpc(GrpcProbe::new(service, config.timeout.get())),
         })
@@ -76,13 +71,12 @@ impl Prober {
     }
 
     async fn exchange(&self, address: SocketAddr, name: Option<&str>) -> Result<(), String> {
-        if let Question::Connection(check) = &self.question {
+        if let Question::Connection = self.question {
             if let Some(version) = self.transport.load().announces() {
                 let connected = Own(version).connect(&PingoraAddr::Inet(address)).await;
                 return connected.map(drop).map_err(|error| told(&error, self.timeout));
             }
-            let backend = Backend { addr: PingoraAddr::Inet(address), weight: 1, ext: http::Extensions::new() };
-            return check.check(&backend).await.map_err(|error| told(&error, self.timeout));
+            return TcpStream::connect(address).await.map(drop).map_err(|error| plain(&error));
         }
         let peer = self.transport.load().check_peer(address, name, self.timeout);
         let connector = self.connector.get_or_init(|| Connector::new(None));
@@ -90,7 +84,7 @@ impl Prober {
         let mut session: HttpSession =
             connector.new_http_session(&peer).await.map_err(|error| told(&error, self.timeout))?;
         let outcome = match &self.question {
-            Question::Connection(_) => Ok(()),
+            Question::Connection => Ok(()),
             Question::Http(probe) => probe.exchange(&mut session, &peer).await,
             Question::Grpc(probe) => probe.exchange(&mut session, &peer).await,
         };
@@ -143,5 +137,15 @@ fn told(error: &Error, timeout: Duration) -> String {
         ErrorType::ConnectionClosed => "the connection was closed before an answer".to_owned(),
         ErrorType::ConnectError | ErrorType::SocketError => with_cause("no connection"),
         _ => with_cause("no answer"),
+    }
+}
+
+fn plain(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        std::io::ErrorKind::HostUnreachable | std::io::ErrorKind::NetworkUnreachable => {
+            "no route to the target".to_owned()
+        }
+        _ => format!("no connection: {error}"),
     }
 }
