@@ -148,5 +148,5 @@ fn a_key_takes_the_memory_that_is_stated() {
     assert!(once < 300, "{once}");
     assert!(hundred < 300 + 128 * 16, "{hundred}");
     // The shards of a table with ten keys weigh on each of them.
-    assert!(most < 1025 * 16 * 2 + 10_000, "{most}");
+    assert!(most < 1025 * 16 + 4_000, "{most}");
 }
