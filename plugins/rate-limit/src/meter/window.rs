@@ -122,7 +122,7 @@ impl Log {
     fn grow(&mut self) {
         let len = self.runs.len();
         if len == self.runs.capacity() {
-            let wanted = if len < 1024 { (2 * len).clamp(2, 1025) } else { MOST_RUNS };
+            let wanted = if len < 1025 { (2 * len).clamp(2, 1025) } else { MOST_RUNS };
             self.runs.reserve_exact(wanted.saturating_sub(len).max(1));
         }
     }

@@ -130,23 +130,23 @@ fn a_log_holds_no_more_than_its_window_can_fill() {
 /// that one key and limit can take.
 #[test]
 fn a_key_takes_the_memory_that_is_stated() {
-    let of = |rate: &str, requests: usize| {
+    let of = |rate: &str, requests: usize, apart: u64| {
         let world = world(rate);
         let used = allocation_counter::measure(|| {
             for key in 0..20_000 / requests.min(2_000) {
                 let key = key.to_string();
                 for _ in 0..requests {
-                    world.clock.advance(Duration::from_millis(1));
+                    world.clock.advance(Duration::from_millis(apart));
                     world.passes(&key, 1_000_000);
                 }
             }
         });
         used.bytes_current / i64::try_from(20_000 / requests.min(2_000)).unwrap()
     };
-    let (once, hundred, most) = (of("100/day", 1), of("100/day", 100), of("100000/h", 4_000_000 / 100));
+    let (once, hundred, most) = (of("100/day", 1, 1), of("100/day", 100, 1), of("100000/h", 40_000, 1_000));
     println!("bytes of a key: used once {once}, a hundred times {hundred}, at most {most}");
     assert!(once < 300, "{once}");
     assert!(hundred < 300 + 128 * 16, "{hundred}");
     // The shards of a table with ten keys weigh on each of them.
-    assert!(most < 1025 * 16 * 2 + 10_000, "{most}");
+    assert!(most < 1025 * 16 + 4_000, "{most}");
 }
