@@ -234,7 +234,9 @@ fn check_picking(upstream: &portreeve_config::Upstream, path: &ConfigPath, error
             format!("a key of fewer than {MIN_STICKY_KEY} bytes can be guessed, and with it who the targets are");
         errors.at(&path.key("sticky").key("key"), message);
     }
+    // A file of targets may tell zones, too.
     if let Some(zone) = &upstream.failover.zone
+        && !upstream.discover.iter().any(|discover| discover.file.is_some())
         && !upstream.targets.iter().any(|target| target.zone.as_deref() == Some(zone))
     {
         let message = format!("no target is in the zone {zone:?}: those of all zones are asked alike");
