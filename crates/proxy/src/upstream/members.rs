@@ -110,19 +110,21 @@ impl Members {
             let new = shares.iter().filter(|(address, _)| !listed.contains_key(address));
             new.map(|(address, share)| self.group.watch(*address, share.name.clone())).collect()
         };
-        self.first_checks(newcomers).await;
+        self.first_checks(&newcomers).await;
         let left: Vec<_> = left.into_iter().filter(|address| !shares.contains_key(address)).collect();
         self.orders.forget(&self.upstream, &left);
         self.publish();
+        // Only now: who is watched by nobody is forgotten, and what the check has told with it.
+        drop(newcomers);
     }
 
     /// Waits until everybody has been checked once, whatever came of it, or for a bounded time.
     pub(super) async fn first_round(&self) {
-        let all = self.listed.lock().values().filter_map(|listed| listed.watched.clone()).collect();
-        self.first_checks(all).await;
+        let all: Vec<_> = self.listed.lock().values().filter_map(|listed| listed.watched.clone()).collect();
+        self.first_checks(&all).await;
     }
 
-    async fn first_checks(&self, watched: Vec<Arc<Watched>>) {
+    async fn first_checks(&self, watched: &[Arc<Watched>]) {
         let Some(most) = self.group.first_round().filter(|_| !watched.is_empty()) else { return };
         let checks = join_all(watched.iter().map(|watched| watched.first_check()));
         if tokio::time::timeout(most, checks).await.is_err() {
