@@ -6,11 +6,12 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, header};
+use pingora::Result;
 use pingora::protocols::http::client::HttpSession;
 use pingora::upstreams::peer::HttpPeer;
 
 use super::http::{authority, final_status, head};
-use super::probe::Failure;
+use super::probe::unwell;
 
 const METHOD: &str = "/grpc.health.v1.Health/Check";
 /// A longer answer is none to this question: it is one small number.
@@ -34,7 +35,7 @@ impl GrpcProbe {
     }
 
     /// Asks on a session that is used for nothing else, within the deadline of the prober.
-    pub(super) async fn exchange(&self, session: &mut HttpSession, peer: &HttpPeer) -> Result<(), Failure> {
+    pub(super) async fn exchange(&self, session: &mut HttpSession, peer: &HttpPeer) -> Result<()> {
         let host = HeaderValue::try_from(authority(peer)).ok();
         let mut request = head(Method::POST, &PathAndQuery::from_static(METHOD), host, peer, session)?;
         request.insert_header(header::CONTENT_TYPE, "application/grpc")?;
@@ -45,16 +46,16 @@ impl GrpcProbe {
         session.finish_request_body().await?;
         let status = final_status(session).await?;
         if status != 200 {
-            return Err(Failure::Unwell(format!("HTTP {status}; a gRPC server answers 200 to everything")));
+            return unwell(format!("HTTP {status}; a gRPC server answers 200 to everything"));
         }
         // Trailers-only: the outcome stands in the head.
         if let Some(outcome) = session.response_header().and_then(|head| outcome(&head.headers)) {
-            outcome.map_err(|code| self.refused(code))?;
+            outcome.or_else(|code| self.refused(code))?;
         }
         let mut answer = BytesMut::new();
         while let Some(chunk) = session.read_response_body().await? {
             if answer.len() + chunk.len() > MAX_ANSWER {
-                return Err(Failure::Unwell(format!("an answer of more than {MAX_ANSWER} bytes")));
+                return unwell(format!("an answer of more than {MAX_ANSWER} bytes"));
             }
             answer.extend_from_slice(&chunk);
         }
@@ -62,18 +63,18 @@ impl GrpcProbe {
             && let Some(trailers) = session.read_trailers().await?
             && let Some(outcome) = outcome(&trailers)
         {
-            outcome.map_err(|code| self.refused(code))?;
+            outcome.or_else(|code| self.refused(code))?;
         }
         match serving(&answer) {
             Some(1) => Ok(()),
-            Some(status) => Err(Failure::Unwell(format!("{} instead of SERVING", word(status)))),
-            None => Err(Failure::Unwell("an answer that is none of grpc.health.v1".to_owned())),
+            Some(status) => unwell(format!("{} instead of SERVING", word(status))),
+            None => unwell("an answer that is none of grpc.health.v1"),
         }
     }
 
-    fn refused(&self, code: u32) -> Failure {
+    fn refused(&self, code: u32) -> Result<()> {
         let service = if self.service.is_empty() { "the server as a whole" } else { &self.service };
-        Failure::Unwell(match code {
+        unwell(match code {
             // NOT_FOUND, UNIMPLEMENTED.
             5 => format!("the target does not know {service}"),
             12 => "the target does not offer grpc.health.v1".to_owned(),

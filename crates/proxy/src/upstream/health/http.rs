@@ -8,12 +8,12 @@ use http::{HeaderName, HeaderValue, Method, Version, header};
 use pingora::http::RequestHeader;
 use pingora::protocols::http::client::HttpSession;
 use pingora::upstreams::peer::{HttpPeer, Peer};
-use pingora::{Error, ErrorType};
+use pingora::{Error, ErrorType, Result};
 use portreeve_config::Health as HealthConfig;
 use portreeve_config::units::StatusRange;
 use regex::bytes::Regex;
 
-use super::probe::Failure;
+use super::probe::unwell;
 use crate::head::is_hop_by_hop;
 use crate::upstream::{MAX_INTERIM, Wrong};
 
@@ -71,7 +71,7 @@ impl HttpProbe {
     }
 
     /// Asks on a session that is used for nothing else, within the deadline of the prober.
-    pub(super) async fn exchange(&self, session: &mut HttpSession, peer: &HttpPeer) -> Result<(), Failure> {
+    pub(super) async fn exchange(&self, session: &mut HttpSession, peer: &HttpPeer) -> Result<()> {
         let host = self.host.clone().or_else(|| HeaderValue::try_from(authority(peer)).ok());
         let mut request = head(self.method.clone(), &self.path, host, peer, session)?;
         for (name, value) in &self.headers {
@@ -84,7 +84,7 @@ impl HttpProbe {
         session.finish_request_body().await?;
         let status = final_status(session).await?;
         if !self.statuses.iter().any(|range| range.contains(status)) {
-            return Err(Failure::Unwell(format!("{status} instead of {}", self.expected())));
+            return unwell(format!("{status} instead of {}", self.expected()));
         }
         let Some(body) = &self.body else { return Ok(()) };
         let mut seen = BytesMut::new();
@@ -92,7 +92,7 @@ impl HttpProbe {
             let left = MAX_BODY.saturating_sub(seen.len());
             match session.read_response_body().await? {
                 Some(chunk) if left > 0 => seen.extend_from_slice(chunk.get(..left).unwrap_or(&chunk)),
-                _ => return Err(Failure::Unwell(format!("{status}, but the body does not hold {body}"))),
+                _ => return unwell(format!("{status}, but the body does not hold {body}")),
             }
         }
         Ok(())
@@ -134,10 +134,10 @@ pub(super) fn head(
     host: Option<HeaderValue>,
     peer: &HttpPeer,
     session: &HttpSession,
-) -> Result<RequestHeader, Failure> {
+) -> Result<RequestHeader> {
     let is_h2 = matches!(session, HttpSession::H2(_));
     if !is_h2 && peer.options.alpn.get_min_http_version() == 2 {
-        return Err(Failure::Unwell("the target does not speak HTTP/2".to_owned()));
+        return unwell("the target does not speak HTTP/2");
     }
     let host = host.unwrap_or(HeaderValue::from_static("localhost"));
     let mut head = RequestHeader::build(method, path.as_str().as_bytes(), Some(8))?;
@@ -156,7 +156,7 @@ pub(super) fn head(
 }
 
 /// The status of the answer, past interim ones.
-pub(super) async fn final_status(session: &mut HttpSession) -> Result<u16, Failure> {
+pub(super) async fn final_status(session: &mut HttpSession) -> Result<u16> {
     for _ in 0..=MAX_INTERIM {
         session.read_response_header().await?;
         match session.response_header() {
@@ -164,7 +164,7 @@ pub(super) async fn final_status(session: &mut HttpSession) -> Result<u16, Failu
             _ => {}
         }
     }
-    Err(Failure::Unwell("nothing but interim answers".to_owned()))
+    unwell("nothing but interim answers")
 }
 
 /// What the target is called: over TLS the name of its certificate, else its address.

@@ -1,5 +1,6 @@
 //! Active health checks: one prober for each way of checking and address, however many routes, pools or generations name it.
 //!
+//! What a check is, the trait [`HealthCheck`] of `pingora-load-balancing` says; when it is made and who believes it, is said here.
 //! A target lives here as long as anybody watches it: [`Watched`] ends its prober and leaves the group when it is dropped.
 
 mod grpc;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use pingora::connectors::http::v2::Connector;
+use pingora_load_balancing::health_check::HealthCheck;
 use portreeve_balance::Thresholds;
 use portreeve_config::Health as HealthConfig;
 use tokio::runtime::Handle;
@@ -23,7 +25,7 @@ use tokio::time::Instant;
 
 use super::transport::Transport;
 pub(super) use probe::wrong;
-use probe::{Ask, Prober, too_slow};
+use probe::{Prober, told, too_slow};
 pub use watched::LastCheck;
 pub(super) use watched::Watched;
 
@@ -58,12 +60,11 @@ type ByAddress = Mutex<HashMap<SocketAddr, Weak<Watched>>>;
 
 /// How the targets of a group are checked.
 struct Checks {
-    ask: Box<dyn Ask>,
+    check: Box<dyn HealthCheck + Send + Sync>,
     interval: Duration,
     timeout: Duration,
     /// The most that an interval is longer or shorter, as a share of it.
     jitter: f64,
-    thresholds: Thresholds,
     turns: Arc<Semaphore>,
 }
 
@@ -123,15 +124,19 @@ const MARGIN: Duration = Duration::from_millis(250);
 const MAX_FIRST_ROUND: Duration = Duration::from_secs(10);
 
 impl Checks {
-    fn new(health: &HealthConfig, ask: Box<dyn Ask>, turns: Arc<Semaphore>) -> Self {
+    fn new(health: &HealthConfig, check: Box<dyn HealthCheck + Send + Sync>, turns: Arc<Semaphore>) -> Self {
         Self {
-            ask,
+            check,
             interval: health.interval.get(),
             timeout: health.timeout.get(),
             jitter: health.jitter.fraction(),
-            thresholds: Thresholds { healthy_after: health.healthy_after, unhealthy_after: health.unhealthy_after },
             turns,
         }
+    }
+
+    fn thresholds(&self) -> Thresholds {
+        let in_a_row = |passed| u32::try_from(self.check.health_threshold(passed)).unwrap_or(u32::MAX);
+        Thresholds { healthy_after: in_a_row(true), unhealthy_after: in_a_row(false) }
     }
 
     /// From the beginning of one check to that of the next.
@@ -148,13 +153,15 @@ async fn probe(watched: Weak<Watched>, checks: Arc<Checks>) {
         // Closed never; without a turn nobody would be checked.
         let turn = checks.turns.acquire().await;
         let begun = Instant::now();
-        let Some((address, name)) = watched.upgrade().map(|watched| watched.to_ask()) else { return };
+        let Some(backend) = watched.upgrade().map(|watched| watched.backend()) else { return };
         // One deadline over all of it: a target that drips bytes would be in time for each read.
-        let asked = tokio::time::timeout(checks.timeout, checks.ask.ask(address, name.as_deref()));
-        let outcome = asked.await.unwrap_or_else(|_| Err(too_slow(checks.timeout)));
+        let outcome = match tokio::time::timeout(checks.timeout, checks.check.check(&backend)).await {
+            Ok(outcome) => outcome.map_err(|error| told(&error, checks.timeout)),
+            Err(_) => Err(too_slow(checks.timeout)),
+        };
         drop(turn);
         let Some(still) = watched.upgrade() else { return };
-        still.take_in(outcome, begun.elapsed(), checks.thresholds);
+        still.take_in(outcome, begun.elapsed(), checks.thresholds());
         drop(still);
         tokio::time::sleep_until(begun + checks.pause().mul_f64(share_of_first)).await;
         share_of_first = 1.0;

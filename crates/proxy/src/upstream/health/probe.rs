@@ -1,16 +1,17 @@
 //! One check of one target: what is asked, how the answer is judged, and in which words a failure is told.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use futures::future::BoxFuture;
+use async_trait::async_trait;
 use pingora::connectors::L4Connect;
 use pingora::connectors::http::v2::Connector;
 use pingora::protocols::http::client::HttpSession;
-use pingora::protocols::l4::socket::SocketAddr as PingoraAddr;
-use pingora::{Error, ErrorType};
+use pingora::{Error, ErrorType, Result};
+use pingora_load_balancing::Backend;
+use pingora_load_balancing::health_check::HealthCheck;
+use portreeve_balance::Thresholds;
 use portreeve_config::{Health as HealthConfig, Probe};
 use tokio::net::TcpStream;
 
@@ -20,18 +21,23 @@ use crate::upstream::Wrong;
 use crate::upstream::announcement::Own;
 use crate::upstream::transport::Transport;
 
-/// Asks a target whether it is well. The prober around it owns deadline, schedule and thresholds; this can be played in tests.
-pub(super) trait Ask: Send + Sync {
-    /// Asks the target at `address`, which the file calls `name`. An error says in a few words why it is not well.
-    ///
-    /// Cancel safe: dropping the future closes the connection.
-    fn ask<'a>(&'a self, address: SocketAddr, name: Option<&'a str>) -> BoxFuture<'a, Result<(), String>>;
+/// What the file calls a target, beside its address.
+#[derive(Clone)]
+pub(super) struct Name(pub(super) Arc<str>);
+
+/// The type of an error whose context says in a few words why the target is not well.
+const UNWELL: ErrorType = ErrorType::Custom("the target is not well");
+
+/// A failed check: the target is not well, for this reason.
+pub(super) fn unwell<T>(why: impl Into<String>) -> Result<T> {
+    Error::e_explain(UNWELL, why.into())
 }
 
-/// The checks of a file.
+/// The check that the file asks for.
 pub(super) struct Prober {
     question: Question,
     timeout: Duration,
+    thresholds: Thresholds,
     /// How targets are spoken to, by the newest pool: its files may have changed.
     transport: Arc<ArcSwap<Transport>>,
     connector: Arc<OnceLock<Connector>>,
@@ -67,53 +73,45 @@ impl Prober {
         connector: Arc<OnceLock<Connector>>,
     ) -> Option<Self> {
         let question = Question::new(config).ok()?;
-        Some(Self { question, timeout: config.timeout.get(), transport, connector })
+        let timeout = config.timeout.get();
+        Some(Self { question, timeout, thresholds: thresholds(config), transport, connector })
     }
+}
 
-    async fn exchange(&self, address: SocketAddr, name: Option<&str>) -> Result<(), String> {
+#[async_trait]
+impl HealthCheck for Prober {
+    /// Cancel safe: dropping the future closes the connection.
+    async fn check(&self, target: &Backend) -> Result<()> {
+        let Some(address) = target.addr.as_inet() else { return unwell("a check needs an internet address") };
         if let Question::Connection = self.question {
             if let Some(version) = self.transport.load().announces() {
-                let connected = Own(version).connect(&PingoraAddr::Inet(address)).await;
-                return connected.map(drop).map_err(|error| told(&error, self.timeout));
+                return Own(version).connect(&target.addr).await.map(drop);
             }
-            return TcpStream::connect(address).await.map(drop).map_err(|error| plain(&error));
+            return TcpStream::connect(address).await.map(drop).or_else(|error| unwell(plain(&error)));
         }
-        let peer = self.transport.load().check_peer(address, name, self.timeout);
+        let name = target.ext.get::<Name>().map(|name| &*name.0);
+        let peer = self.transport.load().check_peer(*address, name, self.timeout);
         let connector = self.connector.get_or_init(|| Connector::new(None));
         // Always a new connection: whether one can be made is a part of the question.
-        let mut session: HttpSession =
-            connector.new_http_session(&peer).await.map_err(|error| told(&error, self.timeout))?;
+        let mut session: HttpSession = connector.new_http_session(&peer).await?;
         let outcome = match &self.question {
             Question::Connection => Ok(()),
             Question::Http(probe) => probe.exchange(&mut session, &peer).await,
             Question::Grpc(probe) => probe.exchange(&mut session, &peer).await,
         };
         session.shutdown().await;
-        outcome.map_err(|failure| match failure {
-            Failure::Broken(error) => told(&error, self.timeout),
-            Failure::Unwell(why) => why,
-        })
+        outcome
+    }
+
+    fn health_threshold(&self, success: bool) -> usize {
+        let in_a_row = if success { self.thresholds.healthy_after } else { self.thresholds.unhealthy_after };
+        usize::try_from(in_a_row).unwrap_or(usize::MAX)
     }
 }
 
-impl Ask for Prober {
-    fn ask<'a>(&'a self, address: SocketAddr, name: Option<&'a str>) -> BoxFuture<'a, Result<(), String>> {
-        Box::pin(self.exchange(address, name))
-    }
-}
-
-/// Why a target is not well.
-pub(super) enum Failure {
-    /// There was no whole answer.
-    Broken(Box<Error>),
-    /// The answer says so.
-    Unwell(String),
-}
-
-impl From<Box<Error>> for Failure {
-    fn from(error: Box<Error>) -> Self {
-        Self::Broken(error)
-    }
+/// How many checks in a row count.
+pub(super) fn thresholds(config: &HealthConfig) -> Thresholds {
+    Thresholds { healthy_after: config.healthy_after, unhealthy_after: config.unhealthy_after }
 }
 
 /// The words for a check that took too long.
@@ -122,10 +120,11 @@ pub(super) fn too_slow(timeout: Duration) -> String {
 }
 
 /// What went wrong, in the words of an operator rather than of a library.
-fn told(error: &Error, timeout: Duration) -> String {
+pub(super) fn told(error: &Error, timeout: Duration) -> String {
     let cause = error.cause.as_ref().map(ToString::to_string).unwrap_or_default();
     let with_cause = |what: &str| if cause.is_empty() { what.to_owned() } else { format!("{what}: {cause}") };
     match error.etype() {
+        &UNWELL => error.context.as_ref().map(|why| why.as_str().to_owned()).unwrap_or_default(),
         ErrorType::ConnectRefused => "connection refused".to_owned(),
         ErrorType::ConnectNoRoute => "no route to the target".to_owned(),
         ErrorType::ConnectTimedout

@@ -3,11 +3,13 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use async_trait::async_trait;
 use futures::FutureExt;
-use futures::future::BoxFuture;
+use pingora_load_balancing::Backend;
 use portreeve_balance::Bar;
 use serde_json::{Value, json};
 
+use super::probe::{Name, thresholds, unwell};
 use super::*;
 
 fn config(settings: Value) -> HealthConfig {
@@ -36,20 +38,30 @@ struct Script {
     most_under_way: Arc<AtomicUsize>,
 }
 
-impl Ask for Script {
-    fn ask<'a>(&'a self, address: SocketAddr, _: Option<&'a str>) -> BoxFuture<'a, Result<(), String>> {
-        self.asked.lock().push((address, Instant::now()));
-        let now = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
-        self.most_under_way.fetch_max(now, Ordering::SeqCst);
-        let leaving = Leaving(self.under_way.clone());
-        Box::pin(async move {
-            let _leaving = leaving;
-            if *self.silent.lock() {
-                std::future::pending::<()>().await;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-            self.sick.lock().get(&address).map_or(Ok(()), |why| Err((*why).to_owned()))
-        })
+/// The script as a check.
+struct Played {
+    script: Script,
+    thresholds: Thresholds,
+}
+
+#[async_trait]
+impl HealthCheck for Played {
+    async fn check(&self, target: &Backend) -> pingora::Result<()> {
+        let address = *target.addr.as_inet().unwrap();
+        let script = &self.script;
+        script.asked.lock().push((address, Instant::now()));
+        let now = script.under_way.fetch_add(1, Ordering::SeqCst) + 1;
+        script.most_under_way.fetch_max(now, Ordering::SeqCst);
+        let _leaving = Leaving(script.under_way.clone());
+        if *script.silent.lock() {
+            std::future::pending::<()>().await;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        script.sick.lock().get(&address).map_or(Ok(()), |why| unwell(*why))
+    }
+
+    fn health_threshold(&self, success: bool) -> usize {
+        usize::try_from(if success { self.thresholds.healthy_after } else { self.thresholds.unhealthy_after }).unwrap()
     }
 }
 
@@ -62,9 +74,14 @@ impl Drop for Leaving {
 }
 
 impl Script {
+    fn played(&self, config: &HealthConfig) -> Played {
+        Played { script: self.clone(), thresholds: thresholds(config) }
+    }
+
     /// A started group that asks this script, with so many turns.
     fn group(&self, settings: Value, turns: usize) -> Arc<HealthGroup> {
-        let checks = Checks::new(&config(settings), Box::new(self.clone()), Arc::new(Semaphore::new(turns)));
+        let config = config(settings);
+        let checks = Checks::new(&config, Box::new(self.played(&config)), Arc::new(Semaphore::new(turns)));
         let group = HealthGroup::with(Some(checks), Arc::new(ArcSwap::new(transport())));
         group.start(&Handle::current(), transport());
         group
@@ -184,7 +201,7 @@ async fn one_prober_asks_for_everybody_who_watches_and_ends_with_the_last() {
     let first = group.watch(address(1), None);
     let second = group.watch(address(1), Some("users.test".into()));
     assert!(Arc::ptr_eq(&first, &second));
-    assert_eq!(first.to_ask().1.as_deref(), Some("users.test"), "what it is called now");
+    assert_eq!(first.backend().ext.get::<Name>().map(|name| &*name.0), Some("users.test"), "what it is called now");
     pass(SECOND * 10).await;
     let asked = script.asked();
     assert!((10..=12).contains(&asked), "{asked}");
@@ -237,7 +254,8 @@ async fn without_checks_everybody_is_trusted_and_nobody_is_waited_for() {
 #[tokio::test(start_paused = true)]
 async fn a_group_that_is_never_started_checks_nobody() {
     let script = Script::default();
-    let checks = Checks::new(&config(json!({ "tcp": true })), Box::new(script.clone()), Arc::new(Semaphore::new(9)));
+    let config = config(json!({ "tcp": true }));
+    let checks = Checks::new(&config, Box::new(script.played(&config)), Arc::new(Semaphore::new(9)));
     let group = HealthGroup::with(Some(checks), Arc::new(ArcSwap::new(transport())));
     let watched = group.watch(address(1), None);
     pass(SECOND * 100).await;

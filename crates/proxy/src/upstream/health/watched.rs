@@ -5,12 +5,15 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
+use pingora::protocols::l4::socket::SocketAddr as PingoraAddr;
+use pingora_load_balancing::{Backend, Extensions};
 use portreeve_balance::{Bar, Target, Thresholds};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use super::ByAddress;
+use super::probe::Name;
 
 /// One target of a group, for as long as a pool has it.
 pub(in crate::upstream) struct Watched {
@@ -69,9 +72,13 @@ impl Watched {
         self.prober.get_or_init(|| prober);
     }
 
-    /// Whom to ask.
-    pub(super) fn to_ask(&self) -> (SocketAddr, Option<Arc<str>>) {
-        (self.target.address, self.name.lock().clone())
+    /// Whom to check.
+    pub(super) fn backend(&self) -> Backend {
+        let mut ext = Extensions::new();
+        if let Some(name) = self.name.lock().clone() {
+            ext.insert(Name(name));
+        }
+        Backend { addr: PingoraAddr::Inet(self.target.address), weight: 1, ext }
     }
 
     /// Takes in what came out of a check.
