@@ -142,7 +142,7 @@ async def websocket(port):
         async for message in connection:
             await connection.send(message)
 
-    server = await serve(echo, "127.0.0.1", port, max_size=16 << 20, ping_interval=None)
+    server = await serve(echo, "127.0.0.1", port, max_size=16 << 20, ping_interval=None, backlog=2048)
     announce(server.sockets[0].getsockname()[1])
     await server.serve_forever()
 
