@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod acme;
 #[cfg(test)]
+mod adaptive;
+#[cfg(test)]
 mod admin;
 #[cfg(test)]
 mod answers;
