@@ -51,6 +51,8 @@ mod pools;
 #[cfg(test)]
 mod reasons;
 #[cfg(test)]
+mod redis_topologies;
+#[cfg(test)]
 mod reload;
 #[cfg(test)]
 mod retries;
