@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod acme;
 #[cfg(test)]
+mod adaptive;
+#[cfg(test)]
 mod admin;
 #[cfg(test)]
 mod answers;
@@ -48,6 +50,8 @@ mod plugins;
 mod pools;
 #[cfg(test)]
 mod reasons;
+#[cfg(test)]
+mod redis_topologies;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]

@@ -20,6 +20,7 @@ mod origin;
 mod pebble;
 mod process;
 mod raw_origin;
+pub mod redis;
 pub mod servers;
 mod tls;
 mod token;

@@ -108,7 +108,7 @@ pub async fn httpbin() -> Server {
     .await
 }
 
-/// Redis, which keeps what it knows in memory alone.
+/// Redis, which keeps what it knows in memory alone. In other arrangements: [`crate::redis`].
 ///
 /// # Panics
 /// When it is not installed or does not start.

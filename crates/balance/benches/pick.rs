@@ -84,9 +84,9 @@ fn main() {
                 member.target.bar(Bar::Unhealthy, false);
             });
             let view = measure(if is_bench { 50 } else { 1 }, || {
-                first.bar(Bar::Draining, true);
+                first.bar(Bar::Unhealthy, true);
                 black_box(picker.place(now, 1, &[]));
-                first.bar(Bar::Draining, false);
+                first.bar(Bar::Unhealthy, false);
                 black_box(picker.place(now, 1, &[]));
             }) / 2;
             let shown = |time: Option<Duration>| time.map_or_else(String::new, |time| time.as_nanos().to_string());

@@ -4,8 +4,10 @@
 //! [`Target`] is the state of one address, shared by all pools and generations that name it. [`Seat`] is what one pool has
 //! learnt of an address, kept in the pool's [`Ledger`] while members come and go. [`Member`] is a target in one pool, with its
 //! share and whatever the pool prepared for it. [`Picker`] holds the members of a pool at one moment and picks by a
-//! [`Policy`]; an attempt holds an [`InFlight`] and reports its [`Outcome`].
+//! [`Policy`]; an attempt holds an [`InFlight`] and reports its [`Outcome`]. How many requests a pool may have at once,
+//! [`Adaptive`] learns from how fast it answers.
 
+mod adaptive;
 mod changes;
 pub mod hash;
 mod latency;
@@ -19,6 +21,7 @@ mod table;
 mod target;
 mod time;
 
+pub use adaptive::{Adaptive, Bounds, Found, Sample};
 pub use ledger::{Ledger, Seat};
 pub use member::{InFlight, Member};
 pub use outlier::Outlier;

@@ -63,6 +63,12 @@ impl InFlight {
         &self.target
     }
 
+    /// How long it has been tried.
+    #[must_use]
+    pub fn took(&self, now: Instant) -> std::time::Duration {
+        now.saturating_duration_since(self.begun)
+    }
+
     /// The request has been sent whole only now: what its body took is not the target's time.
     pub fn sent(&mut self, now: Instant) {
         self.begun = now;

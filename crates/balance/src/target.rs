@@ -32,10 +32,6 @@ pub enum Bar {
     Unhealthy = 1,
     /// No check has passed yet.
     Unproven = 2,
-    /// The operator drains it: what is there may end, nothing new comes.
-    Draining = 8,
-    /// The operator has taken it out.
-    Disabled = 16,
 }
 
 /// How many checks in a row change the health of a target.
@@ -71,12 +67,6 @@ impl Target {
     #[must_use]
     pub fn is_available(&self) -> bool {
         self.bars.load(Ordering::Relaxed) == 0
-    }
-
-    /// Whether the operator keeps requests from it: nothing overrules that.
-    #[must_use]
-    pub fn is_taken_out(&self) -> bool {
-        self.bars.load(Ordering::Relaxed) & (Bar::Draining as u8 | Bar::Disabled as u8) != 0
     }
 
     /// Whether this stands against it.

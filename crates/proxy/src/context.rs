@@ -9,7 +9,7 @@ use http::{HeaderValue, StatusCode, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
-use portreeve_balance::{InFlight, Outcome, Tried};
+use portreeve_balance::{InFlight, Tried};
 use portreeve_plugin::engine::{Attempt, Chain, Exchange, Failure, Origin, Run, Summary, View};
 use portreeve_plugin::{Reply, Upstream};
 use portreeve_wire::http1::Asked;
@@ -23,7 +23,7 @@ use crate::grpc;
 use crate::mirror::{Copy, Mirror};
 use crate::route::{End, Route};
 use crate::snapshot::{Entrance, Snapshot};
-use crate::upstream::{BadAnswer, Leg, MAX_INTERIM, Pool, Slot, Stay, check_response, is_failure};
+use crate::upstream::{BadAnswer, Leg, MAX_INTERIM, Pool, Slot, Stay, Told, check_response};
 
 /// The context of one request. Boxed, since Pingora moves it by value.
 pub(crate) type Context = Box<Request>;
@@ -46,8 +46,8 @@ pub(crate) struct Request {
     in_flight: Option<InFlight>,
     /// The connection's side of this attempt, where the target speaks HTTP/1.1.
     leg: Option<Arc<Leg>>,
-    /// What came of the attempt, once the pool knows it.
-    outcome: Option<Outcome>,
+    /// The pool knows what came of the attempt.
+    is_told: bool,
     /// Where the client was before, if the upstream is sticky.
     stay: Option<Stay>,
     /// The place among those that the upstream has at once, until the end of the request.
@@ -124,7 +124,7 @@ impl Request {
             stale: 0,
             in_flight: None,
             leg: None,
-            outcome: None,
+            is_told: false,
             stay: None,
             slot: None,
             pause: Duration::ZERO,
@@ -267,7 +267,7 @@ impl Request {
         self.interim = 0;
         self.leg = leg;
         self.in_flight = Some(in_flight);
-        self.outcome = None;
+        self.is_told = false;
         self.tried.push(member.target.address);
         self.attempt.number += 1;
         self.attempt.target = Some(member.target.address);
@@ -365,14 +365,14 @@ impl Request {
     /// The target has begun its answer.
     pub(crate) fn target_answered(&mut self, status: StatusCode) {
         if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
-            self.report(if is_failure(status) { Outcome::Failed } else { Outcome::Answered });
+            self.report(Told::by_status(status));
         }
     }
 
-    fn report(&mut self, outcome: Outcome) {
-        if let (Some(pool), Some(attempt), None) = (self.pool(), &self.in_flight, self.outcome) {
-            pool.report(attempt, outcome);
-            self.outcome = Some(outcome);
+    fn report(&mut self, told: Told) {
+        if let (Some(pool), Some(attempt), false) = (self.pool(), &self.in_flight, self.is_told) {
+            pool.report(attempt, told);
+            self.is_told = true;
         }
     }
 

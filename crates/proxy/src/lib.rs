@@ -34,5 +34,6 @@ pub use engine::{Engine, StartError};
 pub use listener::{BindError, Drained, Inherited};
 pub use snapshot::Snapshot;
 pub use upstream::{
-    LastCheck, OperateError, Operation, Order, PoolStatus, SourceStatus, Standing, TargetState, TargetStatus,
+    LastCheck, LimitStatus, OperateError, Operation, Order, PoolStatus, SourceStatus, Standing, TargetState,
+    TargetStatus,
 };

@@ -12,7 +12,7 @@ use crate::listener::{Expiry, Tcp, Terms, Tls};
 use crate::observe::{AccessLog, RouteMetrics};
 use crate::pages::Pages;
 use crate::route::Route;
-use crate::upstream::{Crowd, Pool, PoolStatus, Priorities};
+use crate::upstream::{Pool, PoolStatus, Priorities};
 
 /// One generation.
 #[derive(Debug)]
@@ -65,11 +65,6 @@ impl Snapshot {
             let tls = entrance.terms.tls.iter();
             tls.flat_map(Tls::expiries).map(|expiry| (&entrance.name, expiry))
         })
-    }
-
-    /// How many requests its upstreams with limits have in flight and waiting now.
-    pub(crate) fn crowds(&self) -> impl Iterator<Item = (&str, Crowd)> {
-        self.pools.iter().filter_map(|pool| Some((&*pool.name, pool.crowd()?)))
     }
 
     /// The state of its upstreams now.

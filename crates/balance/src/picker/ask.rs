@@ -84,7 +84,7 @@ impl<P> Ask<'_, P> {
         }
         // Looked up only for those that something is against: who panics uses them still.
         let panics = |live: &LiveGroup| live.panics && self.is_of(live, *group);
-        !target.is_taken_out() && self.view.groups.iter().any(panics)
+        self.view.groups.iter().any(panics)
     }
 
     fn is_of(&self, live: &LiveGroup, group: crate::Group) -> bool {

@@ -128,6 +128,12 @@ impl<P> Picker<P> {
         (0..self.members.len()).any(|place| ask.is_usable(place))
     }
 
+    /// How many members share the requests now: those that can be picked, of the groups that have a part.
+    #[must_use]
+    pub fn serving(&self, now: Instant) -> usize {
+        self.view(nanos(now)).serving
+    }
+
     /// What holds of availability now, made anew if something has changed and nobody else is at it.
     fn view(&self, nanos: u64) -> Guard<Arc<View>> {
         let view = self.view.load();

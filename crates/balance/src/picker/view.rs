@@ -22,6 +22,8 @@ pub(super) struct View {
     pub(super) groups: Box<[LiveGroup]>,
     /// Who can be picked.
     pub(super) live: Bits,
+    /// How many can be picked of the groups that have a part of the requests.
+    pub(super) serving: usize,
 }
 
 /// The members of a group that can be picked.
@@ -34,7 +36,7 @@ pub(super) struct LiveGroup {
     pub(super) up_to: u64,
     /// What part of the pool's requests falls on one unit of weight.
     pub(super) density: f64,
-    /// Whether its members are used whatever is against them, but for the operator's will.
+    /// Whether its members are used whatever is against them.
     pub(super) panics: bool,
     /// The furthest risen, 0 to 1, if not all have: shares are taken relative to it.
     pub(super) rising: Option<f32>,
@@ -73,14 +75,17 @@ impl View {
         }
         let capacities: Vec<_> = picker.groups.iter().map(|plan| capacity(picker, plan, &live)).collect();
         let shares = shares(&capacities, picker.policy.failover);
-        let mut up_to = 0.0;
+        let (mut up_to, mut serving) = (0.0, 0);
         let groups = picker.groups.iter().enumerate().zip(shares).filter_map(|((index, plan), share)| {
             up_to += share.part;
             let usable = |place: &&u16| {
                 let place = usize::from(**place);
-                live.has(place) || (share.panics && picker.members.get(place).is_some_and(|m| !m.target.is_taken_out()))
+                live.has(place) || share.panics
             };
             let places: Box<[u16]> = plan.places.iter().filter(usable).copied().collect();
+            if share.part > 0.0 {
+                serving += places.len();
+            }
             (!places.is_empty()).then(|| LiveGroup::new(picker, index, places, share.part, up_to, share.panics, nanos))
         });
         let groups: Box<[LiveGroup]> = groups.collect();
@@ -90,7 +95,7 @@ impl View {
                 until = until.min(nanos.saturating_add((length(over) / STEPS).max(1)));
             }
         }
-        Self { changes: Some(changes), until, groups, live }
+        Self { changes: Some(changes), until, groups, live, serving }
     }
 
     /// The group for a number that is drawn from all 32-bit numbers.
@@ -143,11 +148,8 @@ fn capacity<P>(picker: &Picker<P>, plan: &Plan, live: &Bits) -> Capacity {
     capacity
 }
 
-/// What the operator has taken out is not missing, and neither is what has only come and was never checked.
+/// What has only come and was never checked is not missing.
 fn add<P>(capacity: &mut Capacity, member: &Member<P>, is_live: bool) {
-    if member.target.is_taken_out() {
-        return;
-    }
     capacity.members += 1;
     if !member.target.is_barred(crate::Bar::Unproven) {
         capacity.weight += member.share();

@@ -2,7 +2,7 @@
 
 use crate::path::ConfigPath;
 use crate::report::Report;
-use crate::sections::Backoff;
+use crate::sections::{AdaptiveLimit, Backoff};
 use crate::units::Duration;
 use crate::yaml::Node;
 
@@ -13,14 +13,42 @@ pub(super) fn check_upstream(upstream: &Node, path: &ConfigPath, report: &mut Re
     if let Some(retry) = upstream.get("retry") {
         check_retry(retry, &path.key("retry"), report);
     }
-    if let Some(limits) = upstream.entry("limits")
-        && !limits.value.entries().is_empty()
-        && limits.value.get("requests").is_none()
-        && limits.value.get("requests_per_target").is_none()
-    {
-        let message = "nothing is limited; add requests or requests_per_target";
-        report.error(path.key("limits"), limits.key.span, message);
+    if let Some(limits) = upstream.entry("limits") {
+        let path = path.key("limits");
+        if !limits.value.entries().is_empty() && BOUNDS.iter().all(|key| limits.value.get(key).is_none()) {
+            let message = "nothing is limited; add requests, requests_per_target or adaptive";
+            report.error(path.clone(), limits.key.span, message);
+        }
+        check_adaptive(&limits.value, &path, report);
     }
+}
+
+/// The keys of `limits` that bound something.
+const BOUNDS: [&str; 3] = ["requests", "requests_per_target", "adaptive"];
+
+fn check_adaptive(limits: &Node, path: &ConfigPath, report: &mut Report) {
+    let Some(adaptive) = limits.entry("adaptive") else { return };
+    if let Some(requests) = limits.entry("requests") {
+        let message =
+            "adaptive finds this bound by itself; write its upper end as adaptive: { max: … } and remove requests";
+        let others = vec![("adaptive stands here".to_owned(), adaptive.key.span)];
+        report.error_with(path.key("requests"), requests.key.span, message, others);
+    }
+    let bound = |key: &str, default: u32| match adaptive.value.get(key) {
+        Some(node) => node.to_json().as_u64(),
+        None => Some(u64::from(default)),
+    };
+    let default = AdaptiveLimit::default();
+    let (Some(min), Some(max)) = (bound("min", default.min), bound("max", default.max)) else { return };
+    if max >= min {
+        return;
+    }
+    let (key, span, message) = match (adaptive.value.get("max"), adaptive.value.get("min")) {
+        (Some(node), _) => ("max", node.span, format!("less than min, which is {min}")),
+        (None, Some(node)) => ("min", node.span, format!("more than max, which is {max}")),
+        (None, None) => return,
+    };
+    report.error(path.key("adaptive").key(key), span, message);
 }
 
 pub(super) fn check_route(route: &Node, path: &ConfigPath, report: &mut Report) {

@@ -90,6 +90,11 @@ pub(crate) fn check_upstreams(root: &Node, references: &[Reference], report: &mu
             let message = "a TCP connection has nothing to hash but ${request.client_ip}; write balance: ip_hash";
             refuse(path.key("balance").key("hash"), hash.span, message, "a TCP listener sends its connections there");
         }
+        if let Some(adaptive) = upstream.get("limits").and_then(|limits| limits.entry("adaptive")) {
+            let message = "how fast connections are accepted says nothing of how many a target can serve; write requests, which bounds connections here";
+            let path = path.key("limits").key("adaptive");
+            refuse(path, adaptive.key.span, message, "a TCP listener sends its connections there");
+        }
         if let Some(sticky) = upstream.entry("sticky") {
             let message =
                 "a TCP connection has no cookie to be sticky by; write balance: ip_hash, or use an upstream of its own";

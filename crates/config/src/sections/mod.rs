@@ -42,6 +42,6 @@ pub use tcp::{Tcp, TcpTimeouts};
 pub use tier::Tier;
 pub use tls::{Certificate, ClientAuth, ClientAuthMode, Hsts, ListenerTls, RedirectToHttps, TlsVersion, UnknownSni};
 pub use upstream::{
-    Backoff, Balance, CheckMethod, Discover, Failover, Health, HealthExpect, Outlier, Probe, Protocol, ProxyProtocol,
-    Retry, RetryOn, RouteRetry, Sticky, Target, Timeouts, Upstream, UpstreamLimits, UpstreamTls,
+    AdaptiveLimit, Backoff, Balance, CheckMethod, Discover, Failover, Health, HealthExpect, Outlier, Probe, Protocol,
+    ProxyProtocol, Retry, RetryOn, RouteRetry, Sticky, Target, Timeouts, Upstream, UpstreamLimits, UpstreamTls,
 };

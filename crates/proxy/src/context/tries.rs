@@ -6,11 +6,10 @@ use std::time::{Duration, Instant};
 use http::HeaderMap;
 use pingora::{Error, ErrorType, Result};
 use pingora_proxy::Session;
-use portreeve_balance::Outcome;
 
 use super::Request;
 use crate::fault::Fault;
-use crate::upstream::{Failed, RetryCause, RetryTerms};
+use crate::upstream::{Failed, RetryCause, RetryTerms, Told};
 
 impl Request {
     /// Waits for what has to come before the next attempt: the pause after the one that failed, and the turn of this request
@@ -52,7 +51,7 @@ impl Request {
         self.fault = Some(fault);
         // A client that gave little time says nothing of the target.
         if fault.blames_target() && (fault != Fault::Deadline || self.patience.is_none()) {
-            self.report(Outcome::Failed);
+            self.report(Told::by_fault(fault));
         }
         if let Some(pool) = self.pool() {
             pool.metrics.failed(fault);

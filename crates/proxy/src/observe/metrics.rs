@@ -19,6 +19,7 @@ const DURATION: &str = "portreeve_request_duration_seconds";
 const ATTEMPTS: &str = "portreeve_upstream_attempts_total";
 const FAILURES: &str = "portreeve_upstream_failures_total";
 const RETRIES: &str = "portreeve_upstream_retries_total";
+const UPSTREAM_LIMIT: &str = "portreeve_upstream_limit_requests";
 const UPSTREAM_IN_FLIGHT: &str = "portreeve_upstream_in_flight_requests";
 const UPSTREAM_WAITING: &str = "portreeve_upstream_waiting_requests";
 const MIRRORED: &str = "portreeve_mirrored_requests_total";
@@ -50,6 +51,7 @@ pub(crate) struct Metrics {
     failures: IntCounterVec,
     retries: IntCounterVec,
     upstream_in_flight: IntGaugeVec,
+    upstream_limit: IntGaugeVec,
     upstream_waiting: IntGaugeVec,
     mirrored: IntCounterVec,
     discoveries: IntCounterVec,
@@ -101,6 +103,10 @@ impl Metrics {
             )?,
             upstream_in_flight: IntGaugeVec::new(
                 Opts::new(UPSTREAM_IN_FLIGHT, "Requests that an upstream with limits has in flight now."),
+                &["upstream"],
+            )?,
+            upstream_limit: IntGaugeVec::new(
+                Opts::new(UPSTREAM_LIMIT, "Requests that an upstream with limits may have in flight now."),
                 &["upstream"],
             )?,
             upstream_waiting: IntGaugeVec::new(
@@ -176,6 +182,7 @@ impl Metrics {
         self.registry.register(Box::new(self.failures.clone()))?;
         self.registry.register(Box::new(self.retries.clone()))?;
         self.registry.register(Box::new(self.upstream_in_flight.clone()))?;
+        self.registry.register(Box::new(self.upstream_limit.clone()))?;
         self.registry.register(Box::new(self.upstream_waiting.clone()))?;
         self.registry.register(Box::new(self.mirrored.clone()))?;
         self.registry.register(Box::new(self.discoveries.clone()))?;
@@ -289,12 +296,14 @@ impl Metrics {
         }
         self.upstream_in_flight.reset();
         self.upstream_waiting.reset();
-        for (upstream, crowd) in snapshot.crowds() {
-            self.upstream_in_flight.with_label_values(&[upstream]).set(i64::from(crowd.in_flight));
-            let waiting = i64::try_from(crowd.waiting).unwrap_or(i64::MAX);
-            self.upstream_waiting.with_label_values(&[upstream]).set(waiting);
-        }
+        self.upstream_limit.reset();
         for pool in snapshot.pools() {
+            if let Some(limits) = &pool.limits {
+                self.upstream_in_flight.with_label_values(&[&*pool.name]).set(i64::from(limits.in_flight));
+                let waiting = i64::try_from(limits.waiting).unwrap_or(i64::MAX);
+                self.upstream_waiting.with_label_values(&[&*pool.name]).set(waiting);
+                self.upstream_limit.with_label_values(&[&*pool.name]).set(i64::from(limits.limit));
+            }
             for target in &pool.targets {
                 let address = target.address.to_string();
                 self.available.with_label_values(&[&*pool.name, &address]).set(i64::from(target.available));

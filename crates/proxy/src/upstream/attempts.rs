@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use portreeve_balance::{Outcome, Tried};
+use portreeve_balance::Tried;
 use portreeve_plugin::{Answer, Call, CallError};
 use tokio::time::timeout;
 
 use super::call::attempt;
-use super::pool::{Pool, is_failure};
+use super::limits::Told;
+use super::pool::Pool;
 use super::retry::{Cause, Failed, Terms};
 use crate::fault::Fault;
 
@@ -58,8 +59,8 @@ impl Pool {
             Some(limit) => timeout(limit, asked).await.unwrap_or_else(|_| Err(late(limit))),
             None => asked.await,
         };
-        if let Some(outcome) = judged(&outcome) {
-            self.report(&in_flight, outcome);
+        if let Some(told) = judged(&outcome) {
+            self.report(&in_flight, told);
         }
         match &outcome {
             Ok(_) => self.metrics.answered(),
@@ -80,11 +81,11 @@ impl Pool {
 }
 
 /// What an attempt says of its target: what is only too large for the caller is a good answer.
-fn judged(outcome: &Result<Answer, (Fault, CallError)>) -> Option<Outcome> {
+fn judged(outcome: &Result<Answer, (Fault, CallError)>) -> Option<Told> {
     match outcome {
-        Ok(answer) if is_failure(answer.status) => Some(Outcome::Failed),
-        Ok(_) | Err((_, CallError::TooLarge(_))) => Some(Outcome::Answered),
-        Err((fault, _)) => fault.blames_target().then_some(Outcome::Failed),
+        Ok(answer) => Some(Told::by_status(answer.status)),
+        Err((_, CallError::TooLarge(_))) => Some(Told::Answered),
+        Err((fault, _)) => fault.blames_target().then(|| Told::by_fault(*fault)),
     }
 }
 

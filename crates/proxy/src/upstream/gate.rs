@@ -1,7 +1,7 @@
 //! Who of an upstream's requests may go on and who waits: a bound on what is in flight, and a queue before it in which higher
 //! priorities go first. A place is given back by `Drop`, however the request ends.
 //!
-//! What the bound is, whoever comes says: it follows the targets there are, and could follow how fast they answer.
+//! What the bound is, whoever comes says: it follows the targets there are, and where it is adaptive how fast they answer.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -52,9 +52,9 @@ pub(super) struct Entry {
 
 /// How many are in, and how many before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Crowd {
-    pub(crate) in_flight: u32,
-    pub(crate) waiting: usize,
+pub(super) struct Crowd {
+    pub(super) in_flight: u32,
+    pub(super) waiting: usize,
 }
 
 /// A place among those in flight, until it is dropped.

@@ -3,13 +3,16 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
-use portreeve_balance::{InFlight, Member, Picker, Tried};
-use portreeve_config::UpstreamLimits;
+use http::StatusCode;
+use portreeve_balance::{Adaptive, Bounds, InFlight, Member, Outcome, Picker, Sample, Tried};
+use portreeve_config::{AdaptiveLimit, UpstreamLimits};
+use serde::Serialize;
 
-use super::gate::{Crowd, Entry, Found, Gate, Slot};
+use super::gate::{Entry, Found, Gate, Slot};
+use super::pool::is_failure;
 use super::prepared::Prepared;
 use crate::fault::Fault;
 
@@ -37,13 +40,23 @@ pub(super) struct Limits {
     config: Option<UpstreamLimits>,
     /// Handed on to the next pool of this name: what is in flight does not end with a generation.
     gate: Arc<Gate>,
+    /// The bound that is found by how fast targets answer. Handed on as well.
+    adaptive: Option<Arc<Adaptive>>,
     priorities: ArcSwap<Priorities>,
 }
 
 impl Limits {
     pub(super) fn new(config: Option<&UpstreamLimits>, before: Option<&Self>) -> Self {
         let gate = before.map(|before| before.gate.clone()).unwrap_or_default();
-        Self { config: config.cloned(), gate, priorities: ArcSwap::default() }
+        let adaptive = config.and_then(|config| config.adaptive.as_ref()).map(|adaptive| {
+            let (bounds, before) = (bounds(adaptive), before.and_then(|before| before.adaptive.as_ref()));
+            match before {
+                // Requests of the generation before still teach it.
+                Some(same) if same.bounds() == bounds => same.clone(),
+                other => Arc::new(Adaptive::new(bounds, other.map(|other| &**other))),
+            }
+        });
+        Self { config: config.cloned(), gate, adaptive, priorities: ArcSwap::default() }
     }
 
     /// Learns which tiers go first.
@@ -62,18 +75,10 @@ impl Limits {
         until: Instant,
     ) -> Result<Option<Slot>, Fault> {
         let Some(limits) = &self.config else { return Ok(None) };
-        let capacity = match (limits.requests, limits.requests_per_target) {
-            (Some(requests), None) => requests,
-            (requests, Some(each)) => {
-                let available = picker.members().iter().filter(|member| member.target.is_available()).count();
-                let available = u32::try_from(available).unwrap_or(u32::MAX);
-                if available == 0 {
-                    return Err(Fault::NoTarget);
-                }
-                requests.unwrap_or(u32::MAX).min(each.saturating_mul(available))
-            }
-            (None, None) => return Ok(None),
-        };
+        let capacity = self.capacity(limits, picker);
+        if capacity == 0 {
+            return Err(Fault::NoTarget);
+        }
         let queue = usize::try_from(limits.queue).unwrap_or(usize::MAX);
         let priority = self.priorities.load().of(tier);
         match self.gate.enter(Entry { priority, capacity, queue })? {
@@ -88,6 +93,28 @@ impl Limits {
                 })
             }
         }
+    }
+
+    /// As many may be in flight at the targets there are; 0 when there are none, as far as it depends on them.
+    fn capacity(&self, limits: &UpstreamLimits, picker: &Picker<Prepared>) -> u32 {
+        let adaptive = self.adaptive.as_ref().map(|adaptive| adaptive.limit());
+        let in_all = adaptive.or(limits.requests).unwrap_or(u32::MAX);
+        let Some(each) = limits.requests_per_target else { return in_all };
+        let serving = u32::try_from(picker.serving(Instant::now())).unwrap_or(u32::MAX);
+        in_all.min(each.saturating_mul(serving))
+    }
+
+    /// Learns from an attempt how much the upstream can bear.
+    pub(super) fn learn(&self, attempt: &InFlight, told: Told, now: Instant) {
+        let Some(adaptive) = &self.adaptive else { return };
+        let sample = match told {
+            Told::Answered => Sample::Answered(attempt.took(now)),
+            Told::Strained => Sample::Dropped,
+            // It fails fast or slowly for reasons of its own.
+            Told::Failed => return,
+        };
+        let on_the_wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        adaptive.observe(on_the_wall, self.gate.crowd().in_flight, sample);
     }
 
     /// Counts a request at this target, if it has room.
@@ -119,8 +146,78 @@ impl Limits {
         untried.into_iter().find_map(|(place, _)| self.take(picker.return_to(place, now, tried)?, now))
     }
 
-    /// How many are in flight and wait; `None` where nothing is limited and nothing counted.
-    pub(super) fn crowd(&self) -> Option<Crowd> {
-        self.config.as_ref().map(|_| self.gate.crowd())
+    /// How full it is; `None` where nothing is limited and nothing counted.
+    pub(super) fn status(&self, picker: &Picker<Prepared>) -> Option<LimitStatus> {
+        let limits = self.config.as_ref()?;
+        let (crowd, found) = (self.gate.crowd(), self.adaptive.as_ref().map(|adaptive| adaptive.found()));
+        let unhindered = found.and_then(|found| found.unhindered);
+        Some(LimitStatus {
+            limit: self.capacity(limits, picker),
+            in_flight: crowd.in_flight,
+            waiting: crowd.waiting,
+            unhindered_ms: unhindered.map(|latency| (latency.as_secs_f64() * 1e6).round() / 1e3),
+            looking: found.map(|found| found.is_looking),
+        })
     }
 }
+
+/// What the admin port tells of the limits of a pool.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct LimitStatus {
+    /// As many requests may be in flight now.
+    pub limit: u32,
+    /// So many are.
+    pub in_flight: u32,
+    /// So many wait for their turn.
+    pub waiting: usize,
+    /// With `adaptive`: what an answer takes to begin where no queue is before the targets, in milliseconds; none before the
+    /// first answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unhindered_ms: Option<f64>,
+    /// With `adaptive`: whether the limit is halved for a moment to see that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub looking: Option<bool>,
+}
+
+/// What came of an attempt, for all who learn from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// The target has begun to answer.
+    Answered,
+    /// It failed.
+    Failed,
+    /// It failed as those do that have too much: no answer in time, or one that says so.
+    Strained,
+}
+
+impl Told {
+    /// By the status of an answer.
+    pub(crate) fn by_status(status: StatusCode) -> Self {
+        match status {
+            StatusCode::SERVICE_UNAVAILABLE => Self::Strained,
+            status if is_failure(status) => Self::Failed,
+            _ => Self::Answered,
+        }
+    }
+
+    /// By what went wrong.
+    pub(crate) fn by_fault(fault: Fault) -> Self {
+        match fault {
+            Fault::AnswerTimeout | Fault::PerTryTimeout | Fault::Deadline => Self::Strained,
+            _ => Self::Failed,
+        }
+    }
+
+    /// As far as it says something of the target alone.
+    pub(super) fn outcome(self) -> Outcome {
+        if self == Self::Answered { Outcome::Answered } else { Outcome::Failed }
+    }
+}
+
+fn bounds(adaptive: &AdaptiveLimit) -> Bounds {
+    Bounds { min: adaptive.min, max: adaptive.max, tolerance: adaptive.tolerance.fraction() }
+}
+
+#[cfg(test)]
+#[path = "limits_tests.rs"]
+mod tests;

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use pingora::http::{RequestHeader, ResponseHeader};
+use portreeve_balance::InFlight;
 use portreeve_balance::hash::{mix, stable};
-use portreeve_balance::{InFlight, Outcome};
 use portreeve_config::{Balance, Resolver as ResolverSettings, Upstream as UpstreamConfig};
 use portreeve_plugin::Template;
 use portreeve_plugin::engine::View;
@@ -16,8 +16,8 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::discovery::{Followed, TargetSources, follow};
-use super::gate::{Crowd, Slot};
-use super::limits::{Limits, Picked, Priorities};
+use super::gate::Slot;
+use super::limits::{LimitStatus, Limits, Picked, Priorities, Told};
 use super::members::Members;
 use super::retry::{Failed, NoRetry, Override, Retries, Terms};
 use super::sticky::Stay;
@@ -183,14 +183,16 @@ impl Pool {
         self.config.outlier.is_some()
     }
 
-    /// How many are in flight and wait; `None` where nothing is limited.
-    pub(crate) fn crowd(&self) -> Option<Crowd> {
-        self.limits.crowd()
+    /// How full it is; `None` where nothing is limited.
+    pub(super) fn limits(&self) -> Option<LimitStatus> {
+        self.limits.status(&self.members.picker.load())
     }
 
     /// Takes note of what came of an attempt: once for each, and not of one that the client gave up.
-    pub(crate) fn report(&self, attempt: &InFlight, outcome: Outcome) {
-        if let Some(ejection) = self.members.picker.load().report(attempt, outcome, Instant::now()) {
+    pub(crate) fn report(&self, attempt: &InFlight, told: Told) {
+        let now = Instant::now();
+        self.limits.learn(attempt, told, now);
+        if let Some(ejection) = self.members.picker.load().report(attempt, told.outcome(), now) {
             let (target, upstream) = (attempt.target().address, &self.name);
             let seconds = ejection.lasts.as_secs_f64();
             tracing::warn!(%upstream, %target, cause = %ejection.cause, seconds, "The target is ejected.");
@@ -283,7 +285,7 @@ fn of_client(client: IpAddr) -> u64 {
 }
 
 /// Whether this status says that the target is not well, and not that it dislikes the request.
-pub(crate) fn is_failure(status: StatusCode) -> bool {
+pub(super) fn is_failure(status: StatusCode) -> bool {
     matches!(status.as_u16(), 500 | 502..=504)
 }
 

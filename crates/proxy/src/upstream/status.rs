@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::discovery::SourceStatus;
 use super::health::LastCheck;
+use super::limits::LimitStatus;
 use super::members::Listed;
 use super::orders::{Operation, Order, Standing};
 use super::pool::Pool;
@@ -22,6 +23,9 @@ pub struct PoolStatus {
     pub available: usize,
     /// Requests being tried at its targets now, from every upstream that has them.
     pub in_flight: u64,
+    /// How full it is, if it has `limits`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<LimitStatus>,
     /// Its targets now, in the order of their addresses.
     pub targets: Vec<TargetStatus>,
     /// Where targets are found that the file does not write as addresses.
@@ -138,6 +142,7 @@ impl Pool {
             name: self.name.clone(),
             available: targets.iter().filter(|target| target.available).count(),
             in_flight: targets.iter().map(|target| u64::from(target.in_flight)).sum(),
+            limits: self.limits(),
             targets,
             sources: self.members.sources.status(),
         }

@@ -33,6 +33,12 @@ pub struct Redis {
     /// Certificates (PEM) to trust instead of the system's, for `rediss://`.
     #[serde(default)]
     pub ca: Option<String>,
+    /// The certificate (PEM) that this gateway shows a Redis that asks for one (`tls-auth-clients`), with `key`.
+    #[serde(default)]
+    pub cert: Option<String>,
+    /// Its private key (PEM): a file, readable for the gateway alone.
+    #[serde(default)]
+    pub key: Option<String>,
     /// What names of keys begin with.
     #[serde(default = "default_prefix")]
     #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9._-]+$"))]

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use portreeve_plugin::prelude::*;
 use redis::aio::MultiplexedConnection;
 use redis::cluster_async::ClusterConnection;
-use redis::{RedisError, RedisResult, Script, ScriptInvocation, Value};
+use redis::{ErrorKind, RedisError, RedisResult, Script, ScriptInvocation, ServerErrorKind, Value};
 use tokio::sync::Notify;
 
 use super::script::script;
@@ -45,6 +45,8 @@ pub(crate) struct Link {
     settled: Notify,
     /// A request has met a failure.
     doubted: Notify,
+    /// A request was told that this server is a replica now: that it answers pings makes it no master again.
+    is_demoted: AtomicBool,
     /// Held by the step that looks after the connections; the others that use them wait for their turn.
     tending: tokio::sync::Mutex<()>,
     /// What tells each step's metric whether the store is there.
@@ -74,6 +76,7 @@ impl Link {
             is_settled: AtomicBool::new(false),
             settled: Notify::new(),
             doubted: Notify::new(),
+            is_demoted: AtomicBool::new(false),
             tending: tokio::sync::Mutex::new(()),
             gauges: Mutex::default(),
         }
@@ -116,6 +119,11 @@ impl Link {
             Either::Right(_) => Err(Failure::Late),
         };
         if matches!(answer, Err(Failure::Late | Failure::Failed(_))) {
+            if let Err(Failure::Failed(error)) = &answer
+                && error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
+            {
+                self.is_demoted.store(true, Ordering::Release);
+            }
             self.ready.store(None);
             self.doubted.notify_one();
         }
@@ -164,6 +172,9 @@ impl Link {
         loop {
             let doubted =
                 matches!(select(pin!(self.doubted.notified()), pin!(clock.sleep(LOOK))).await, Either::Left(_));
+            if self.is_demoted.swap(false, Ordering::AcqRel) {
+                return;
+            }
             for connection in connections {
                 if !matches!(within(self.timeout, clock, connection.clone().ping()).await, Some(Ok(()))) {
                     return;
@@ -234,3 +245,8 @@ impl std::fmt::Display for Failure {
         }
     }
 }
+
+#[cfg(test)]
+#[cfg(not(feature = "loom"))]
+#[path = "link_tests.rs"]
+mod tests;

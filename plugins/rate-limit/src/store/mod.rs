@@ -77,9 +77,9 @@ impl Shared {
         host: &Host,
     ) -> Result<Self, BuildError> {
         let redis = &store.redis;
-        let source = Source::new(redis, host)?;
+        let (source, secrets) = Source::new(redis, host)?;
         // Connections survive a reload that does not change them.
-        let which = format!("link {redis:?}");
+        let which = format!("link {redis:?} {secrets:x}");
         let link = host.shared(&which, || Link::new(source, redis.connections, redis.timeout.get()));
         link.tell(host.step(), host.gauge("store_up", "Whether the store that nodes share is there.")?);
         let prefix = redis.prefix.clone();

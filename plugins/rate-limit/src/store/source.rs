@@ -1,12 +1,14 @@
 //! How connections to Redis are got: from one server, from Sentinel's master, from a cluster; in clear or over TLS.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use portreeve_plugin::prelude::*;
 use redis::cluster::ClusterClient;
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisResult, TlsCertificates,
+    AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisResult,
+    TlsCertificates,
 };
 
 use super::config::Redis;
@@ -25,8 +27,8 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    /// Reads the settings; nothing is connected yet.
-    pub(crate) fn new(redis: &Redis, host: &Host) -> Result<Self, BuildError> {
+    /// Reads the settings; nothing is connected yet. With a number that is another one when a password or a certificate is.
+    pub(crate) fn new(redis: &Redis, host: &Host) -> Result<(Self, u64), BuildError> {
         let at = |key: &str| format!("store.redis.{key}");
         let ways = [redis.url.is_some(), redis.sentinel.is_some(), !redis.cluster.is_empty()];
         if ways.into_iter().filter(|way| *way).count() != 1 {
@@ -34,20 +36,18 @@ impl Source {
             return Err(BuildError::at("store.redis", message));
         }
         let password = redis.password.as_ref().map(|password| host.secret(password, &at("password"))).transpose()?;
-        let ca = redis.ca.as_ref().map(|file| {
-            let path = host.folder().join(file);
-            std::fs::read(&path).map_err(|error| BuildError::at(at("ca"), format!("{}: {error}", path.display())))
-        });
-        let terms = Terms {
-            username: redis.username.clone(),
-            password,
-            tls: ca.transpose()?.map(|root| TlsCertificates { client_tls: None, root_cert: Some(root) }),
-        };
+        let terms = Terms { username: redis.username.clone(), password, tls: certificates(redis, host)? };
+        let which = terms.which();
+        Ok((Self::of(redis, terms)?, which))
+    }
+
+    fn of(redis: &Redis, terms: Terms) -> Result<Self, BuildError> {
+        let at = |key: &str| format!("store.redis.{key}");
         if let Some(url) = &redis.url {
             let info = terms.apply(info(url, &at("url"))?);
             let client = match (&terms.tls, is_tls(&info)) {
                 (Some(certificates), true) => Client::build_with_tls(info, certificates.clone()),
-                (Some(_), false) => return Err(BuildError::at(at("ca"), "a ca needs TLS: write rediss:// in the url")),
+                (Some(_), false) => return Err(in_clear(&at("url"))),
                 (None, _) => Client::open(info),
             };
             return client
@@ -85,6 +85,16 @@ struct Terms {
 }
 
 impl Terms {
+    /// By what they are known, whichever files they came from.
+    fn which(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.password.hash(&mut hasher);
+        let client = self.tls.iter().flat_map(|tls| &tls.client_tls);
+        let pair = client.flat_map(|client| [&client.client_cert, &client.client_key]);
+        pair.chain(self.tls.iter().flat_map(|tls| &tls.root_cert)).for_each(|file| file.hash(&mut hasher));
+        hasher.finish()
+    }
+
     fn apply(&self, info: ConnectionInfo) -> ConnectionInfo {
         let mut settings = info.redis_settings().clone();
         if let Some(username) = &self.username {
@@ -100,6 +110,9 @@ impl Terms {
         let infos = urls.iter().enumerate().map(|(index, url)| info(url, &format!("{at}.urls[{index}]")));
         let infos = infos.collect::<Result<Vec<_>, _>>()?;
         let tls = infos.iter().any(is_tls);
+        if self.tls.is_some() && !tls {
+            return Err(in_clear(&format!("{at}.urls")));
+        }
         let addresses = infos.iter().map(|info| info.addr().clone());
         let failed = |error: redis::RedisError| BuildError::at(at, error.to_string());
         let mut builder = SentinelClientBuilder::new(addresses, master, SentinelServerType::Master).map_err(failed)?;
@@ -123,6 +136,9 @@ impl Terms {
     fn cluster(self, urls: &[String], at: &str) -> Result<Source, BuildError> {
         let infos = urls.iter().enumerate().map(|(index, url)| info(url, &format!("{at}[{index}]")));
         let infos = infos.map(|info| info.map(|info| self.apply(info))).collect::<Result<Vec<_>, _>>()?;
+        if self.tls.is_some() && !infos.iter().all(is_tls) {
+            return Err(in_clear(at));
+        }
         let mut builder = ClusterClient::builder(infos)
             .connection_timeout(LONGEST)
             .response_timeout(LONGEST)
@@ -133,6 +149,33 @@ impl Terms {
         let client = builder.build().map_err(|error| BuildError::at(at, error.to_string()))?;
         Ok(Source::Cluster(Box::new(client)))
     }
+}
+
+/// Whom to trust, and what to show; `None` where nothing is said.
+fn certificates(redis: &Redis, host: &Host) -> Result<Option<TlsCertificates>, BuildError> {
+    let read = |key: &str, file: &Option<String>| {
+        let read = file.as_ref().map(|file| {
+            let (path, at) = (host.folder().join(file), format!("store.redis.{key}"));
+            std::fs::read(&path).map_err(|error| BuildError::at(at, format!("{}: {error}", path.display())))
+        });
+        read.transpose()
+    };
+    let root_cert = read("ca", &redis.ca)?;
+    let client_tls = match (read("cert", &redis.cert)?, read("key", &redis.key)?) {
+        (Some(client_cert), Some(client_key)) => Some(ClientTlsConfig { client_cert, client_key }),
+        (None, None) => None,
+        (Some(_), None) => {
+            return Err(BuildError::at("store.redis.cert", "a certificate needs its key; add key: redis.key"));
+        }
+        (None, Some(_)) => {
+            return Err(BuildError::at("store.redis.key", "a key needs its certificate; add cert: redis.crt"));
+        }
+    };
+    Ok((root_cert.is_some() || client_tls.is_some()).then_some(TlsCertificates { client_tls, root_cert }))
+}
+
+fn in_clear(at: &str) -> BuildError {
+    BuildError::at(at, "ca, cert and key are for TLS: write rediss:// here")
 }
 
 /// Reads a URL that holds no secret.

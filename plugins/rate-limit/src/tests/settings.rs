@@ -91,6 +91,23 @@ fn a_store_that_makes_no_sense_is_refused() {
         secret.starts_with("store.redis.url: a password does not belong into the URL") && !secret.contains("hunter2")
     );
     assert!(store(json!({ "url": "redis://a", "ca": "/nowhere.pem" })).starts_with("store.redis.ca: /nowhere.pem"));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("some.pem");
+    std::fs::write(&file, "some").unwrap();
+    let in_clear = "ca, cert and key are for TLS: write rediss:// here";
+    assert_eq!(store(json!({ "url": "redis://a", "ca": file })), format!("store.redis.url: {in_clear}"));
+    let sentinel = json!({ "master": "limits", "urls": ["redis://a"] });
+    assert_eq!(store(json!({ "sentinel": sentinel, "ca": file })), format!("store.redis.sentinel.urls: {in_clear}"));
+    assert_eq!(store(json!({ "cluster": ["redis://a"], "ca": file })), format!("store.redis.cluster: {in_clear}"));
+    assert_eq!(
+        store(json!({ "url": "rediss://a", "cert": file })),
+        "store.redis.cert: a certificate needs its key; add key: redis.key"
+    );
+    assert_eq!(
+        store(json!({ "url": "rediss://a", "key": file })),
+        "store.redis.key: a key needs its certificate; add cert: redis.crt"
+    );
+    assert!(store(json!({ "url": "rediss://a", "cert": file, "key": file })).starts_with("store.redis.url: "));
     assert!(store(json!({ "url": "rediss://a#insecure" })).contains("#insecure would let anybody be the Redis"));
     let smooth = json!({
         "by": "all", "limit": { "rate": "10/s", "smooth": true }, "lease": "5%",

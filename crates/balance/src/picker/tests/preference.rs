@@ -69,14 +69,6 @@ fn a_hashed_key_does_not_wander_between_groups() {
 }
 
 #[test]
-fn what_the_operator_takes_out_is_not_missing() {
-    let now = Instant::now();
-    let picker = grouped(&[(1, priority(0)), (1, priority(0)), (1, priority(1))], Algorithm::RoundRobin);
-    picker.members()[0].target.bar(Bar::Draining, true);
-    assert_eq!(counts(&picker, now, 100), [0, 100, 0]);
-}
-
-#[test]
 fn a_new_target_that_no_check_has_passed_gets_nothing_and_is_not_missed() {
     let now = Instant::now();
     let picker = grouped(&[(1, priority(0)), (1, priority(0)), (1, priority(1))], Algorithm::RoundRobin);
@@ -85,20 +77,42 @@ fn a_new_target_that_no_check_has_passed_gets_nothing_and_is_not_missed() {
 }
 
 #[test]
-fn in_a_panic_checks_are_disbelieved_but_never_the_operator() {
+fn in_a_panic_checks_are_disbelieved() {
     let now = Instant::now();
     let failover = Failover { panic_below: 0.5, ..Failover::default() };
     for algorithm in ALL {
-        let picker = pool(&[1; 4], Policy { failover, ..algorithm.into() });
-        picker.members()[3].target.bar(Bar::Disabled, true);
+        let picker = pool(&[1; 3], Policy { failover, ..algorithm.into() });
         bar(&picker, 0, true);
         assert_eq!(counts(&picker, now, 300)[0], 0, "two of three are there: {algorithm:?}");
         bar(&picker, 1, true);
         let counts = counts(&picker, now, 900);
-        assert!(counts[..3].iter().all(|count| *count > 200) && counts[3] == 0, "{algorithm:?}: {counts:?}");
+        assert!(counts.iter().all(|count| *count > 200), "{algorithm:?}: {counts:?}");
         bar(&picker, 2, true);
         assert!(picker.place(now, 1, &[address(0), address(1)]) == Some(2), "{algorithm:?}");
     }
+}
+
+#[test]
+fn those_serve_who_can_be_picked_of_the_groups_that_have_a_part() {
+    let now = Instant::now();
+    let members = [0, 0, 0, 0, 1, 1].map(|group| (1, priority(group)));
+    let outlier = Outlier { consecutive_failures: 1, ..outlier() };
+    let picker = grouped(&members, Policy { outlier: Some(outlier), ..Algorithm::RoundRobin.into() });
+    assert_eq!(picker.serving(now), 4);
+    // Three of four are enough for all requests.
+    let held = hold(&picker, 0, now);
+    assert!(picker.report(&held, Outcome::Failed, now).is_some());
+    assert_eq!(picker.serving(now), 3);
+    assert_eq!(picker.serving(now + Duration::from_mins(10)), 4);
+    // Now the others get a part.
+    bar(&picker, 0, true);
+    bar(&picker, 1, true);
+    assert_eq!(picker.serving(now), 2 + 2);
+    bar(&picker, 2, true);
+    bar(&picker, 3, true);
+    assert_eq!(picker.serving(now), 2);
+    (4..6).for_each(|place| bar(&picker, place, true));
+    assert_eq!(picker.serving(now), 0);
 }
 
 #[test]

@@ -23,7 +23,7 @@ pub use balance::Balance;
 pub use discover::Discover;
 pub use failover::Failover;
 pub use health::{CheckMethod, Health, HealthExpect, Probe};
-pub use limits::UpstreamLimits;
+pub use limits::{AdaptiveLimit, UpstreamLimits};
 pub use outlier::Outlier;
 pub use proxy_protocol::ProxyProtocol;
 pub use retry::{Backoff, Retry, RetryOn, RouteRetry};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use portreeve_balance::{InFlight, Outcome, Tried};
+use portreeve_balance::{InFlight, Tried};
 use portreeve_wire::proxy_protocol::Header;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -20,7 +20,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::account::Account;
 use crate::fault::Fault;
-use crate::upstream::{Failed, Pool, RetryCause, Slot, announcement};
+use crate::upstream::{Failed, Pool, RetryCause, Slot, Told, announcement};
 
 /// For whom a target is connected to.
 pub(super) struct Caller<'c> {
@@ -71,7 +71,7 @@ pub(super) async fn dial(pool: &Pool, caller: &Caller<'_>, account: &mut Account
             Ok(Ok(target)) => {
                 pool.metrics.answered();
                 // The time to a connection stands for that to a first byte, which a target of TCP may never send.
-                pool.report(&in_flight, Outcome::Answered);
+                pool.report(&in_flight, Told::Answered);
                 return Ok((target, Held { _slot: slot, _in_flight: in_flight }));
             }
             Ok(Err(error)) => {
@@ -80,7 +80,7 @@ pub(super) async fn dial(pool: &Pool, caller: &Caller<'_>, account: &mut Account
             }
             Err(_) => Fault::ConnectTimeout,
         };
-        pool.report(&in_flight, Outcome::Failed);
+        pool.report(&in_flight, Told::Failed);
         drop(in_flight);
         pool.metrics.failed(fault);
         let failed = Failed { number: made, cause: RetryCause::Connect, answer: None };
