@@ -73,6 +73,9 @@ impl Serving {
         };
         if facts.client.ip() != peer.ip() && !facts.trusted {
             place.of_client(facts.client.ip(), terms.connections_per_client).map_err(full)?;
+        if let Some(tls) = &facts.tls {
+            self.phases.shook_hands(entrance, tls);
+        }
         }
         if let Some(tcp) = &entrance.tcp {
             // Boxed: connections for HTTP need not carry what it takes.
