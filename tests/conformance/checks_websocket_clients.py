@@ -97,7 +97,7 @@ def across_a_reload(world):
     asyncio.run(talk())
 
 
-@check(WEBSOCKETS, "a drain ends idle connections at its limit, and the process with them", part=False)
+@check(WEBSOCKETS, "a drain closes idle connections with 1001 at its limit, and the process ends", part=False)
 def at_a_drain(world):
     async def talk():
         gateway = world.spawn()
@@ -110,6 +110,7 @@ def at_a_drain(world):
                 await asyncio.wait_for(connection.recv(), 20)
                 raise AssertionError("a message out of nowhere")
             except ConnectionClosed as closed:
+                expect(closed.rcvd is not None and closed.rcvd.code == 1001 and closed.sent is not None, "not closed with 1001", closed)
                 how = f"ended after {time.monotonic() - begun:.1f} s (grace 1 s, drain 10 s): {closed}"
         status = await asyncio.to_thread(gateway.process.wait, 15)
         expect(status == 0, "exit status", status, how)

@@ -23,6 +23,8 @@ mod edges;
 #[cfg(test)]
 mod failures;
 #[cfg(test)]
+mod farewell;
+#[cfg(test)]
 mod framing;
 #[cfg(test)]
 mod grpc;
@@ -34,6 +36,8 @@ mod http2;
 mod interim;
 #[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod multiplexed;
 #[cfg(test)]
 mod narrowed;
 #[cfg(test)]
@@ -76,6 +80,8 @@ mod targets;
 mod tcp;
 #[cfg(test)]
 mod tls;
+#[cfg(test)]
+mod trailers;
 #[cfg(test)]
 mod uploads;
 #[cfg(test)]

@@ -169,6 +169,57 @@ async fn hsts_is_on_every_answer_and_replaces_what_a_target_says() {
     }
 }
 
+/// Those that no hook sees, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hsts_is_on_what_is_refused_at_the_wire_over_tls() {
+    let (authority, files) = one();
+    let certificates = [files.put("a", &authority.certify(&["a.test"]))];
+    let gateway = Gateway::spawn(&(listening(&certificates, ", hsts: { max_age: 60s }") + &saying("ok"))).await;
+    let client = TlsClient::new(&authority);
+    for (refused, status) in [
+        ("GET / HTTP/1.1\r\n\r\n", 400),
+        ("CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n", 405),
+        ("GET / HTTP/3.0\r\nHost: a.test\r\n\r\n", 505),
+        ("POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+    ] {
+        let mut secure = client.connect(gateway.address(), "a.test").await.unwrap();
+        let answer = secure.ask(refused).await.unwrap();
+        assert_eq!(answer.status, status, "{refused}");
+        assert_eq!(answer.head.all("strict-transport-security").collect::<Vec<_>>(), ["max-age=60"], "{refused}");
+    }
+    let secure = TlsClient::http2(&authority).connect(gateway.address(), "a.test").await.unwrap();
+    let (mut send, connection) = h2::client::handshake(secure.into_inner()).await.unwrap();
+    tokio::spawn(connection);
+    for (method, uri, status) in [("CONNECT", "a.test:443", 405), ("GET", "https://a.test/../..", 400)] {
+        let request = http::Request::builder().method(method).uri(uri).body(()).unwrap();
+        let answer = send.send_request(request, true).unwrap().0.await.unwrap();
+        assert_eq!(answer.status(), status, "{method}");
+        assert_eq!(answer.headers()["strict-transport-security"], "max-age=60", "{method}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn handshakes_are_counted_by_version_and_whether_a_session_was_resumed() {
+    let (authority, files) = one();
+    let certificates = [files.put("a", &authority.certify(&["a.test"]))];
+    let gateway = Gateway::spawn(&(listening(&certificates, "") + &saying("ok"))).await;
+    let client = TlsClient::new(&authority);
+    for resumed in [false, true, true] {
+        let mut secure = client.connect(gateway.address(), "a.test").await.unwrap();
+        // A ticket comes with the first bytes.
+        assert_eq!(secure.get("a.test", "/").await.unwrap().status, 200);
+        assert_eq!(secure.was_resumed(), resumed);
+    }
+    let mut failed = Wire::connect(gateway.address()).await;
+    failed.send("GET / HTTP/1.1\r\n\r\n").await;
+    failed.rest().await;
+    let count = async |resumed: &str| {
+        let labels = format!("{{listener=\"public\",resumed=\"{resumed}\",version=\"TLSv1.3\"}}");
+        gateway.admin().count(&format!("portreeve_tls_handshakes_total{labels}")).await
+    };
+    assert_eq!((count("false").await, count("true").await), (Some(1), Some(2)));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_listener_in_clear_sends_everybody_to_https() {
     let yaml = "listeners: [{ name: clear, bind: '127.0.0.1:0', redirect_to_https: { port: 8443 }, plugins: [trail: { tag: clear }] }]\n";

@@ -214,8 +214,15 @@ impl Secure {
     /// # Errors
     /// When there is none, or it breaks off.
     pub async fn get(&mut self, host: &str, path: &str) -> std::io::Result<Answer> {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
-        self.0.get_mut().write_all(request.as_bytes()).await?;
+        self.ask(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n")).await
+    }
+
+    /// Sends these bytes and reads an answer.
+    ///
+    /// # Errors
+    /// When there is none, or it breaks off.
+    pub async fn ask(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<Answer> {
+        self.0.get_mut().write_all(bytes.as_ref()).await?;
         self.0.get_mut().flush().await?;
         within("an answer", read_answer(&mut self.0, "GET")).await
     }

@@ -16,7 +16,7 @@ use crate::listener::ALLOW;
 use crate::phases::facts;
 use crate::route::Route;
 use crate::snapshot::Snapshot;
-use crate::{crumbs, forwarding, grpc, head};
+use crate::{crumbs, forwarding, grpc, head, trailers};
 
 /// Decides about a request whose head has been read. `Some` is an answer to send; `None` goes to an upstream.
 pub(crate) async fn admit(session: &mut Session, cx: &mut Request) -> Result<Option<Reply>, Failure> {
@@ -29,6 +29,7 @@ pub(crate) async fn admit(session: &mut Session, cx: &mut Request) -> Result<Opt
     head::drop_http2_offer(session.req_header_mut());
     // Fixes the framing of the body before any plugin sees the head.
     session.as_mut().is_body_empty();
+    cx.trailers = trailers::Terms::of(session.req_header());
     let ambiguity = match head::normalise_request(session.req_header_mut()) {
         Ok(ambiguity) => ambiguity,
         Err(bad) => {

@@ -16,6 +16,7 @@ use portreeve_wire::http1::Asked;
 
 use tokio::time::{timeout, timeout_at};
 
+mod trailers;
 mod tries;
 
 use crate::fault::Fault;
@@ -23,6 +24,7 @@ use crate::grpc;
 use crate::mirror::{Copy, Mirror};
 use crate::route::{End, Route};
 use crate::snapshot::{Entrance, Snapshot};
+use crate::trailers::Terms;
 use crate::upstream::{BadAnswer, Leg, MAX_INTERIM, Pool, Slot, Stay, Told, check_response};
 
 /// The context of one request. Boxed, since Pingora moves it by value.
@@ -64,6 +66,7 @@ pub(crate) struct Request {
     /// What a gRPC call ended with, for the log.
     pub(crate) grpc_status: Option<u16>,
     pub(crate) body_in: u64,
+    pub(crate) trailers: Terms,
     /// A CORS preflight for another method of the route: it comes as far as the chain.
     pub(crate) preflight: bool,
     /// Bounded by silence instead of a deadline: an upgraded connection or an event stream.
@@ -134,6 +137,7 @@ impl Request {
             asked: None,
             grpc_status: None,
             body_in: 0,
+            trailers: Terms::default(),
             preflight: false,
             streams: false,
             deadline: now + UNTIL_ROUTED,

@@ -102,6 +102,13 @@ fn remove_forged(head: &mut RequestHeader, trusted: bool) {
     }
 }
 
+/// Whether this field is a gateway's to set, or is read as one that is.
+pub(crate) fn is_ours(name: &HeaderName) -> bool {
+    let ours = || OF_PROXIES.iter().chain(&FORGEABLE);
+    let text = name.as_str();
+    ours().any(|our| name == our) || text.contains('_') && ours().any(|our| text.replace('_', "-") == our.as_str())
+}
+
 /// The client, as the trusted proxy we talk to says. Only the address is known then.
 fn believed(headers: &HeaderMap, facts: &Facts) -> SocketAddr {
     let values = |name: &HeaderName| headers.get_all(name).iter().map(HeaderValue::as_bytes);

@@ -176,11 +176,12 @@ pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
     HOP_BY_HOP.contains(name)
 }
 
-/// Removes from a target's answer what concerned the connection to the target. Pingora does so for requests only.
-pub(crate) fn strip_hop_by_hop(head: &mut ResponseHeader) {
+/// Removes from a target's answer what concerned the connection to the target, and tells what `Connection` named. Pingora does
+/// so for requests only.
+pub(crate) fn strip_hop_by_hop(head: &mut ResponseHeader) -> Vec<HeaderName> {
     let nominated = nominated(&head.headers);
-    for name in nominated {
-        head.remove_header(&name);
+    for name in &nominated {
+        head.remove_header(name);
     }
     // Looked for together, and removed by name only where there are any: removing looks in two maps each time.
     if head.headers.keys().any(|name| OF_HOP.contains(name)) {
@@ -188,6 +189,7 @@ pub(crate) fn strip_hop_by_hop(head: &mut ResponseHeader) {
             head.remove_header(name);
         }
     }
+    nominated
 }
 
 /// Removes what a target said of a body that plugins may change: its length, its validators, its digests.
@@ -197,8 +199,13 @@ pub(crate) fn strip_body_facts(head: &mut ResponseHeader) {
     }
 }
 
+/// Whether this tells something of a body, which is no longer true if that is changed.
+pub(crate) fn is_body_fact(name: &HeaderName) -> bool {
+    BODY_FACTS.contains(name)
+}
+
 /// Names that `Connection` nominates, except those that framing and upgrades need.
-fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
+pub(crate) fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
     let fields = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
     // By far the most common ones nominate nothing, and an empty list allocates nothing.
     let fields = fields

@@ -28,7 +28,9 @@ mod route;
 mod snapshot;
 mod split;
 mod status;
+mod trailers;
 mod upstream;
+mod web_socket;
 
 pub use engine::{Engine, StartError};
 pub use listener::{BindError, Drained, Inherited};

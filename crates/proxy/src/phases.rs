@@ -24,7 +24,8 @@ use crate::listener::{AttemptTime, Facts, Reason};
 use crate::observe::Metrics;
 use crate::snapshot::Snapshot;
 use crate::upstream::{Leg, RetryCause};
-use crate::{admission, conclusion, grpc, head, reply};
+use crate::web_socket::WebSocket;
+use crate::{admission, conclusion, grpc, head, reply, web_socket};
 
 /// The error by which an answer's status asks for another attempt.
 const RETRY_STATUS: &str = "status worth a retry";
@@ -137,6 +138,7 @@ impl ProxyHttp for Phases {
         if !session.is_upgrade_req() {
             cx.copy_head(upstream, session.as_mut().is_body_empty());
         }
+        cx.head_goes_out(upstream, !session.as_mut().is_body_empty());
         Ok(())
     }
 
@@ -152,6 +154,9 @@ impl ProxyHttp for Phases {
         // answer to half a request.
         take_chunk(session, body, last, cx).map_err(Error::into_down)?;
         cx.copy_chunk(body.as_ref(), last);
+        if last && let Some(facts) = facts(session.digest()) {
+            cx.request_ends(&facts.line.trailers);
+        }
         Ok(())
     }
 
@@ -188,7 +193,7 @@ impl ProxyHttp for Phases {
         }
         // RFC 9110 §2.5: the version of a message is that of whoever sends it.
         answer.set_version(Version::HTTP_11);
-        head::strip_hop_by_hop(answer);
+        let nominated = head::strip_hop_by_hop(answer);
         cx.grpc_status = grpc::status(&answer.headers);
         cx.answer_begins(answer);
         bound_writes(session, cx);
@@ -197,8 +202,9 @@ impl ProxyHttp for Phases {
         }
         if let Some(facts) = facts(session.digest()) {
             facts.line.set_deadline(cx.until());
+            cx.trailers.answer_begins(nominated, session.req_header(), answer, &facts.line.trailers);
             if answer.status == StatusCode::SWITCHING_PROTOCOLS {
-                facts.line.open_tunnel();
+                open_tunnel(answer, facts, cx.leg());
             }
         }
         if session.is_process_shutting_down() {
@@ -253,17 +259,21 @@ impl ProxyHttp for Phases {
             *body = (!chunk.is_empty()).then_some(chunk);
             outcome.map_err(|failure| fatal(cx, &failure, StatusCode::BAD_GATEWAY))?;
         }
+        if last && let Some(facts) = facts(session.digest()) {
+            cx.answer_ends(session.req_header(), &facts.line.trailers);
+        }
         Ok(None)
     }
 
-    /// What follows the body.
+    /// What follows the body of a target in HTTP/2.
     fn upstream_response_trailer_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         trailers: &mut HeaderMap,
         cx: &mut Context,
     ) -> Result<()> {
-        cx.grpc_status = grpc::status(trailers).or(cx.grpc_status);
+        let line = facts(session.digest()).map(|facts| &facts.line);
+        cx.answer_ends_with(trailers, session.req_header(), line.map(|line| &line.trailers));
         Ok(())
     }
 
@@ -414,6 +424,18 @@ pub(crate) fn answered(session: &Session) -> Option<&ResponseHeader> {
     let final_one =
         |head: &&ResponseHeader| !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS;
     session.response_written().filter(final_one)
+}
+
+/// From here on the bytes are another protocol's.
+fn open_tunnel(answer: &ResponseHeader, facts: &Facts, leg: Option<&Leg>) {
+    match leg.filter(|_| web_socket::is_agreed_on(&answer.headers)) {
+        None => facts.line.open_tunnel(),
+        Some(leg) => {
+            let socket = WebSocket::open();
+            leg.open_web_socket(socket.clone());
+            facts.line.open_web_socket(socket);
+        }
+    }
 }
 
 /// Whether a body follows this head (RFC 9112 §6.3).

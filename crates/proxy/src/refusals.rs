@@ -1,9 +1,9 @@
-//! What never reaches a hook is told here: connections that were not served, and requests that were refused at the wire.
+//! What never reaches a hook is told here: handshakes, connections that were not served, and requests that were refused at the wire.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::listener::{Facts, Reason};
+use crate::listener::{Facts, Reason, TlsFacts};
 use crate::observe::Line;
 use crate::phases::Phases;
 use crate::snapshot::Entrance;
@@ -18,6 +18,11 @@ impl Phases {
     pub(crate) fn connection_refused(&self, entrance: &Entrance, reason: &'static str) {
         self.metrics.connection_refused(&entrance.name, reason);
         tracing::debug!(listener = %entrance.name, reason, "A connection was refused.");
+    }
+
+    /// Counts a TLS handshake that came to its end.
+    pub(crate) fn shook_hands(&self, entrance: &Entrance, tls: &TlsFacts) {
+        self.metrics.tls_handshake(&entrance.name, tls.client.version.as_str(), tls.resumed);
     }
 
     /// Counts a request that was refused at the wire, and writes its line in the access log. `sent`: bytes of the page that the

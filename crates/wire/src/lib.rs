@@ -6,6 +6,7 @@
 //!
 //! - [`http1`]: the requests of a client and the answers of an origin, on an HTTP/1.x connection;
 //! - [`http2`]: where the frames of a client begin and end, for the clock; what they say is read elsewhere;
+//! - [`websocket`]: where the frames of a WebSocket begin and end, to put one of ours between them;
 //! - [`proxy_protocol`]: the header with which a load balancer in front tells whom it speaks for;
 //! - [`cookies`]: of several fields, as HTTP/2 may send them, one;
 //! - [`forwarded`]: the same in fields of HTTP: whom to believe, and how to pass it on.
@@ -17,3 +18,4 @@ pub mod forwarded;
 pub mod http1;
 pub mod http2;
 pub mod proxy_protocol;
+pub mod websocket;

@@ -22,6 +22,8 @@ const POST: &[u8] =
 fn a_kept_alive_request_allocates_nothing() {
     for bytes in [GET, POST] {
         let mut requests = Requests::new(Bounds::default());
+        // The first that has trailers makes room for them.
+        requests.read(bytes).unwrap();
         let counted = allocation_counter::measure(|| {
             for _ in 0..100 {
                 let progress = requests.read(bytes).unwrap();

@@ -62,8 +62,10 @@ pub(super) fn audit(message: &[u8]) -> Result<(), String> {
             return flaw(&format!("{name} was passed on"));
         }
     }
+    // The gateway's own: it takes trailers, and `TE` is of one connection (RFC 9110 §10.1.4).
+    let takes_trailers = values("connection") == [b"te"] && values("te") == [b"trailers"];
     let of_connection = values("connection").len() + values("upgrade").len();
-    if of_connection > 0 && !strict.head().is_some_and(|head| head.upgrade) {
+    if of_connection > usize::from(takes_trailers) && !strict.head().is_some_and(|head| head.upgrade) {
         return flaw("a field of the client's connection was passed on");
     }
     for name in ["x-forwarded-for", "x-forwarded-proto", "forwarded", "via"] {
@@ -113,6 +115,7 @@ fn the_audit_finds_what_two_could_read_differently() {
         ("Transfer-Encoding: chunked\r\n", "5\r\nhello\r\n0\r\n\r\n"),
         ("Transfer-Encoding: chunked\r\n", "5\r\nhello\r\n0\r\nX-A: b\r\n\r\n"),
         ("Connection: upgrade\r\nUpgrade: websocket\r\n", ""),
+        ("TE: trailers\r\nConnection: te\r\n", ""),
     ] {
         assert_eq!(made("POST / HTTP/1.1", more, body), Ok(()), "{more} {body}");
     }
@@ -135,6 +138,7 @@ fn the_audit_finds_what_two_could_read_differently() {
         ("POST / HTTP/1.1", "Keep-Alive: 5\r\n", ""),
         ("POST / HTTP/1.1", "Connection: close\r\n", ""),
         ("POST / HTTP/1.1", "TE: gzip\r\n", ""),
+        ("POST / HTTP/1.1", "Connection: te\r\n", ""),
         ("POST / HTTP/1.1", "X-Forwarded-For: 10.0.0.1\r\n", ""),
         ("POST / HTTP/1.1", "Via: 1.1 other\r\n", ""),
     ] {

@@ -6,6 +6,7 @@
 //! (docs/performance.md).
 
 mod stream;
+mod tunnel;
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -19,7 +20,7 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use pingora::protocols::SocketDigest;
 use pingora::protocols::raw_connect::ProxyDigest;
-use portreeve_wire::http1::{At, Requests};
+use portreeve_wire::http1::{At, Outgoing, Requests};
 use portreeve_wire::http2::{Frames, PREFACE};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -31,6 +32,8 @@ use super::http2::Uploads;
 use super::refused::Reason;
 use super::terms::Terms;
 use super::transport::Transport;
+use crate::trailers::Insertion;
+use crate::web_socket::{Farewell, Guest};
 
 /// Bytes gathered before they are sent unasked. A head and a small body fit; large bodies pass by.
 const GATHER: usize = 16 * 1024;
@@ -93,6 +96,10 @@ pub(super) struct Connection {
     in_hand: usize,
     out: Vec<u8>,
     sent: usize,
+    trailers: Insertion,
+    /// Once it is one.
+    web_socket: Option<Box<Guest>>,
+    farewell: Arc<Farewell>,
     /// For reading: silence, heads, bodies.
     patience: Deadline,
     /// The client has sent its last byte, before its answer began.
@@ -112,7 +119,12 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(io: Transport, facts: Facts, terms: Arc<Terms>) -> pingora::Result<Self> {
+    pub(super) fn new(
+        io: Transport,
+        facts: Facts,
+        terms: Arc<Terms>,
+        farewell: Arc<Farewell>,
+    ) -> pingora::Result<Self> {
         let socket = SocketDigest::from_raw_fd(io.as_raw_fd());
         // Known from `accept`: saves the `getpeername` that Pingora would make.
         socket.peer_addr.set(Some(facts.client.into())).ok();
@@ -128,6 +140,9 @@ impl Connection {
             in_hand: 0,
             out: Vec::new(),
             sent: 0,
+            trailers: Insertion::default(),
+            web_socket: None,
+            farewell,
             patience: Deadline::default(),
             finished: false,
             answering: false,
@@ -213,6 +228,9 @@ impl Connection {
                 self.in_hand += progress.taken;
                 matches!(progress.at, At::Body | At::End).then(|| {
                     (self.waiting, self.waited, self.answering) = (None, Duration::ZERO, false);
+                    self.trailers.clear();
+                    self.line.trailers.clear();
+                    self.note_trailers();
                     Next::Request
                 })
             }
@@ -255,12 +273,20 @@ impl Connection {
             Ok(progress) => {
                 self.ahead.extend_from_slice(fresh.get(progress.taken..).unwrap_or_default());
                 buf.set_filled(before + progress.taken);
+                self.note_trailers();
                 Poll::Ready(Ok(()))
             }
             Err(refusal) => {
                 buf.set_filled(before);
                 Poll::Ready(Err(self.refuse(Reason::Malformed(refusal))))
             }
+        }
+    }
+
+    /// Tells the hooks what followed the body, once it has come whole.
+    fn note_trailers(&mut self) {
+        if self.requests.at() == At::End {
+            self.line.trailers.bring(&self.requests.take_trailers());
         }
     }
 
@@ -339,14 +365,6 @@ impl Connection {
         Poll::Ready(Err(self.refuse(Reason::Late)))
     }
 
-    fn poll_raw(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.ahead.is_empty() {
-            return Pin::new(&mut self.io).poll_read(cx, buf);
-        }
-        self.hand_over(usize::MAX, buf);
-        Poll::Ready(Ok(()))
-    }
-
     /// Hands over frames. While a head is open nothing else may come (RFC 9113 §4.3), so one that trickles holds up the whole
     /// connection, and ends it.
     fn poll_frames(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -368,11 +386,9 @@ impl Connection {
     }
 
     fn poll_incoming(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.reading == Reading::Requests && self.line.is_tunnel() {
-            self.reading = Reading::Raw;
-        }
+        self.note_tunnel();
         match self.reading {
-            Reading::Raw => return self.poll_raw(cx, buf),
+            Reading::Raw => return self.poll_tunnel(cx, buf),
             Reading::Frames => return self.poll_frames(cx, buf),
             Reading::Requests => {}
         }
@@ -384,6 +400,19 @@ impl Connection {
             At::Body => self.poll_body(cx, buf),
             _ => self.poll_client(cx),
         }
+    }
+
+    /// Gathers what is small, and sends what is not.
+    fn poll_gather(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if self.out.len() + buf.len() > GATHER {
+            ready!(self.poll_send(cx))?;
+            if buf.len() > GATHER {
+                let written = Pin::new(&mut self.io).poll_write(cx, buf);
+                return self.poll_taken(cx, written);
+            }
+        }
+        self.out.extend_from_slice(buf);
+        Poll::Ready(Ok(buf.len()))
     }
 
     /// Sends what was gathered.
@@ -431,15 +460,18 @@ impl AsyncRead for Connection {
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.answering = true;
-        if self.out.len() + buf.len() > GATHER {
-            ready!(self.poll_send(cx))?;
-            if buf.len() > GATHER {
-                let written = Pin::new(&mut self.io).poll_write(cx, buf);
-                return self.poll_taken(cx, written);
-            }
+        self.note_tunnel();
+        if self.web_socket.is_some() {
+            return self.poll_frames_out(cx, buf);
         }
-        self.out.extend_from_slice(buf);
-        Poll::Ready(Ok(buf.len()))
+        let Self { trailers, line, .. } = &mut *self;
+        let buf = buf.get(..trailers.room(&line.trailers, Outgoing::answer, buf)).unwrap_or(buf);
+        let taken = ready!(self.poll_gather(cx, buf))?;
+        let Self { trailers, line, out, .. } = &mut *self;
+        if let Some(lines) = trailers.sent(&line.trailers, buf.get(..taken).unwrap_or_default()) {
+            out.extend_from_slice(&lines);
+        }
+        Poll::Ready(Ok(taken))
     }
 
     fn poll_write_vectored(

@@ -36,7 +36,7 @@ async fn pair() -> (Connection, TcpStream) {
     let (io, peer) = listener.accept().await.unwrap();
     let facts = Facts::new(0, peer, Arc::new(Networks::default()));
     let io = Transport::Plain(Rewound::new(io, Vec::new()));
-    (Connection::new(io, facts, Arc::new(terms())).unwrap(), client)
+    (Connection::new(io, facts, Arc::new(terms()), Farewell::new()).unwrap(), client)
 }
 
 async fn next(connection: &mut Connection) -> Next {

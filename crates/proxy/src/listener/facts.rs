@@ -1,8 +1,8 @@
 //! What a connection tells the hooks of the requests on it, and the little that hooks tell the connection.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
@@ -12,6 +12,8 @@ use pingora::protocols::raw_connect::ProxyDigest;
 use portreeve_config::units::Networks;
 
 use super::refused::Reason;
+use crate::trailers::Carrier;
+use crate::web_socket::WebSocket;
 
 /// What every hook may know of the connection a request came on.
 #[derive(Debug, Clone)]
@@ -63,10 +65,13 @@ impl Facts {
 #[derive(Debug, Default)]
 pub(crate) struct Line {
     tunnel: AtomicBool,
+    web_socket: OnceLock<Arc<WebSocket>>,
     refused: Mutex<Option<Reason>>,
     times: Mutex<Times>,
     /// Malformed requests on the connection, which its streams share.
     malformed: Arc<AtomicU32>,
+    /// What follows the bodies of the request in hand and of its answer.
+    pub(crate) trailers: Carrier,
     /// The last element of `Forwarded`, and the host it names.
     element: Mutex<Option<(Option<HeaderValue>, HeaderValue)>>,
 }
@@ -110,6 +115,16 @@ impl Line {
     /// The request was answered with 101: from here on the bytes are another protocol's.
     pub(crate) fn open_tunnel(&self) {
         self.tunnel.store(true, Ordering::Relaxed);
+    }
+
+    /// The same, and the protocol is that of a WebSocket.
+    pub(crate) fn open_web_socket(&self, socket: Arc<WebSocket>) {
+        self.web_socket.set(socket).ok();
+        self.open_tunnel();
+    }
+
+    pub(super) fn web_socket(&self) -> Option<&Arc<WebSocket>> {
+        self.web_socket.get()
     }
 
     /// Until when the request in hand must have been answered; `None` for no longer. Whatever waits for the target, the

@@ -23,6 +23,7 @@ use super::terms::Terms;
 use super::transport::{Rewound, Transport};
 use crate::phases::Phases;
 use crate::snapshot::Entrance;
+use crate::web_socket::Farewell;
 use pingora_proxy::HttpProxy;
 use portreeve_plugin::engine::fresh_request_id;
 
@@ -40,6 +41,7 @@ pub(super) struct Serving {
     pub(super) phases: Phases,
     pub(super) stop: watch::Receiver<bool>,
     pub(super) crowd: Arc<Crowd>,
+    pub(super) farewell: Arc<Farewell>,
 }
 
 /// Why a connection was not served. The words are labels of a metric.
@@ -71,6 +73,9 @@ impl Serving {
             let facts = Facts::new(self.listener, peer, terms.trusted.clone());
             Opened { transport: Transport::Plain(Rewound::new(io, Vec::new())), facts, name: None }
         };
+        if let Some(tls) = &facts.tls {
+            self.phases.shook_hands(entrance, tls);
+        }
         if facts.client.ip() != peer.ip() && !facts.trusted {
             place.of_client(facts.client.ip(), terms.connections_per_client).map_err(full)?;
         }
@@ -81,7 +86,9 @@ impl Serving {
             return Box::pin(tcp::serve(&self.phases, entrance, tcp, transport, &facts, name)).await;
         }
         let http2 = facts.tls.as_ref().is_some_and(|tls| tls.http2);
-        let Ok(connection) = Connection::new(transport, facts.clone(), terms.clone()) else { return Ok(()) };
+        let Ok(connection) = Connection::new(transport, facts.clone(), terms.clone(), self.farewell.clone()) else {
+            return Ok(());
+        };
         self.speak(connection, http2, &facts, entrance).await;
         drop(place);
         Ok(())

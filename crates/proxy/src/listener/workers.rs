@@ -16,11 +16,14 @@ use super::crowd::Crowd;
 use super::serve::Serving;
 use super::socket::{Sockets, waiting};
 use crate::phases::Phases;
+use crate::web_socket::Farewell;
 
 /// After the system refused a socket (descriptors or memory are short), accepting rests this long.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 /// After the limit of a stop, a worker has this long to end. One that does not is held up by a plugin and left behind.
 const STUCK: Duration = Duration::from_secs(1);
+/// After the limit of a stop, a WebSocket has this long to close: a message each way.
+const GOODBYE: Duration = Duration::from_secs(1);
 /// How often a stop looks whether the last connection has gone.
 const DRAIN_POLL: Duration = Duration::from_millis(10);
 /// Idle upstream connections each worker keeps.
@@ -34,6 +37,7 @@ pub(crate) struct Workers {
     each: Vec<Worker>,
     stopping: watch::Sender<bool>,
     open: Arc<AtomicUsize>,
+    farewell: Arc<Farewell>,
 }
 
 #[derive(Debug)]
@@ -63,7 +67,7 @@ enum Command {
 /// How a stop ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drained {
-    /// Every connection had ended by itself.
+    /// Every connection had ended, by itself or, a WebSocket, by a close frame of ours.
     Clean,
     /// So many were still open at the limit and were cut.
     Cut(usize),
@@ -77,6 +81,7 @@ impl Workers {
     pub(crate) fn start(count: usize, phases: &Phases) -> io::Result<Self> {
         let (stopping, stop) = watch::channel(false);
         let open = Arc::new(AtomicUsize::new(0));
+        let farewell = Farewell::new();
         let conf = Arc::new(ServerConf {
             threads: 1,
             max_retries: MAX_ATTEMPTS,
@@ -86,13 +91,19 @@ impl Workers {
         let spawn = |number: usize| {
             let (commands, inbox) = mpsc::unbounded_channel();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let served = Served { phases: phases.clone(), conf: conf.clone(), stop: stop.clone(), open: open.clone() };
+            let served = Served {
+                phases: phases.clone(),
+                conf: conf.clone(),
+                stop: stop.clone(),
+                open: open.clone(),
+                farewell: farewell.clone(),
+            };
             let name = format!("worker-{number}");
             let thread = thread::Builder::new().name(name).spawn(move || runtime.block_on(served.run(inbox)))?;
             Ok(Worker { commands, thread })
         };
         let each = (0..count.max(1)).map(spawn).collect::<io::Result<_>>()?;
-        Ok(Self { each, stopping, open })
+        Ok(Self { each, stopping, open, farewell })
     }
 
     /// How many there are.
@@ -133,7 +144,8 @@ impl Workers {
         }
     }
 
-    /// Accepts no more at all, lets requests in flight end for at most `limit`, then cuts what is left.
+    /// Accepts no more at all, lets requests in flight end for at most `limit`, then closes each WebSocket
+    /// and cuts what is left.
     pub(crate) async fn drain(self, limit: Duration) -> Drained {
         let until = Instant::now() + limit;
         self.stopping.send_replace(true);
@@ -143,6 +155,7 @@ impl Workers {
         while open() > 0 && Instant::now() < until {
             tokio::time::sleep(DRAIN_POLL).await;
         }
+        self.say_goodbye().await;
         let left = open();
         let threads = self.each.into_iter().map(|Worker { commands, thread }| {
             drop(commands);
@@ -158,12 +171,26 @@ impl Workers {
     }
 }
 
+impl Workers {
+    /// Lets each WebSocket end in the words of its own protocol, for at most [`GOODBYE`].
+    async fn say_goodbye(&self) {
+        let open = || self.open.load(Ordering::Relaxed);
+        let others = open().saturating_sub(self.farewell.open());
+        let until = Instant::now() + GOODBYE;
+        self.farewell.begin();
+        while open() > others && Instant::now() < until {
+            tokio::time::sleep(DRAIN_POLL).await;
+        }
+    }
+}
+
 /// What one worker serves with.
 struct Served {
     phases: Phases,
     conf: Arc<ServerConf>,
     stop: watch::Receiver<bool>,
     open: Arc<AtomicUsize>,
+    farewell: Arc<Farewell>,
 }
 
 impl Served {
@@ -176,7 +203,8 @@ impl Served {
                 Command::Open { listener, socket, crowd } => match TcpListener::from_std(socket) {
                     Ok(socket) => {
                         let (proxy, phases) = (proxy.clone(), self.phases.clone());
-                        let serving = Serving { listener, proxy, phases, stop: self.stop.clone(), crowd };
+                        let (stop, farewell) = (self.stop.clone(), self.farewell.clone());
+                        let serving = Serving { listener, proxy, phases, stop, crowd, farewell };
                         let door = Door { serving, open: self.open.clone() };
                         let (close, closing) = oneshot::channel();
                         let task = tokio::spawn(door.accept(socket, closing));

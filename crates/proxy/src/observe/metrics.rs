@@ -32,6 +32,7 @@ const RELOAD_SUCCESS: &str = "portreeve_config_last_reload_success";
 const GENERATION: &str = "portreeve_config_generation";
 const CONNECTIONS: &str = "portreeve_connections";
 const CONNECTIONS_REFUSED: &str = "portreeve_connections_refused_total";
+const TLS_HANDSHAKES: &str = "portreeve_tls_handshakes_total";
 const REQUESTS_REFUSED: &str = "portreeve_requests_refused_total";
 const CERTIFICATE_EXPIRY: &str = "portreeve_certificate_expiry_seconds";
 const ACME_ORDERS: &str = "portreeve_acme_orders_total";
@@ -63,6 +64,7 @@ pub(crate) struct Metrics {
     generation: IntGauge,
     connections: IntGauge,
     connections_refused: IntCounterVec,
+    tls_handshakes: IntCounterVec,
     requests_refused: IntCounterVec,
     certificate_expiry: IntGaugeVec,
     acme_orders: IntCounterVec,
@@ -150,6 +152,13 @@ impl Metrics {
                 Opts::new(CONNECTIONS_REFUSED, "Connections that ended before a request: limits, PROXY protocol, TLS."),
                 &["listener", "reason"],
             )?,
+            tls_handshakes: IntCounterVec::new(
+                Opts::new(
+                    TLS_HANDSHAKES,
+                    "TLS handshakes that came to their end, by version and whether a session was resumed.",
+                ),
+                &["listener", "version", "resumed"],
+            )?,
             requests_refused: IntCounterVec::new(
                 Opts::new(
                     REQUESTS_REFUSED,
@@ -194,6 +203,7 @@ impl Metrics {
         self.registry.register(Box::new(self.generation.clone()))?;
         self.registry.register(Box::new(self.connections.clone()))?;
         self.registry.register(Box::new(self.connections_refused.clone()))?;
+        self.registry.register(Box::new(self.tls_handshakes.clone()))?;
         self.registry.register(Box::new(self.requests_refused.clone()))?;
         self.registry.register(Box::new(self.certificate_expiry.clone()))?;
         self.registry.register(Box::new(self.acme_orders.clone()))?;
@@ -247,6 +257,12 @@ impl Metrics {
     /// Counts a connection that was not served. `reason` is a word of a closed set.
     pub(crate) fn connection_refused(&self, listener: &str, reason: &'static str) {
         self.connections_refused.with_label_values(&[listener, reason]).inc();
+    }
+
+    /// Counts a handshake. `version` is a word of a closed set.
+    pub(crate) fn tls_handshake(&self, listener: &str, version: &'static str, resumed: bool) {
+        let resumed = if resumed { "true" } else { "false" };
+        self.tls_handshakes.with_label_values(&[listener, version, resumed]).inc();
     }
 
     /// Counts a request that no hook has seen. `reason` is a word of a closed set.

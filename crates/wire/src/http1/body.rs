@@ -2,7 +2,7 @@
 
 use super::field::{Field, may_be_trailer};
 use super::lines::Lines;
-use super::{Body, Bounds, Refusal, chunk};
+use super::{Body, Bounds, Refusal, Trailers, chunk};
 
 /// Where in a body a reader is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,13 +36,15 @@ impl Place {
         }
     }
 
-    /// Reads on within one piece of the body; how many bytes it took. `body_bytes` counts those that are content.
+    /// Reads on within one piece of the body; how many bytes it took. `body_bytes` counts those that are content, `trailers`
+    /// takes the fields after it.
     pub(super) fn read(
         &mut self,
         bytes: &[u8],
         lines: &mut Lines,
         bounds: &Bounds,
         body_bytes: &mut u64,
+        trailers: &mut Trailers,
     ) -> Result<usize, Refusal> {
         match *self {
             Self::Length(left) => {
@@ -80,6 +82,7 @@ impl Place {
                     if !may_be_trailer(&Field::parse(line)?) {
                         return Err(Refusal::Trailer);
                     }
+                    trailers.push(line);
                     Self::Trailers { bytes: used + line.len() + 2, fields: fields + 1 }
                 };
                 Ok(taken)

@@ -5,7 +5,7 @@ use super::field::Field;
 use super::lines::Lines;
 use super::request_head::Draft;
 use super::target::{BESIDE_TARGET, RequestLine, check_beginning};
-use super::{At, Bounds, Head, Progress, Refusal};
+use super::{At, Bounds, Head, Progress, Refusal, Trailers};
 
 /// Reads the requests that a client sends over one connection, and says where each ends.
 ///
@@ -14,7 +14,7 @@ use super::{At, Bounds, Head, Progress, Refusal};
 /// server behind it sees one request at a time, and the framing is decided here.
 ///
 /// A verdict depends on the bytes alone, not on how they were cut into pieces. Nothing is copied but a line that is cut
-/// in two; a request whose head comes in one piece allocates nothing (but for an absolute-form target).
+/// in two, and trailers; a request whose head comes in one piece allocates nothing (but for an absolute-form target).
 ///
 /// ```
 /// use portreeve_wire::http1::{At, Body, Bounds, Refusal, Requests};
@@ -37,6 +37,7 @@ pub struct Requests {
     state: State,
     head: Option<Head>,
     body_bytes: u64,
+    trailers: Trailers,
 }
 
 /// What is read next.
@@ -65,6 +66,7 @@ impl Requests {
             state: State::RequestLine { after_blank: false },
             head: None,
             body_bytes: 0,
+            trailers: Trailers::default(),
         }
     }
 
@@ -105,19 +107,28 @@ impl Requests {
         self.body_bytes
     }
 
+    /// Takes the trailer fields of the message in hand, which are all there at [`At::End`]. They are kept until the next one
+    /// begins.
+    pub fn take_trailers(&mut self) -> Trailers {
+        std::mem::take(&mut self.trailers)
+    }
+
     fn advance(&mut self, bytes: &[u8]) -> Result<usize, Refusal> {
         let mut rest = bytes;
         if !rest.is_empty() && matches!(self.state, State::Body(Place::End)) {
             self.state = State::RequestLine { after_blank: false };
             self.head = None;
             self.body_bytes = 0;
+            self.trailers.clear();
         }
         while !rest.is_empty() {
             let taken = match &mut self.state {
                 State::RequestLine { .. } => self.read_request_line(rest)?,
                 State::Fields { .. } => self.read_field(rest)?,
                 State::Body(Place::End) => break,
-                State::Body(place) => place.read(rest, &mut self.lines, &self.bounds, &mut self.body_bytes)?,
+                State::Body(place) => {
+                    place.read(rest, &mut self.lines, &self.bounds, &mut self.body_bytes, &mut self.trailers)?
+                }
                 State::Refused(refusal) => return Err(*refusal),
             };
             rest = rest.get(taken..).unwrap_or_default();

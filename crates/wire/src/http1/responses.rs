@@ -4,7 +4,7 @@ use super::body::Place;
 use super::field::Field;
 use super::framing::{Framing, Offer};
 use super::lines::Lines;
-use super::{Answer, AnswerBody, Asked, At, Body, Bounds, Flaw, Progress, Refusal, status_line};
+use super::{Answer, AnswerBody, Asked, At, Body, Bounds, Flaw, Progress, Refusal, Trailers, status_line};
 
 /// Most interim answers (100, 103) before the final one. Arbitrary: one or two are sent.
 const MAX_INTERIM: u8 = 16;
@@ -37,6 +37,7 @@ pub struct Responses {
     interim: u8,
     answer: Option<Answer>,
     body_bytes: u64,
+    trailers: Trailers,
 }
 
 /// What is read next.
@@ -74,6 +75,7 @@ impl Responses {
             interim: 0,
             answer: None,
             body_bytes: 0,
+            trailers: Trailers::default(),
         }
     }
 
@@ -86,6 +88,7 @@ impl Responses {
             _ => State::Flawed(Flaw::Unasked),
         };
         (self.asked, self.interim, self.answer, self.body_bytes) = (asked, 0, None, 0);
+        self.trailers.clear();
     }
 
     /// Reads on, at most to the end of the answer in hand. Takes all bytes unless it returns [`At::End`], or has come to
@@ -151,6 +154,12 @@ impl Responses {
         self.body_bytes
     }
 
+    /// Takes the trailer fields of the message in hand, which are all there at [`At::End`]. They are kept until the next one
+    /// begins.
+    pub fn take_trailers(&mut self) -> Trailers {
+        std::mem::take(&mut self.trailers)
+    }
+
     fn advance(&mut self, bytes: &[u8]) -> Result<usize, Flaw> {
         let mut rest = bytes;
         if !rest.is_empty() && matches!(self.state, State::Unasked | State::Body(Place::End)) {
@@ -161,7 +170,9 @@ impl Responses {
                 State::StatusLine => self.read_status_line(rest)?,
                 State::Fields { .. } => self.read_field(rest)?,
                 State::Unasked | State::Body(Place::End) => break,
-                State::Body(place) => place.read(rest, &mut self.lines, &self.bounds, &mut self.body_bytes)?,
+                State::Body(place) => {
+                    place.read(rest, &mut self.lines, &self.bounds, &mut self.body_bytes, &mut self.trailers)?
+                }
                 State::Flawed(flaw) => return Err(*flaw),
             };
             rest = rest.get(taken..).unwrap_or_default();

@@ -249,7 +249,7 @@ fn rows_of_headers() -> Vec<Row> {
             "9113 §8.1",
             "trailers",
             [post(1, &[]), frame(DATA, 0, 1, b"hello"), head(block(&[("x-sum", "6")]))].concat(),
-            Passes(&["+\r\n5\r\nhello\r\n0\r\n"]),
+            Passes(&["+\r\n5\r\nhello\r\n0\r\nx-sum: 6\r\n\r\n"]),
         ),
     ]
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use h2::{RecvStream, StreamId};
+use portreeve_wire::http1::Bounds;
 use tokio::time::Instant;
 
 use super::uploads::Uploads;
@@ -14,6 +15,8 @@ use crate::listener::connection::BODY_GRACE;
 use crate::listener::deadline::Deadline;
 use crate::listener::facts::Line;
 use crate::listener::refused::Reason;
+use crate::listener::terms::Terms;
+use crate::trailers;
 
 /// Bytes kept for another attempt: as many as Pingora keeps of an HTTP/1.1 body.
 const KEPT: usize = 64 * 1024;
@@ -39,6 +42,8 @@ pub(super) struct Body {
     uploads: Arc<Uploads>,
     /// Bytes per second; 0 for none.
     rate: u64,
+    /// Of trailers.
+    bounds: Bounds,
     patience: Deadline,
     /// Waiting for bytes since then, and before that for so long.
     waiting: Option<Instant>,
@@ -58,7 +63,7 @@ impl Body {
         announced_empty: bool,
         line: Arc<Line>,
         uploads: &Arc<Uploads>,
-        rate: u64,
+        terms: &Terms,
     ) -> Self {
         let stream = reader.stream_id();
         if !reader.is_end_stream() {
@@ -72,7 +77,8 @@ impl Body {
             read: 0,
             line,
             uploads: uploads.clone(),
-            rate,
+            rate: terms.min_body_rate,
+            bounds: terms.bounds,
             patience: Deadline::default(),
             waiting: None,
             waited: Duration::ZERO,
@@ -96,11 +102,7 @@ impl Body {
         if let Some(since) = self.waiting.take() {
             self.waited += since.elapsed();
         }
-        let Some(bytes) = next.transpose().map_err(Ended::Broken)? else {
-            // Trailers of a request end here: Pingora has no way on for them.
-            self.done = true;
-            return Poll::Ready(Ok(None));
-        };
+        let Some(bytes) = next.transpose().map_err(Ended::Broken)? else { return self.poll_trailers(cx) };
         self.read += bytes.len();
         // It fails for more than was received only.
         self.reader.flow_control().release_capacity(bytes.len()).ok();
@@ -108,6 +110,19 @@ impl Body {
             kept.take(&bytes);
         }
         Poll::Ready(Ok(Some(bytes)))
+    }
+
+    /// What follows the body, which has come with its end.
+    fn poll_trailers<T>(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<T>, Ended>> {
+        let Poll::Ready(trailers) = self.reader.poll_trailers(cx) else { return self.poll_rate(cx) };
+        if let Some(fields) = trailers.map_err(Ended::Broken)? {
+            if let Err(refusal) = trailers::check(&fields, &self.bounds) {
+                return self.refuse(Reason::Malformed(refusal));
+            }
+            self.line.trailers.bring_fields(fields);
+        }
+        self.done = true;
+        Poll::Ready(Ok(None))
     }
 
     /// Waits for more, for as long as the least rate allows. Only waiting counts, and only while the client may send: a window

@@ -160,7 +160,7 @@ impl Streams<'_> {
         let line = facts.line.clone();
         let Ok(carried) = facts.carried() else { return };
         let digest = Digest { proxy_digest: Some(carried), ..self.digest.clone() };
-        let stream = Stream::new(request, respond, digest, line, &self.uploads, self.entrance.terms.min_body_rate);
+        let stream = Stream::new(request, respond, digest, line, &self.uploads, &self.entrance.terms);
         let (proxy, stop) = (self.serving.proxy.clone(), self.serving.stop.clone());
         self.running.spawn(async move {
             proxy.process_new_http(ServerSession::new_custom(Box::new(stream)), &stop).await;

@@ -23,12 +23,14 @@ use super::answer::Answer;
 use super::body::Body;
 use super::uploads::Uploads;
 use crate::listener::facts::Line;
+use crate::listener::terms::Terms;
 
 /// One request and its answer.
 pub(super) struct Stream {
     head: RequestHeader,
     body: Body,
     answer: Answer,
+    line: Arc<Line>,
     digest: Digest,
     /// Kept because Pingora asks for them. The time of a body is the listener's (`body.rs`).
     read_timeout: Option<Duration>,
@@ -42,14 +44,15 @@ impl Stream {
         digest: Digest,
         line: Arc<Line>,
         uploads: &Arc<Uploads>,
-        rate: u64,
+        terms: &Terms,
     ) -> Self {
         let (head, reader) = request.into_parts();
         let announced_empty = head.headers.get(header::CONTENT_LENGTH).is_some_and(|length| length == "0");
         Self {
             head: head.into(),
-            body: Body::new(reader, announced_empty, line, uploads, rate),
+            body: Body::new(reader, announced_empty, line.clone(), uploads, terms),
             answer: Answer::new(respond),
+            line,
             digest,
             read_timeout: None,
             drain_timeout: None,
@@ -66,6 +69,14 @@ impl Stream {
             Poll::Pending => {
                 self.body.poll_late(cx).map(|late| late.or_err(ErrorType::ReadError, "the request is late"))
             }
+        }
+    }
+
+    /// The answer is over, but for what follows it.
+    fn end(&mut self) -> Result<()> {
+        match self.line.trailers.take_due() {
+            Some(trailers) => self.answer.write_trailers(*trailers),
+            None => self.answer.finish(),
         }
     }
 
@@ -135,7 +146,7 @@ impl Session for Stream {
                 }
                 HttpTask::Body(data, end) => {
                     if let Some(data) = data.filter(|data| !data.is_empty()) {
-                        self.answer.write_body(data, end).await?;
+                        self.answer.write_body(data, end && !self.line.trailers.has_due()).await?;
                     }
                     end
                 }
@@ -153,7 +164,7 @@ impl Session for Stream {
             };
         }
         if over {
-            self.answer.finish()?;
+            self.end()?;
         }
         Ok(over)
     }
@@ -199,7 +210,7 @@ impl Session for Stream {
     }
 
     async fn finish(&mut self) -> Result<()> {
-        self.answer.finish()
+        self.end()
     }
 
     fn is_body_empty(&mut self) -> bool {

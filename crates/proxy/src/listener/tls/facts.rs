@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use portreeve_plugin::{ClientTls, TlsVersion};
-use tokio_rustls::rustls::{CertificateError, ProtocolVersion, ServerConnection};
+use tokio_rustls::rustls::{CertificateError, HandshakeKind, ProtocolVersion, ServerConnection};
 
 use super::handshake::HandshakeError;
 use super::x509;
@@ -16,6 +16,8 @@ pub(crate) struct TlsFacts {
     pub(crate) client: Arc<ClientTls>,
     /// Whether the client and this listener agreed on HTTP/2; else it is HTTP/1.1.
     pub(crate) http2: bool,
+    /// The handshake went on from an earlier one: a session was resumed.
+    pub(crate) resumed: bool,
 }
 
 impl TlsFacts {
@@ -37,6 +39,10 @@ impl TlsFacts {
             }
             client = client.with_certificate(certificate);
         }
-        Ok(Self { client: Arc::new(client), http2: connection.alpn_protocol() == Some(b"h2") })
+        Ok(Self {
+            client: Arc::new(client),
+            http2: connection.alpn_protocol() == Some(b"h2"),
+            resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
+        })
     }
 }

@@ -13,6 +13,7 @@ mod file;
 mod handshake;
 mod resumption;
 mod staple;
+mod tickets;
 mod x509;
 
 use std::sync::Arc;

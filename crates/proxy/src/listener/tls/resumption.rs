@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use tokio_rustls::rustls::crypto::aws_lc_rs::Ticketer;
-use tokio_rustls::rustls::server::{ProducesTickets, ServerSessionMemoryCache, StoresServerSessions};
+use tokio_rustls::rustls::server::{ServerSessionMemoryCache, StoresServerSessions};
 use tokio_rustls::rustls::{Error, ServerConfig};
+
+use super::tickets::Tickets;
 
 /// Sessions kept for TLS 1.2 clients that take no tickets, of which there are few. About 1 MiB when full.
 const SESSIONS: usize = 4096;
@@ -16,7 +17,7 @@ pub(super) type Identity = [u8; 32];
 /// The memory of one listener, kept over reloads.
 #[derive(Debug, Clone)]
 pub(super) struct Resumption {
-    tickets: Arc<dyn ProducesTickets>,
+    tickets: Arc<Tickets>,
     sessions: Arc<dyn StoresServerSessions>,
     of: Option<Identity>,
 }
@@ -27,7 +28,7 @@ impl Resumption {
     /// # Errors
     /// When the system gives no random bytes.
     pub(super) fn new(of: Option<Identity>) -> Result<Self, Error> {
-        Ok(Self { tickets: Ticketer::new()?, sessions: ServerSessionMemoryCache::new(SESSIONS), of })
+        Ok(Self { tickets: Arc::new(Tickets::new()?), sessions: ServerSessionMemoryCache::new(SESSIONS), of })
     }
 
     /// Whether its sessions began under this rule.

@@ -1,7 +1,7 @@
 //! One attempt's way to its target and back: what the hooks tell the connection, and what it tells them.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,6 +15,8 @@ use portreeve_wire::http1::{Asked, Flaw};
 
 use super::loan::Loan;
 use super::{Dial, idle};
+use crate::trailers::Carrier;
+use crate::web_socket::WebSocket;
 
 /// What an attempt asks of its connection.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +47,9 @@ pub(crate) struct Leg {
     reused: AtomicBool,
     heard: AtomicBool,
     fault: Mutex<Option<Fault>>,
+    /// What follows the bodies of the request and of its answer.
+    pub(crate) trailers: Carrier,
+    web_socket: OnceLock<Arc<WebSocket>>,
 }
 
 impl Leg {
@@ -55,6 +60,8 @@ impl Leg {
             reused: AtomicBool::new(false),
             heard: AtomicBool::new(false),
             fault: Mutex::new(None),
+            trailers: Carrier::default(),
+            web_socket: OnceLock::new(),
         })
     }
 
@@ -69,6 +76,15 @@ impl Leg {
 
     pub(super) fn fail(&self, fault: Fault) {
         *self.fault.lock() = Some(fault);
+    }
+
+    /// What the target has answered 101 to is a WebSocket.
+    pub(crate) fn open_web_socket(&self, socket: Arc<WebSocket>) {
+        self.web_socket.set(socket).ok();
+    }
+
+    pub(super) fn web_socket(&self) -> Option<&WebSocket> {
+        self.web_socket.get().map(|socket| &**socket)
     }
 
     /// The attempt met a kept connection that the target had closed meanwhile: nothing came back, and nothing is known of the

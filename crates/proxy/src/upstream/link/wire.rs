@@ -6,8 +6,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
-use bytes::{Buf, BytesMut};
-use portreeve_wire::http1::{Asked, At, Bounds, Flaw, Responses};
+use bytes::{Buf, Bytes, BytesMut};
+use portreeve_wire::http1::{Asked, At, Bounds, Flaw, Outgoing, Responses};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -15,6 +15,8 @@ use tokio_rustls::client::TlsStream;
 use super::Dial;
 use super::leg::{Fault, Leg};
 use crate::listener::Deadline;
+use crate::trailers::Insertion;
+use crate::web_socket::{Passage, To, WebSocket};
 
 /// Bytes read at once of a head that did not come in one piece.
 const READ: usize = 16 * 1024;
@@ -57,6 +59,9 @@ pub(super) struct Link {
     whole: usize,
     /// No other request may follow: the connection is being closed, or more came than was asked for.
     spent: bool,
+    trailers: Insertion,
+    /// What goes out next: lines of trailers, or a close frame.
+    lines: Bytes,
     /// For reading: silence.
     patience: Deadline,
     /// For writing: a target that takes nothing.
@@ -74,6 +79,8 @@ impl Link {
             ahead: BytesMut::new(),
             whole: 0,
             spent: false,
+            trailers: Insertion::default(),
+            lines: Bytes::new(),
             patience: Deadline::default(),
             stalled: Deadline::default(),
         }
@@ -86,7 +93,13 @@ impl Link {
     /// A request is about to be sent.
     pub(super) fn ask(&mut self, asked: Asked) {
         self.patience.clear();
+        self.trailers.clear();
         self.answers.ask(asked);
+    }
+
+    /// What the connection has become, once the hooks know it.
+    fn web_socket<'l>(&self, leg: &'l Leg) -> Option<&'l WebSocket> {
+        if self.reading == Reading::Raw { leg.web_socket() } else { None }
     }
 
     /// The answer in hand has been handed over to its end.
@@ -119,6 +132,15 @@ impl Link {
         buf: &mut ReadBuf<'_>,
         leg: &Leg,
     ) -> Poll<io::Result<()>> {
+        if let Some(socket) = self.web_socket(leg) {
+            if let Some(goodbye) = socket.poll_goodbye(To::Target, cx) {
+                self.lines = goodbye.into();
+            }
+            // Nobody may have anything else to send.
+            if let Poll::Ready(Err(error)) = self.poll_lines(cx, leg) {
+                return Poll::Ready(Err(error));
+            }
+        }
         loop {
             if self.whole > 0 {
                 self.hand_over(buf);
@@ -132,10 +154,14 @@ impl Link {
                 continue;
             }
             if ready!(self.poll_fill(cx, buf, leg))? == 0 {
+                if self.web_socket(leg).is_some_and(|socket| socket.leaves(To::Client)) {
+                    // The client's connection ends it.
+                    return Poll::Pending;
+                }
                 return Poll::Ready(self.ended(leg));
             }
             let fresh = buf.filled().get(before..).unwrap_or_default();
-            let whole = match self.follow(fresh) {
+            let whole = match self.follow(fresh, leg) {
                 Ok(whole) => whole,
                 Err(flaw) => {
                     buf.set_filled(before);
@@ -158,7 +184,7 @@ impl Link {
             let mut buf = ReadBuf::new(scratch);
             let read = ready!(self.poll_fill(cx, &mut buf, leg))?;
             let waiting = self.ahead.len();
-            match self.follow(buf.filled()) {
+            match self.follow(buf.filled(), leg) {
                 Ok(0) => self.ahead.extend_from_slice(buf.filled()),
                 Ok(whole) => {
                     let is_over = self.answers.at() == At::End;
@@ -191,7 +217,7 @@ impl Link {
 
     /// Follows the answer through `fresh`: how much of that may go on, which is whatever belongs to heads that have come whole
     /// and to what follows them.
-    fn follow(&mut self, fresh: &[u8]) -> Result<usize, Flaw> {
+    fn follow(&mut self, fresh: &[u8], leg: &Leg) -> Result<usize, Flaw> {
         if self.reading == Reading::Raw {
             return Ok(fresh.len());
         }
@@ -207,6 +233,7 @@ impl Link {
                 At::End => {
                     // What nobody asked for goes no further, and neither does this connection.
                     self.spent |= read < fresh.len();
+                    leg.trailers.bring(&self.answers.take_trailers());
                     return Ok(read);
                 }
                 At::Body => return Ok(read),
@@ -251,8 +278,49 @@ impl Link {
 
     /// Sends some of the request.
     pub(super) fn poll_request(&mut self, cx: &mut Context<'_>, buf: &[u8], leg: &Leg) -> Poll<io::Result<usize>> {
+        if let Some(socket) = self.web_socket(leg) {
+            return self.poll_frames(cx, buf, leg, socket);
+        }
+        ready!(self.poll_lines(cx, leg))?;
+        let buf = buf.get(..self.trailers.room(&leg.trailers, Outgoing::request, buf)).unwrap_or(buf);
         let written = self.io.poll_write(cx, buf);
-        self.poll_taken(cx, written, leg)
+        let written = ready!(self.poll_taken(cx, written, leg))?;
+        if let Some(lines) = self.trailers.sent(&leg.trailers, buf.get(..written).unwrap_or_default()) {
+            self.lines = lines.into();
+        }
+        Poll::Ready(Ok(written))
+    }
+
+    /// Sends some of what goes to the target's side of a WebSocket.
+    fn poll_frames(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+        leg: &Leg,
+        socket: &WebSocket,
+    ) -> Poll<io::Result<usize>> {
+        if let Some(goodbye) = socket.goodbye(To::Target) {
+            self.lines = goodbye.into();
+        }
+        ready!(self.poll_lines(cx, leg))?;
+        let Passage::Pass(room) = socket.passage(To::Target, buf) else { return Poll::Ready(Ok(buf.len())) };
+        let written = self.io.poll_write(cx, buf.get(..room).unwrap_or(buf));
+        let written = ready!(self.poll_taken(cx, written, leg))?;
+        socket.passed(To::Target, buf.get(..written).unwrap_or_default());
+        Poll::Ready(Ok(written))
+    }
+
+    /// Sends what has to go first.
+    fn poll_lines(&mut self, cx: &mut Context<'_>, leg: &Leg) -> Poll<io::Result<()>> {
+        while !self.lines.is_empty() {
+            let written = self.io.poll_write(cx, &self.lines);
+            let written = ready!(self.poll_taken(cx, written, leg))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.lines.advance(written);
+        }
+        Poll::Ready(Ok(()))
     }
 
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>, leg: &Leg) -> Poll<io::Result<()>> {

@@ -1,0 +1,40 @@
+//! Where trailers pass from the client's connection to the target's, and back.
+
+use http::HeaderMap;
+use pingora::http::RequestHeader;
+
+use super::Request;
+use crate::grpc;
+use crate::trailers::{Carrier, admit, fits, send};
+
+impl Request {
+    /// The head of an attempt is about to be sent.
+    pub(crate) fn head_goes_out(&mut self, upstream: &mut RequestHeader, has_body: bool) {
+        self.trailers.head_goes_out(upstream, has_body, self.leg.as_deref());
+    }
+
+    /// The request's body has come to its end. Towards a target in HTTP/2 there is no way on for what followed it
+    /// (docs/adr/0019).
+    pub(crate) fn request_ends(&self, client: &Carrier) {
+        if let Some(leg) = self.leg() {
+            self.trailers.request_ends(client, leg, self.touches_request_body());
+        }
+    }
+
+    /// The answer's body has come to its end, in HTTP/1.1 with all that followed it.
+    pub(crate) fn answer_ends(&mut self, asked: &RequestHeader, client: &Carrier) {
+        let Some(leg) = self.leg.as_deref() else { return };
+        let Some(fields) = self.trailers.answer_ends(leg, self.touches_response_body()) else { return };
+        self.grpc_status = grpc::status(&fields).or(self.grpc_status);
+        send(fields, asked, client);
+    }
+
+    /// A target in HTTP/2 ended its answer with these. To a client in HTTP/2 Pingora passes them on.
+    pub(crate) fn answer_ends_with(&mut self, fields: &mut HeaderMap, asked: &RequestHeader, client: Option<&Carrier>) {
+        self.grpc_status = grpc::status(fields).or(self.grpc_status);
+        admit(fields, self.touches_response_body());
+        if let Some(client) = client.filter(|client| client.is_open() && fits(fields)) {
+            send(Box::new(fields.clone()), asked, client);
+        }
+    }
+}
