@@ -76,7 +76,7 @@ mod tests {
 
     /// Sizes around every power of two, and what lies between.
     fn sizes() -> impl Iterator<Item = usize> {
-        (1..=300).chain((9..22).flat_map(|power| [(1 << power) - 8, 1 << power, (1 << power) + 8, 3 << (power - 1)]))
+        (1..=130).chain((9..18).flat_map(|power| [(1 << power) - 8, 1 << power, (1 << power) + 8, 3 << (power - 1)]))
     }
 
     #[test]
@@ -89,10 +89,13 @@ mod tests {
                     // read lies within it and has been written.
                     unsafe {
                         let block = Allocator.alloc(layout);
-                        assert!(!block.is_null() && block.addr() % align == 0, "{size} aligned to {align}");
+                        assert!(!block.is_null() && block.addr().is_multiple_of(align), "{size} aligned to {align}");
                         block.write_bytes(0x5a, size);
                         let block = Allocator.realloc(block, layout, new);
-                        assert!(!block.is_null() && block.addr() % align == 0, "{size} to {new} aligned to {align}");
+                        assert!(
+                            !block.is_null() && block.addr().is_multiple_of(align),
+                            "{size} to {new} aligned to {align}"
+                        );
                         let kept = std::slice::from_raw_parts(block, size.min(new));
                         assert!(kept.iter().all(|byte| *byte == 0x5a), "{size} to {new} aligned to {align}");
                         Allocator.dealloc(block, Layout::from_size_align(new, align).unwrap());
@@ -109,10 +112,15 @@ mod tests {
             // SAFETY: no size is zero, and each block is given back once.
             unsafe {
                 let mut blocks: Vec<_> = (0..500).map(|_| Allocator.alloc(layout)).collect();
-                assert!(blocks.iter().all(|block| !block.is_null() && block.addr() % align == 0), "{size}, {align}");
+                assert!(
+                    blocks.iter().all(|block| !block.is_null() && block.addr().is_multiple_of(align)),
+                    "{size}, {align}"
+                );
                 blocks.sort_unstable();
                 assert!(blocks.windows(2).all(|two| matches!(two, [a, b] if b.addr() - a.addr() >= size)));
-                blocks.into_iter().for_each(|block| Allocator.dealloc(block, layout));
+                for block in blocks {
+                    Allocator.dealloc(block, layout);
+                }
             }
         }
     }
@@ -125,7 +133,7 @@ mod tests {
                 // SAFETY: as above.
                 unsafe {
                     let block = Allocator.alloc_zeroed(layout);
-                    assert!(!block.is_null() && block.addr() % align == 0);
+                    assert!(!block.is_null() && block.addr().is_multiple_of(align));
                     let bytes = std::slice::from_raw_parts_mut(block, size);
                     assert!(bytes.iter().all(|byte| *byte == 0), "{size}, {align}");
                     bytes.fill(1);
