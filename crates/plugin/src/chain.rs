@@ -210,6 +210,11 @@ impl Chain {
         self.request_body.iter().any(|(index, _)| run.entered(*index))
     }
 
+    /// Whether there is any request hook at all.
+    pub fn touches_request(&self) -> bool {
+        !self.request.is_empty()
+    }
+
     /// Whether there is any response hook at all.
     pub fn touches_response(&self) -> bool {
         !self.response.is_empty()

@@ -20,6 +20,7 @@
 //! ```
 
 mod admin;
+mod allocator;
 mod builtin;
 mod commands;
 mod demo;
@@ -31,5 +32,6 @@ mod read;
 mod reload;
 mod run;
 
+pub use allocator::Allocator;
 pub use gateway::Gateway;
 pub use run::{Options, RunError, Running};

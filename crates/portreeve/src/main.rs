@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use portreeve::Gateway;
+use portreeve::{Allocator, Gateway};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Allocator = Allocator;
 
 fn main() -> ExitCode {
     Gateway::new().with_builtin_plugins().main()

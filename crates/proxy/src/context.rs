@@ -227,7 +227,10 @@ impl Request {
             Place::Route => &mut self.at_route,
         };
         let passing = chain.request(head, &mut self.exchange, run);
-        if let Ok(passed) = timeout_at(self.deadline.into(), passing).await {
+        // Without a hook nothing waits, and no timer is needed.
+        let passed =
+            if chain.touches_request() { timeout_at(self.deadline.into(), passing).await } else { Ok(passing.await) };
+        if let Ok(passed) = passed {
             self.narrow();
             return passed;
         }
@@ -391,7 +394,7 @@ impl Request {
     pub(crate) fn remember_target(&self, asked: &RequestHeader, answer: &mut ResponseHeader) {
         if let (Some(pool), Some(target)) = (self.pool(), self.attempt.target) {
             // Ours, whoever the client is: `forwarding` has seen to it.
-            let is_secure = asked.headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
+            let is_secure = || asked.headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
             pool.remember(target, self.stay, is_secure, answer);
         }
     }

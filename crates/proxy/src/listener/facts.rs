@@ -68,10 +68,17 @@ pub(crate) struct Line {
     web_socket: OnceLock<Arc<WebSocket>>,
     refused: Mutex<Option<Reason>>,
     times: Mutex<Times>,
-    /// Malformed requests on the connection, which its streams share.
-    malformed: Arc<AtomicU32>,
     /// What follows the bodies of the request in hand and of its answer.
     pub(crate) trailers: Carrier,
+    /// Of the connection, with all its streams.
+    common: Arc<Common>,
+}
+
+/// What the requests of one connection share.
+#[derive(Debug, Default)]
+struct Common {
+    /// Malformed requests.
+    malformed: AtomicU32,
     /// The last element of `Forwarded`, and the host it names.
     element: Mutex<Option<(Option<HeaderValue>, HeaderValue)>>,
 }
@@ -99,17 +106,24 @@ struct Times {
 impl Line {
     /// The line of one stream of the connection.
     pub(super) fn of_stream(&self) -> Arc<Self> {
-        Arc::new(Self { malformed: self.malformed.clone(), ..Self::default() })
+        Arc::new(Self {
+            tunnel: AtomicBool::default(),
+            web_socket: OnceLock::new(),
+            refused: Mutex::default(),
+            times: Mutex::default(),
+            trailers: Carrier::default(),
+            common: self.common.clone(),
+        })
     }
 
     /// The request in hand is no well-formed one.
     pub(crate) fn is_malformed(&self) {
-        self.malformed.fetch_add(1, Ordering::Relaxed);
+        self.common.malformed.fetch_add(1, Ordering::Relaxed);
     }
 
     /// So many requests of this connection were not well-formed.
     pub(super) fn malformed(&self) -> u32 {
-        self.malformed.load(Ordering::Relaxed)
+        self.common.malformed.load(Ordering::Relaxed)
     }
 
     /// The request was answered with 101: from here on the bytes are another protocol's.
@@ -170,7 +184,7 @@ impl Line {
         host: Option<&HeaderValue>,
         write: impl FnOnce() -> Option<HeaderValue>,
     ) -> Option<HeaderValue> {
-        let mut last = self.element.lock();
+        let mut last = self.common.element.lock();
         if let Some((of, element)) = &*last
             && of.as_ref() == host
         {

@@ -212,9 +212,15 @@ impl Pool {
     }
 
     /// Gives the client a cookie by which it comes back to this target, unless it has that one.
-    pub(crate) fn remember(&self, target: SocketAddr, stay: Option<Stay>, secure: bool, answer: &mut ResponseHeader) {
+    pub(crate) fn remember(
+        &self,
+        target: SocketAddr,
+        stay: Option<Stay>,
+        is_secure: impl FnOnce() -> bool,
+        answer: &mut ResponseHeader,
+    ) {
         if let Some(sticky) = self.members.sticky.as_ref().filter(|_| stay.is_none_or(|stay| stay.address != target)) {
-            sticky.remember(target, secure, answer);
+            sticky.remember(target, is_secure(), answer);
         }
     }
 
