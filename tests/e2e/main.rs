@@ -1,6 +1,8 @@
 //! Whole behaviours, through a real gateway on real sockets.
 
 #[cfg(test)]
+mod accounts;
+#[cfg(test)]
 mod acme;
 #[cfg(test)]
 mod admin;
@@ -76,5 +78,7 @@ mod tls;
 mod uploads;
 #[cfg(test)]
 mod upstream_tls;
+#[cfg(test)]
+mod usage;
 #[cfg(test)]
 mod wire;

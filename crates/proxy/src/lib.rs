@@ -4,6 +4,7 @@
 //! generation's [`Snapshot`] says, and goes out through a pool of `upstream`. [`Engine`] holds it all together.
 
 mod accept;
+mod accounts;
 mod acme;
 mod admission;
 mod compile;
@@ -30,6 +31,7 @@ mod split;
 mod status;
 mod upstream;
 
+pub use accounts::StepAccount;
 pub use engine::{Engine, StartError};
 pub use listener::{BindError, Drained, Inherited};
 pub use snapshot::Snapshot;
