@@ -82,10 +82,11 @@ mod architecture {
         let may = |folder: &str| -> Option<&[&str]> {
             Some(match folder {
                 "crates/units" | "crates/wire" | "crates/balance" => &[],
-                "crates/plugin" | "crates/config" | "crates/router" => &["crates/units"],
+                "crates/plugin" | "crates/config" | "crates/router" | "crates/usage" => &["crates/units"],
                 "crates/proxy" => &[
                     "crates/units",
                     "crates/balance",
+                    "crates/usage",
                     "crates/wire",
                     "crates/plugin",
                     "crates/config",

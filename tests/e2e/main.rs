@@ -1,6 +1,8 @@
 //! Whole behaviours, through a real gateway on real sockets.
 
 #[cfg(test)]
+mod accounts;
+#[cfg(test)]
 mod acme;
 #[cfg(test)]
 mod adaptive;
@@ -86,5 +88,7 @@ mod trailers;
 mod uploads;
 #[cfg(test)]
 mod upstream_tls;
+#[cfg(test)]
+mod usage;
 #[cfg(test)]
 mod wire;

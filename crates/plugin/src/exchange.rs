@@ -32,6 +32,10 @@ pub struct Exchange {
     pub consumer: Option<Arc<Consumer>>,
     /// The upstream a plugin chose.
     pub upstream: Option<Upstream>,
+    /// The version of the API it is for, once a plugin has said so.
+    pub version: Option<Arc<str>>,
+    /// What it costs, if a plugin has said so.
+    pub cost: Option<u64>,
     /// What was decided and is worth telling.
     pub decisions: SmallVec<[Decision; 1]>,
     /// The longest request body that plugins let through, in bytes, where that is less than the route does.
@@ -61,6 +65,8 @@ impl Exchange {
             params: Params::default(),
             consumer: None,
             upstream: None,
+            version: None,
+            cost: None,
             decisions: SmallVec::new(),
             max_body: None,
             patience: None,
@@ -68,6 +74,11 @@ impl Exchange {
             facts: Facts::default(),
             request_id: None,
         }
+    }
+
+    /// Says what the request costs: where plugins say different things, the most counts.
+    pub(crate) fn charge(&mut self, cost: u64) {
+        self.cost = Some(self.cost.map_or(cost, |known| known.max(cost)));
     }
 
     /// Address of the client without the port.

@@ -12,6 +12,8 @@ use serde::{Deserialize, Deserializer, de};
 
 use crate::Template;
 use crate::cx::RequestCx;
+use crate::limits::{NoAccount, Subject};
+use crate::template::{Reference, Roots};
 
 /// Whose requests belong together: a template, the client's network, or several of them together.
 #[derive(Debug, Clone)]
@@ -67,14 +69,74 @@ impl Key {
             match part {
                 Part::Template(template) => {
                     let text = cx.render(template).filter(|text| !text.is_empty()).ok_or(NoKey(template))?;
-                    sink.write_usize(text.len());
-                    sink.write(text.as_bytes());
+                    feed_text(&text, sink);
                 }
                 Part::Network(network) => network.feed(cx.client_ip(), sink),
             }
         }
         Ok(())
     }
+}
+
+impl Key {
+    /// Feeds what the requests of a subject feed, without one: what `subject.key` says the parts are, or what its consumer
+    /// makes of them.
+    ///
+    /// # Errors
+    /// When the key is not made of the consumer alone, or has other parts.
+    pub fn feed_subject(&self, subject: &Subject, sink: &mut impl Hasher) -> Result<(), NoAccount> {
+        let not_counted = |why: &str| NoAccount::NotCounted(why.to_owned());
+        if subject.key.is_empty() {
+            return self.feed_consumer(subject, sink);
+        }
+        if subject.key.len() != self.0.len() {
+            let (given, wanted) = (subject.key.len(), self.0.len());
+            return Err(NoAccount::NotCounted(format!("its key has {wanted} parts, and {given} are given")));
+        }
+        for (part, text) in self.0.iter().zip(&subject.key) {
+            match part {
+                Part::Template(_) if text.is_empty() => return Err(not_counted("an empty text is nobody's key")),
+                Part::Template(_) => feed_text(text, sink),
+                Part::Network(network) => {
+                    let address = text.split_once('/').map_or(&**text, |(address, _)| address);
+                    let address =
+                        address.parse().map_err(|_| not_counted("a part of its key is a network; give an address"))?;
+                    network.feed(address, sink);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn feed_consumer(&self, subject: &Subject, sink: &mut impl Hasher) -> Result<(), NoAccount> {
+        let not_counted = |why: String| Err(NoAccount::NotCounted(why));
+        let templates = self.0.iter().map(|part| match part {
+            Part::Template(template) => Some(template),
+            Part::Network(_) => None,
+        });
+        let Some(templates) = templates.collect::<Option<Vec<_>>>() else {
+            return not_counted("its key has the client's network in it; give key".to_owned());
+        };
+        let references = || templates.iter().flat_map(|template| template.references());
+        if let Some(other) = references().find(|reference| reference.root() != Roots::CONSUMER) {
+            return not_counted(format!("its key has ${{{other}}} in it; give key"));
+        }
+        if !references().any(|reference| *reference == Reference::ConsumerId) {
+            return not_counted("its key is shared by consumers; give key".to_owned());
+        }
+        for template in templates {
+            match template.render(&*subject.consumer).filter(|text| !text.is_empty()) {
+                Some(text) => feed_text(&text, sink),
+                None => return not_counted(format!("`{template}` has no value for what is known of the consumer")),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn feed_text(text: &str, sink: &mut impl Hasher) {
+    sink.write_usize(text.len());
+    sink.write(text.as_bytes());
 }
 
 impl ClientNetwork {
@@ -110,11 +172,20 @@ impl Seeds {
         Ok(both.finish_wide())
     }
 
+    /// The 128 bits of the key that a subject's requests have.
+    ///
+    /// # Errors
+    /// As [`Key::feed_subject`].
+    pub fn digest_of_subject(&self, key: &Key, subject: &Subject) -> Result<u128, NoAccount> {
+        let mut both = Both(self.0.each_ref().map(BuildHasher::build_hasher));
+        key.feed_subject(subject, &mut both)?;
+        Ok(both.finish_wide())
+    }
+
     /// The 128 bits of a key that is a text.
     pub fn digest_of(&self, text: &str) -> u128 {
         let mut both = Both(self.0.each_ref().map(BuildHasher::build_hasher));
-        both.write_usize(text.len());
-        both.write(text.as_bytes());
+        feed_text(text, &mut both);
         both.finish_wide()
     }
 }

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use crate::cx::{LogCx, RequestBodyCx, RequestCx, ResponseBodyCx, ResponseCx, UpstreamCx};
 use crate::error::{BuildError, Result};
 use crate::host::Host;
+use crate::limits::Limits;
 use crate::reply::Flow;
 
 /// What a plugin does at run time. One instance serves every request of the routes that name it.
@@ -56,6 +57,11 @@ pub trait Plugin: Send + Sync + 'static {
     /// Each chunk of the response body. In reverse order; not called for upgraded connections.
     fn on_response_body(&self, _cx: &mut ResponseBodyCx<'_>) -> Result<()> {
         Ok(())
+    }
+
+    /// What an operator may see and reset, if this plugin limits anybody: the accounts behind `/api/v1/limits`.
+    fn limits(&self) -> Option<&dyn Limits> {
+        None
     }
 
     /// Once, after the last byte or the failure. For every plugin of the chain, entered or not, save those whose `when`

@@ -114,6 +114,7 @@ impl Reloader {
         *self.dealt_with.lock() = fingerprint;
         let loaded = Arc::new(outcome.map_err(|errors| errors.to_string())?);
         self.same_admin(&loaded.config)?;
+        self.same_usage(&loaded.config)?;
         let generation = self.engine.apply(loaded.clone()).await.map_err(|error| error.to_string())?;
         self.watch_only(&loaded);
         self.loaded.store(loaded);
@@ -134,6 +135,15 @@ impl Reloader {
             return Ok(());
         }
         Err("admin.bind: the admin port moves only with a restart".to_owned())
+    }
+
+    /// What was counted belongs to one folder: a file that moves it is refused, since what is there already could only be
+    /// lost or counted twice.
+    fn same_usage(&self, new: &Config) -> Result<(), String> {
+        if self.loaded.load().config.usage.path == new.usage.path {
+            return Ok(());
+        }
+        Err("usage.path: the folder of usage changes only with a restart".to_owned())
     }
 
     /// Reloads whenever a file of the configuration has changed and then stayed as it is from one look to the next, `every`

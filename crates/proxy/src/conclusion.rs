@@ -9,7 +9,7 @@ use portreeve_plugin::engine::Summary;
 
 use crate::context::Request;
 use crate::listener::Reason;
-use crate::observe::Line;
+use crate::observe::{Ended, Line, record_usage};
 use crate::phases::{answered, facts};
 use crate::{grpc, head, reply, status};
 
@@ -88,6 +88,9 @@ pub(crate) fn conclude(session: &Session, error: Option<&Error>, cx: &mut Reques
         error: cx.error.take(),
     };
     cx.log(&summary, session.req_header());
+    // After the log hooks, of which none can change it any more.
+    let ended = Ended { by_gateway: cx.answered, grpc_status: cx.grpc_status };
+    record_usage(&cx.snapshot.usage, &cx.exchange, &summary, ended);
     if cx.snapshot.access_log.is_on() {
         write_line(session, &summary, cx);
     }

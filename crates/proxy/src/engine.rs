@@ -11,13 +11,15 @@ use parking_lot::Mutex;
 use portreeve_config::units::LogTarget;
 use portreeve_config::{Diagnostics, Loaded};
 use portreeve_plugin::engine::Shared as SharedValues;
-use portreeve_plugin::{Clock, Registry};
+use portreeve_plugin::{Clock, Registry, Subject};
+use portreeve_usage::Page;
 use tokio::runtime::Handle;
 
+use crate::accounts::{self, StepAccount};
 use crate::acme::Acme;
 use crate::compile::{Purpose, compile};
 use crate::listener::{BindError, Copies, Drained, Inherited, Listening, Workers, watch_expiry};
-use crate::observe::{AccessLog, Metrics};
+use crate::observe::{AccessLog, Metrics, UsageKeeper};
 use crate::phases::Phases;
 use crate::snapshot::Snapshot;
 use crate::upstream::{Fetcher, OperateError, Operation, PoolStatus, TargetRegistry, TargetStatus};
@@ -33,21 +35,32 @@ pub(crate) struct Shared {
     pub(crate) fetcher: Fetcher,
     pub(crate) clock: Clock,
     pub(crate) acme: Acme,
+    pub(crate) usage: Arc<UsageKeeper>,
     log: Mutex<Option<(LogTarget, AccessLog)>>,
 }
 
 impl Shared {
     pub(crate) fn new(control: Handle) -> Result<Self, StartError> {
+        let (metrics, clock) = (Metrics::new().map_err(|error| StartError::Setup(error.to_string()))?, Clock::system());
         Ok(Self {
             control,
             upstreams: TargetRegistry::default(),
             values: SharedValues::default(),
-            metrics: Metrics::new().map_err(|error| StartError::Setup(error.to_string()))?,
+            usage: Arc::new(UsageKeeper::new(clock.clone(), metrics.usage_failures())),
+            metrics,
             fetcher: Fetcher::default(),
-            clock: Clock::system(),
+            clock,
             acme: Acme::default(),
             log: Mutex::new(None),
         })
+    }
+
+    /// Counts from now on, with what was counted before this process.
+    async fn begin_usage(&self, snapshot: &Snapshot) {
+        self.usage.follow(snapshot.usage_settings.clone());
+        let usage = self.usage.clone();
+        self.control.spawn_blocking(move || usage.turn()).await.ok();
+        self.control.spawn(UsageKeeper::run(Arc::downgrade(&self.usage)));
     }
 
     /// The log that writes to `target`: the one there is, unless it writes elsewhere.
@@ -144,6 +157,7 @@ impl Engine {
         listening.let_go();
         shared.metrics.took_effect(1);
         shared.control.spawn(watch_expiry(Arc::downgrade(&live)));
+        shared.begin_usage(&live.load()).await;
         shared.acme.follow(live.load().acme.clone());
         shared.control.spawn(shared.acme.run(shared.metrics.clone()));
         Ok(Self {
@@ -198,6 +212,7 @@ impl Engine {
         let closed = self.workers.lock().as_ref().map(|workers| listening.carry_out(change, workers));
         self.addresses.store(Arc::new(listening.addresses()));
         self.shared.acme.follow(plan);
+        self.shared.usage.follow(self.live.load().usage_settings.clone());
         self.shared.metrics.took_effect(generation);
         // Whoever asks for the same address next must find it free.
         if let Some(closed) = closed
@@ -268,6 +283,24 @@ impl Engine {
         pool.operate(target, operation, by)
     }
 
+    /// What consumers have used, as these parameters ask. Waits for the disk, shortly: not for threads that others wait for.
+    ///
+    /// # Errors
+    /// What is wrong with which parameter.
+    pub fn usage(&self, parameters: &[(String, String)]) -> Result<Page, String> {
+        self.shared.usage.page(parameters)
+    }
+
+    /// How a subject stands with every step of the generation in effect that limits somebody, or with the one called `step`.
+    pub async fn accounts(&self, subject: &Subject, step: Option<&str>) -> Vec<StepAccount> {
+        accounts::look(&self.live.load_full(), subject, step).await
+    }
+
+    /// Gives a subject back what it has used with them.
+    pub async fn reset_accounts(&self, subject: &Subject, step: Option<&str>) -> Vec<StepAccount<()>> {
+        accounts::reset(&self.live.load_full(), subject, step).await
+    }
+
     /// All metrics in Prometheus text format.
     ///
     /// # Errors
@@ -294,7 +327,12 @@ impl Engine {
         self.copies.close();
         let drained = workers.drain(limit).await;
         let log = self.live.load().access_log.clone();
-        self.shared.control.spawn_blocking(move || log.flush(FLUSH)).await.ok();
+        let usage = self.shared.usage.clone();
+        let last = move || {
+            log.flush(FLUSH);
+            usage.finish();
+        };
+        self.shared.control.spawn_blocking(last).await.ok();
         drained
     }
 }

@@ -128,6 +128,12 @@ pub(crate) fn status(fields: &HeaderMap) -> Option<u16> {
     (text.len() <= 3 && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
 }
 
+/// Whether a status blames the server: unknown, deadline exceeded, unimplemented, internal, unavailable or data loss, as
+/// OpenTelemetry's conventions for RPC have it.
+pub(crate) fn is_server_error(status: u16) -> bool {
+    matches!(status, 2 | 4 | 12..=15)
+}
+
 /// `Percent-Encoded` of the protocol: printable ASCII but `%` as it is.
 fn percent_encoded(message: &str) -> String {
     message.bytes().fold(String::with_capacity(message.len()), |mut text, byte| {

@@ -4,6 +4,7 @@
 //! generation's [`Snapshot`] says, and goes out through a pool of `upstream`. [`Engine`] holds it all together.
 
 mod accept;
+mod accounts;
 mod acme;
 mod admission;
 mod compile;
@@ -32,6 +33,7 @@ mod trailers;
 mod upstream;
 mod web_socket;
 
+pub use accounts::StepAccount;
 pub use engine::{Engine, StartError};
 pub use listener::{BindError, Drained, Inherited};
 pub use snapshot::Snapshot;

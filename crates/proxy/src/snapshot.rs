@@ -5,6 +5,7 @@ use std::sync::Arc;
 use portreeve_config::Diagnostics;
 use portreeve_plugin::engine::Chain;
 use portreeve_router::Router;
+use portreeve_usage::{Settings as UsageSettings, Usage};
 
 use crate::acme::{Challenges, Plan};
 use crate::https::Https;
@@ -31,6 +32,10 @@ pub struct Snapshot {
     pub(crate) errors: Pages,
     /// For requests that no route takes.
     pub(crate) unrouted: RouteMetrics,
+    /// Where requests are counted by who made them: the same for all generations.
+    pub(crate) usage: Arc<Usage>,
+    /// What is counted and kept; `None`: nothing.
+    pub(crate) usage_settings: Option<UsageSettings>,
     /// The certificates to get and to renew.
     pub(crate) acme: Option<Arc<Plan>>,
     /// What is no error in the configuration, but worth a word.

@@ -37,11 +37,13 @@ impl Exempt {
         if !self.networks.is_empty() && self.networks.contain(cx.client_ip()) {
             return true;
         }
-        cx.consumer().is_some_and(|consumer| {
-            self.consumers.contains(&*consumer.id)
-                || consumer.tier.as_ref().is_some_and(|tier| self.has_tier(tier))
-                || consumer.groups.iter().any(|group| self.groups.contains(group))
-        })
+        cx.consumer().is_some_and(|consumer| self.has_consumer(consumer))
+    }
+
+    pub(crate) fn has_consumer(&self, consumer: &Consumer) -> bool {
+        self.consumers.contains(&*consumer.id)
+            || consumer.tier.as_ref().is_some_and(|tier| self.has_tier(tier))
+            || consumer.groups.iter().any(|group| self.groups.contains(group))
     }
 
     pub(crate) fn has_tier(&self, tier: &str) -> bool {

@@ -14,6 +14,7 @@ mod meter;
 #[cfg(feature = "loom")]
 #[path = "tests/loom.rs"]
 mod models;
+mod operator;
 mod policy;
 mod store;
 mod sync;
@@ -24,6 +25,7 @@ mod tests;
 
 use std::sync::Arc;
 
+use portreeve_plugin::Limits;
 use portreeve_plugin::prelude::*;
 
 use account::{Decision, Refusal, Standings};
@@ -85,9 +87,16 @@ impl Plugin for RateLimit {
             Outcome::Closed => return Ok(closed()),
         };
         let refusal = verdict.err();
+        if refusal.is_none() {
+            cx.charge(request.cost);
+        }
         let flow = refusal.map_or(Flow::Continue, |refusal| request.policy.refusal(refusal).into());
         *cx.state() = Counted(Some(Entry { request, standings, refusal }));
         Ok(flow)
+    }
+
+    fn limits(&self) -> Option<&dyn Limits> {
+        Some(self)
     }
 
     async fn on_response(&self, cx: &mut ResponseCx<'_>) -> Result<()> {
@@ -95,6 +104,7 @@ impl Plugin for RateLimit {
         let admitted = entry.refusal.is_none();
         if let Some(cost) = self.cost.after(cx).filter(|_| admitted) {
             let now = self.table.moment(&entry.request.policy.limits, &self.clock);
+            cx.charge(entry.request.cost.saturating_add(cost));
             let charge = Request { cost, now, ..entry.request.clone() };
             // Nothing comes back only for a key that was idle meanwhile, in a table full of others: then nobody is over.
             if let Some(standings) = self.charge(&charge).await {

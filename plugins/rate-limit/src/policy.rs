@@ -163,6 +163,11 @@ impl Policy {
         pairs.find(|(limit, said)| !smooth(limit) && said.quota < cost).map_or(Ok(()), |(_, said)| Err(&said.what))
     }
 
+    /// Each limit in words, with how much it has.
+    pub(crate) fn told(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.said.iter().map(|said| (&*said.what, said.quota))
+    }
+
     /// The answer to a request over a limit.
     pub(crate) fn refusal(&self, refusal: Refusal) -> Reply {
         let Some(said) = self.said.get(refusal.limit) else { return Reply::status(StatusCode::TOO_MANY_REQUESTS) };

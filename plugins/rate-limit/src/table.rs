@@ -102,6 +102,26 @@ impl Table {
         self.with(key, now.mono, max_keys, |account| account.take(limits, cost, now))
     }
 
+    /// How a key stands, without remembering it if it is not known.
+    pub(crate) fn peek(&self, limits: &[Limit], key: u128, now: Moment) -> Standings {
+        let shard = self.home(key).map(Mutex::lock);
+        let known = shard.and_then(|mut shard| Some(shard.accounts.get_mut(&key)?.look(limits, 0, now)));
+        known.unwrap_or_else(|| Account::default().look(limits, 0, now)).standings
+    }
+
+    /// Forgets what a key has used.
+    pub(crate) fn forget(&self, key: u128) {
+        let gone = self.home(key).and_then(|shard| shard.lock().accounts.remove(&key));
+        if gone.is_some() {
+            self.keys.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn home(&self, key: u128) -> Option<&Mutex<Shard>> {
+        let [.., home] = key.to_le_bytes();
+        self.shards.get(usize::from(home) % SHARDS)
+    }
+
     /// Finds the account of a key, or makes one if there is room.
     fn with<T>(&self, key: u128, now: u64, max_keys: usize, act: impl FnOnce(&mut Account) -> T) -> Option<T> {
         // From the upper half: the maps go by the lower.

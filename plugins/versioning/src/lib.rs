@@ -15,10 +15,6 @@ use portreeve_plugin::{Upstream, template::AtRequest};
 
 pub use config::{Config, Source, VersionConfig};
 
-/// The version chosen for a request: a fact for later plugins.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Version(pub Arc<str>);
-
 /// Sends each request to the upstream of its version.
 #[derive(Debug)]
 pub struct Versioning {
@@ -139,7 +135,7 @@ impl From {
 
 fn choose(cx: &mut RequestCx<'_>, served: Arc<Served>) -> Flow {
     cx.set_upstream(&served.upstream);
-    cx.put(Version(served.name.clone()));
+    cx.set_version(served.name.clone());
     cx.note(format!("version {}", served.name));
     cx.state::<Chosen>().served = Some(served);
     Flow::Continue

@@ -126,10 +126,10 @@ fn an_answer_varies_by_the_header_if_it_was_looked_at() {
 }
 
 #[test]
-fn the_version_is_a_fact_for_later_plugins_and_a_decision() {
+fn the_version_is_told_to_later_plugins_and_to_usage_and_is_a_decision() {
     let probe = probe();
     let sent = probe.get("/users/7?v=v1").send();
-    assert_eq!(sent.fact::<Version>(), Some(Version("v1".into())));
+    assert_eq!(sent.version().as_deref(), Some("v1"));
     assert_eq!(sent.decisions()[0].why, "version v1");
 }
 

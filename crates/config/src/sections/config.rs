@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AccessLog, Acme, Action, Admin, Consumer, Errors, FlatStep, Listener, Named, Resolver, Route, Step, Tier, Upstream,
+    Usage,
 };
 use crate::units::{Network, Secret};
 
@@ -41,6 +42,9 @@ pub struct Config {
     /// The access log: one JSON line for each request.
     #[serde(default)]
     pub access_log: AccessLog,
+    /// What consumers have used: what is counted, how much is kept, and where it goes.
+    #[serde(default)]
+    pub usage: Usage,
     /// How the names of targets are resolved.
     #[serde(default)]
     pub resolver: Resolver,

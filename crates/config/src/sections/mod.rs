@@ -18,6 +18,7 @@ mod tcp;
 mod tier;
 mod tls;
 mod upstream;
+mod usage;
 
 pub(crate) use crate::units::OneOrMany;
 pub use access_log::AccessLog;
@@ -45,3 +46,4 @@ pub use upstream::{
     AdaptiveLimit, Backoff, Balance, CheckMethod, Discover, Failover, Health, HealthExpect, Outlier, Probe, Protocol,
     ProxyProtocol, Retry, RetryOn, RouteRetry, Sticky, Target, Timeouts, Upstream, UpstreamLimits, UpstreamTls,
 };
+pub use usage::{Usage, UsageExport};

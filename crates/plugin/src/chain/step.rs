@@ -2,11 +2,17 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures::FutureExt;
+
+use super::fence::message;
 use crate::decision::{Decision, Verdict};
+use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::expression::Expression;
+use crate::limits::{Account, NoAccount, Subject};
 use crate::metrics::{DecisionCounters, Metrics};
 use crate::plugin::{BodyAccess, Hooks, Plugin};
 
@@ -108,6 +114,23 @@ impl Step {
         self.hooks
     }
 
+    /// Whether both are one instance: a step that is in several chains.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.plugin, &other.plugin)
+    }
+
+    /// How a subject stands with this step; `None` if it limits nobody.
+    pub async fn account(&self, subject: &Subject) -> Option<Result<Account, NoAccount>> {
+        let limits = self.plugin.limits()?;
+        Some(fenced(limits.account(subject)).await)
+    }
+
+    /// Gives a subject back what it has used; `None` if this step limits nobody.
+    pub async fn reset(&self, subject: &Subject) -> Option<Result<(), NoAccount>> {
+        let limits = self.plugin.limits()?;
+        Some(fenced(limits.reset(subject)).await)
+    }
+
     /// Its conditions.
     pub fn conditions(&self) -> &[Expression] {
         &self.when
@@ -141,6 +164,12 @@ impl Step {
             exchange.decisions.push(self.decision(what, why.into()));
         }
     }
+}
+
+/// A panic is a failure of the plugin, here as in its hooks.
+async fn fenced<T>(asked: impl Future<Output = Result<T, NoAccount>>) -> Result<T, NoAccount> {
+    let outcome = AssertUnwindSafe(asked).catch_unwind().await;
+    outcome.unwrap_or_else(|panic| Err(NoAccount::Failed(Error::new(format!("it panicked: {}", message(&*panic))))))
 }
 
 impl fmt::Debug for Step {

@@ -55,6 +55,16 @@ macro_rules! shared_accessors {
                 self.exchange.consumer.as_deref()
             }
 
+            /// The version of the API that the request is for, once a plugin has said so.
+            pub fn version(&self) -> Option<&std::sync::Arc<str>> {
+                self.exchange.version.as_ref()
+            }
+
+            /// What the request costs, if a plugin has said so.
+            pub fn cost(&self) -> Option<u64> {
+                self.exchange.cost
+            }
+
             /// The fact of type `T` that an earlier plugin left with [`RequestCx::put`](crate::cx::RequestCx::put).
             pub fn get<T: Send + Sync + 'static>(&self) -> Option<&T> {
                 self.exchange.facts.get()

@@ -135,6 +135,21 @@ impl RequestCx<'_> {
         }
     }
 
+    /// Says which version of the API the request is for: what usage is told apart by. The last plugin to say so wins.
+    pub fn set_version(&mut self, version: Arc<str>) {
+        if self.acts() {
+            self.exchange.version = Some(version);
+        }
+    }
+
+    /// Says what the request costs, for usage: a limiter what it took, a meter what it will charge. Where plugins say
+    /// different things, the most counts. A request that nobody charges costs 1, or 0 if the gateway refused it.
+    pub fn charge(&mut self, cost: u64) {
+        if self.acts() {
+            self.exchange.charge(cost);
+        }
+    }
+
     /// Sends the request to this upstream instead of the one the route names. The last plugin to choose wins.
     pub fn set_upstream(&mut self, upstream: &Upstream) {
         if self.acts() {

@@ -82,6 +82,13 @@ impl ResponseCx<'_> {
         }
     }
 
+    /// Says what the request costs, now that its answer is known: see [`RequestCx::charge`](crate::RequestCx::charge).
+    pub fn charge(&mut self, cost: u64) {
+        if self.step.acts() {
+            self.exchange.charge(cost);
+        }
+    }
+
     /// Method of the request.
     pub fn request_method(&self) -> &Method {
         &self.request.method

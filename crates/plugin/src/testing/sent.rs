@@ -152,6 +152,16 @@ impl<'p> Sent<'p> {
         self.live.borrow().exchange.fact().cloned()
     }
 
+    /// The version of the API that the plugin said the request is for.
+    pub fn version(&self) -> Option<Arc<str>> {
+        self.live.borrow().exchange.version.clone()
+    }
+
+    /// What the plugin said the request costs.
+    pub fn cost(&self) -> Option<u64> {
+        self.live.borrow().exchange.cost
+    }
+
     /// The id of the request, if the plugin asked for one or set it.
     pub fn request_id(&self) -> Option<Arc<str>> {
         self.live.borrow().exchange.known_request_id().cloned()

@@ -1,8 +1,10 @@
 //! The admin port: metrics, health, status, reload, targets. On loopback by default; elsewhere only with a token.
 
+mod limits;
 mod pages;
 mod targets;
 mod token;
+mod usage;
 
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::os::fd::AsFd;
@@ -67,6 +69,9 @@ fn router(shown: Shown) -> Router {
         .route("/api/v1/upstreams", get(pages::upstreams))
         .route("/api/v1/consumers", get(pages::consumers))
         .route("/api/v1/plugins", get(pages::plugins))
+        .route("/api/v1/usage", get(usage::usage))
+        .route("/api/v1/limits", get(limits::limits))
+        .route("/api/v1/limits/reset", post(limits::reset))
         .route("/api/v1/reload", post(pages::reload))
         .route("/api/v1/upstreams/{name}/targets/{address}/drain", post(targets::drain))
         .route("/api/v1/upstreams/{name}/targets/{address}/disable", post(targets::disable))

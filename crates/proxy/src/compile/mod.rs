@@ -23,7 +23,7 @@ use crate::acme::{Plan, Settings};
 use crate::engine::Shared;
 use crate::https::Https;
 use crate::listener::{Issuing, Terms, Tls};
-use crate::observe::AccessLog;
+use crate::observe::{AccessLog, usage_settings};
 use crate::snapshot::{Entrance, Snapshot};
 use crate::upstream::{Parts, Pool, Priorities, Resolver, TargetSources, Transport};
 use chains::Chains;
@@ -117,6 +117,8 @@ pub(crate) fn compile(
         access_log,
         errors: pages,
         acme: acme.map(Arc::new),
+        usage: shared.usage.usage(),
+        usage_settings: usage_settings(config, sources),
         unrouted: shared.metrics.route("(none)".into()),
         warnings: Diagnostics::new(errors.warnings),
     })

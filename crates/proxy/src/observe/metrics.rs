@@ -36,6 +36,7 @@ const TLS_HANDSHAKES: &str = "portreeve_tls_handshakes_total";
 const REQUESTS_REFUSED: &str = "portreeve_requests_refused_total";
 const CERTIFICATE_EXPIRY: &str = "portreeve_certificate_expiry_seconds";
 const ACME_ORDERS: &str = "portreeve_acme_orders_total";
+const USAGE_FAILURES: &str = "portreeve_usage_failures_total";
 const LOG_DROPPED: &str = "portreeve_access_log_dropped_total";
 
 /// Upper bounds in seconds: from an answer in memory to the longest usual timeout.
@@ -68,6 +69,7 @@ pub(crate) struct Metrics {
     requests_refused: IntCounterVec,
     certificate_expiry: IntGaugeVec,
     acme_orders: IntCounterVec,
+    usage_failures: IntCounterVec,
     log_dropped: IntCounter,
     tcp: TcpVecs,
     plugins: portreeve_plugin::engine::Metrics,
@@ -174,6 +176,10 @@ impl Metrics {
                 Opts::new(ACME_ORDERS, "Certificates that the gateway asked for by itself, by what came of it."),
                 &["certificate", "outcome"],
             )?,
+            usage_failures: IntCounterVec::new(
+                Opts::new(USAGE_FAILURES, "Turns in which usage could not be kept as it should be, by what failed."),
+                &["stage"],
+            )?,
             log_dropped: IntCounter::new(LOG_DROPPED, "Access-log lines dropped because the writer was behind.")?,
             tcp: TcpVecs::new(&registry)?,
             plugins: portreeve_plugin::engine::Metrics::new(registry.clone()),
@@ -207,6 +213,7 @@ impl Metrics {
         self.registry.register(Box::new(self.requests_refused.clone()))?;
         self.registry.register(Box::new(self.certificate_expiry.clone()))?;
         self.registry.register(Box::new(self.acme_orders.clone()))?;
+        self.registry.register(Box::new(self.usage_failures.clone()))?;
         self.registry.register(Box::new(self.log_dropped.clone()))
     }
 
@@ -273,6 +280,10 @@ impl Metrics {
     /// Counts an order for the certificate in this file. `outcome` is a word of a closed set.
     pub(crate) fn acme_order(&self, certificate: &str, outcome: &'static str) {
         self.acme_orders.with_label_values(&[certificate, outcome]).inc();
+    }
+
+    pub(crate) fn usage_failures(&self) -> IntCounterVec {
+        self.usage_failures.clone()
     }
 
     pub(crate) fn log_dropped(&self) -> IntCounter {

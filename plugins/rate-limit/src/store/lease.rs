@@ -180,6 +180,18 @@ impl Leases {
         }
     }
 
+    /// What this node holds of a key.
+    pub(super) fn held(&self, tag: u128) -> u64 {
+        self.shard(tag).and_then(|shard| Some(shard.lock().get(&tag)?.left)).unwrap_or(0)
+    }
+
+    /// Lets go of what this node holds of a key. A draw under way is lost.
+    pub(super) fn forget(&self, tag: u128) {
+        if let Some(shard) = self.shard(tag) {
+            shard.lock().remove(&tag);
+        }
+    }
+
     fn shard(&self, tag: u128) -> Option<&Mutex<HashMap<u128, Slice>>> {
         let [.., home] = tag.to_le_bytes();
         self.shards.get(usize::from(home) % SHARDS)

@@ -101,6 +101,21 @@ impl Link {
     ///
     /// Cancel safe: a call that was sent is carried out, whoever waits for it.
     pub(crate) async fn ask(&self, call: &ScriptInvocation<'_>, clock: &Clock) -> Result<Value, Failure> {
+        self.in_time(|connection| connection.invoke(call), clock).await
+    }
+
+    /// Removes these keys, which are in one slot of a cluster. Waits and fails as [`Link::ask`].
+    pub(crate) async fn forget(&self, keys: &[String], clock: &Clock) -> Result<(), Failure> {
+        let mut call = redis::cmd("DEL");
+        call.arg(keys);
+        self.in_time(|connection| connection.command(&call), clock).await.map(drop)
+    }
+
+    async fn in_time<F: Future<Output = RedisResult<Value>>>(
+        &self,
+        call: impl FnOnce(Connection) -> F,
+        clock: &Clock,
+    ) -> Result<Value, Failure> {
         let answer = async {
             if !self.is_settled.load(Ordering::Acquire) {
                 let settled = self.settled.notified();
@@ -112,7 +127,7 @@ impl Link {
             // Not by key: a stalled connection then holds up some of everybody's requests, and is found at once.
             let turn = self.next.fetch_add(1, Ordering::Relaxed) % ready.len().max(1);
             let connection = ready.get(turn).cloned().ok_or(Failure::Down)?;
-            connection.invoke(call).await.map_err(Failure::Failed)
+            call(connection).await.map_err(Failure::Failed)
         };
         let answer = match select(pin!(answer), pin!(clock.sleep(self.timeout))).await {
             Either::Left((answer, _)) => answer,
@@ -203,6 +218,13 @@ impl Connection {
         match &mut self {
             Self::Single(connection) => call.invoke_async(connection).await,
             Self::Cluster(connection) => call.invoke_async(connection).await,
+        }
+    }
+
+    async fn command(mut self, call: &redis::Cmd) -> RedisResult<Value> {
+        match &mut self {
+            Self::Single(connection) => call.query_async(connection).await,
+            Self::Cluster(connection) => call.query_async(connection).await,
         }
     }
 

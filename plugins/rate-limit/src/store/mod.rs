@@ -15,8 +15,8 @@ mod tests;
 
 use std::sync::Arc;
 
-use portreeve_plugin::Task;
 use portreeve_plugin::prelude::*;
+use portreeve_plugin::{NoAccount, Subject, Task};
 
 pub(crate) use self::config::{OnStoreError, Store};
 use self::lease::Held;
@@ -107,6 +107,47 @@ impl Shared {
     /// The key of a request in the store.
     pub(crate) fn tag<'k>(&self, key: &'k Key, cx: &RequestCx<'_>) -> Result<u128, portreeve_plugin::NoKey<'k>> {
         script::tag(&self.name, key, cx)
+    }
+
+    /// The key of a subject in the store.
+    pub(crate) fn tag_of_subject(&self, key: &Key, subject: &Subject) -> Result<u128, NoAccount> {
+        script::tag_of_subject(&self.name, key, subject)
+    }
+
+    /// What this is called: slices are drawn from the store, or every decision is made there.
+    pub(crate) fn word(&self) -> &'static str {
+        if self.leases.is_some() { "lease" } else { "redis" }
+    }
+
+    /// How a key stands over all nodes, with what this node holds of it.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub(crate) async fn look(&self, request: &Request, clock: &Clock) -> Result<Standings> {
+        let answer = self.call(request, Ask::Decide(0), clock).await.map_err(|failure| self.unanswered(&failure))?;
+        let held = self.leases.as_ref().map_or(0, |leases| leases.held(request.tag));
+        let mut standings = answer.decision.standings;
+        standings.iter_mut().for_each(|standing| standing.remaining = standing.remaining.saturating_add(held));
+        Ok(standings)
+    }
+
+    /// Forgets what a key has used over all nodes, and what this node holds of it. What other nodes have counted by
+    /// themselves they go on counting.
+    ///
+    /// # Errors
+    /// When the store does not answer; nothing has changed then, or all of it.
+    pub(crate) async fn forget(&self, request: &Request, clock: &Clock) -> Result<()> {
+        let keys = Words::new(&self.prefix, request.tag, &request.policy.limits, Ask::Decide(0), request.now.wall).keys;
+        self.link.forget(&keys, clock).await.map_err(|failure| self.unanswered(&failure))?;
+        if let Some(leases) = &self.leases {
+            leases.forget(request.tag);
+        }
+        Ok(())
+    }
+
+    fn unanswered(&self, failure: &Failure) -> Error {
+        self.failed(failure);
+        Error::new(format!("the store cannot be asked: {failure}"))
     }
 
     /// Decides with all nodes together, or as the file says for when that cannot be.

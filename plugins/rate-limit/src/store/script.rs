@@ -3,8 +3,8 @@
 use std::hash::Hasher;
 use std::time::Duration;
 
-use portreeve_plugin::Key;
 use portreeve_plugin::prelude::*;
+use portreeve_plugin::{Key, NoAccount, Subject};
 use redis::{Script, ScriptInvocation, Value};
 
 use crate::account::{Decision, Refusal, Standings};
@@ -42,17 +42,37 @@ pub(crate) fn script() -> Script {
 /// # Errors
 /// As [`Key::feed`].
 pub(crate) fn tag<'k>(name: &str, key: &'k Key, cx: &RequestCx<'_>) -> Result<u128, portreeve_plugin::NoKey<'k>> {
-    let mut digest = Sha256(aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256));
-    digest.write_usize(name.len());
-    digest.write(name.as_bytes());
+    let mut digest = Sha256::of(name);
     key.feed(cx, &mut digest)?;
-    let bytes = digest.0.finish();
-    let half = bytes.as_ref().first_chunk::<16>().copied().unwrap_or_default();
-    Ok(u128::from_be_bytes(half))
+    Ok(digest.half())
+}
+
+/// The same for a subject without a request.
+///
+/// # Errors
+/// As [`Key::feed_subject`].
+pub(crate) fn tag_of_subject(name: &str, key: &Key, subject: &Subject) -> Result<u128, NoAccount> {
+    let mut digest = Sha256::of(name);
+    key.feed_subject(subject, &mut digest)?;
+    Ok(digest.half())
 }
 
 /// Numbers go in with one order of bytes: nodes may differ in theirs.
 struct Sha256(aws_lc_rs::digest::Context);
+
+impl Sha256 {
+    fn of(name: &str) -> Self {
+        let mut digest = Self(aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256));
+        digest.write_usize(name.len());
+        digest.write(name.as_bytes());
+        digest
+    }
+
+    fn half(self) -> u128 {
+        let bytes = self.0.finish();
+        u128::from_be_bytes(bytes.as_ref().first_chunk::<16>().copied().unwrap_or_default())
+    }
+}
 
 impl Hasher for Sha256 {
     fn write(&mut self, bytes: &[u8]) {
