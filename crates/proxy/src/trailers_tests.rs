@@ -1,3 +1,5 @@
+//! What may follow a body, what is told of it to targets, and what is taken out on the way.
+
 use super::*;
 
 fn fields(pairs: &[(&'static str, &'static str)]) -> HeaderMap {

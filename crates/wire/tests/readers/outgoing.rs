@@ -70,7 +70,7 @@ proptest! {
         }
         write!(head, "{spelling}\r\n\r\n").unwrap();
         let message = [head.as_bytes(), &chunked(&chunks)].concat();
-        let trailers: String = (0..count).map(|n| format!("x-t{n}: {n}\r\n")).collect();
+        let trailers: String = (0..count).map(|n| format!("x-t{n}: {n}\r\n")).collect::<Vec<_>>().concat();
         let follower = if is_answer { Outgoing::answer() } else { Outgoing::request() };
         let made = with_trailers(follower, &message, cut, &trailers).expect("a place");
 

@@ -12,11 +12,11 @@ fn frame(first: u8, masked: bool, form: u8, payload: &[u8]) -> Vec<u8> {
     match (length, form) {
         (0..=125, 0) => frame.push(mask | u8::try_from(length).unwrap()),
         (0..=0xffff, 0 | 1) => {
-            frame.push(mask | 126);
+            frame.push(mask | 0x7e);
             frame.extend(&length.to_be_bytes()[6..]);
         }
         _ => {
-            frame.push(mask | 127);
+            frame.push(mask | 0x7f);
             frame.extend(length.to_be_bytes());
         }
     }

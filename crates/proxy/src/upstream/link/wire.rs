@@ -136,9 +136,9 @@ impl Link {
             if let Some(goodbye) = socket.poll_goodbye(To::Target, cx) {
                 self.lines = goodbye.into();
             }
-            // Nobody may have anything else to send.
-            if let Poll::Ready(Err(error)) = self.poll_lines(cx, leg) {
-                return Poll::Ready(Err(error));
+            // Nobody may have anything else to send, now or ever.
+            if !self.lines.is_empty() && self.poll_lines(cx, leg)?.is_ready() {
+                let _sent = self.io.poll_flush(cx)?;
             }
         }
         loop {
