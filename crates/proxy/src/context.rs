@@ -48,8 +48,8 @@ pub(crate) struct Request {
     in_flight: Option<InFlight>,
     /// The connection's side of this attempt, where the target speaks HTTP/1.1.
     leg: Option<Arc<Leg>>,
-    /// The pool knows what came of the attempt.
-    is_told: bool,
+    /// What came of the attempt, once the pool knows it.
+    told: Option<Told>,
     /// Where the client was before, if the upstream is sticky.
     stay: Option<Stay>,
     /// The place among those that the upstream has at once, until the end of the request.
@@ -127,7 +127,7 @@ impl Request {
             stale: 0,
             in_flight: None,
             leg: None,
-            is_told: false,
+            told: None,
             stay: None,
             slot: None,
             pause: Duration::ZERO,
@@ -274,7 +274,7 @@ impl Request {
         self.interim = 0;
         self.leg = leg;
         self.in_flight = Some(in_flight);
-        self.is_told = false;
+        self.told = None;
         self.tried.push(member.target.address);
         self.attempt.number += 1;
         self.attempt.target = Some(member.target.address);
@@ -377,9 +377,9 @@ impl Request {
     }
 
     fn report(&mut self, told: Told) {
-        if let (Some(pool), Some(attempt), false) = (self.pool(), &self.in_flight, self.is_told) {
+        if let (Some(pool), Some(attempt), None) = (self.pool(), &self.in_flight, self.told) {
             pool.report(attempt, told);
-            self.is_told = true;
+            self.told = Some(told);
         }
     }
 

@@ -63,6 +63,8 @@ struct Served {
 }
 
 const BEGINNING: f64 = 1000.0;
+/// From the beginning of one gateway to that of the next: not in step with when they look.
+const STAGGER: f64 = 2.3;
 
 fn nanos(seconds: f64) -> u64 {
     (seconds * 1e9) as u64
@@ -108,7 +110,9 @@ impl World {
             } else {
                 self.now = next;
                 next += self.draw() / self.time().arrivals;
-                let gateway = self.random.usize(..self.gateways.len());
+                // Each begins some seconds after the one before.
+                let begun = ((self.now - BEGINNING) / STAGGER) as usize + 1;
+                let gateway = self.random.usize(..self.gateways.len().min(begun));
                 let now = self.now;
                 let waiting = &mut self.gateways[gateway].waiting;
                 if waiting.len() < 100 {
@@ -194,9 +198,9 @@ fn at_three_times_the_capacity_the_limit_is_near_it_answers_stay_fast_and_nothin
             "{workers} × {service} s (± {varies}): limit {limit:.0}, goodput {:.3}, p99 {slowest:.3} s",
             goodput / capacity
         );
-        assert!(goodput >= 0.9 * capacity, "{goodput} of {capacity}");
         assert!((0.9..2.2).contains(&(limit / workers as f64)), "{limit} for {workers}");
         // The queue of the gateway, then the one of the server, then the work itself.
+        assert!(goodput >= 0.95 * capacity, "looking costs little: {goodput} of {capacity}");
         let queue = (100.0 / capacity).min(1.0);
         assert!(slowest < 1.2 * queue + 2.5 * service + 4.6 * service * varies, "{slowest}");
     }
@@ -274,6 +278,9 @@ fn a_limit_that_is_not_used_does_not_move() {
     assert_eq!(limit.limit(), FIRST);
     play(&limit, 60..62, |limit| limit, |_| QUICK);
     assert!(limit.limit() > FIRST, "{}", limit.limit());
+    // Until there is a queue it grows by half, ten times a second at most.
+    play(&limit, 62..65, |limit| limit, |_| QUICK);
+    assert!(limit.limit() > 300, "{}", limit.limit());
 }
 
 #[test]

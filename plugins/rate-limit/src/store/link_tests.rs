@@ -29,7 +29,7 @@ impl Fake {
         while let Some(words) = command(&mut client).await {
             let answer = match words.first().map(String::as_str) {
                 Some("PING") => "+PONG\r\n".to_owned(),
-                Some("SCRIPT") => "$40\r\n0123456789012345678901234567890123456789\r\n".to_owned(),
+                Some("SCRIPT") => format!("$40\r\n{}\r\n", script().get_hash()),
                 Some("EVALSHA") if number == 1 => {
                     self.calls.fetch_add(1, Ordering::Relaxed);
                     "-READONLY You can't write against a read only replica.\r\n".to_owned()

@@ -48,7 +48,11 @@ fn a_flood_of_keys_never_resets_one_that_is_at_its_limit() {
     }
     assert_eq!(world.table.len(), 500);
     assert_eq!(world.admit("bob", 500), None);
-    world.clock.advance(Duration::from_mins(1));
+    // Nor in the last moment in which it counts.
+    world.clock.advance(Duration::from_mins(1) - Duration::from_nanos(1));
+    assert_eq!((world.admit("bob", 500), world.admit("ada", 500)), (None, Some(false)));
+    // A full table is searched once a second.
+    world.clock.advance(Duration::from_secs(1));
     assert!(world.passes("ada", 500) && world.passes("bob", 500));
 }
 
