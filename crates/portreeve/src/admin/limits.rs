@@ -68,16 +68,17 @@ pub(super) async fn reset(
     }
     let by = from.ip().to_canonical();
     let (mut done, mut failed) = (0, false);
+    let key = (!asked.key.is_empty()).then(|| asked.key.join(" "));
     for account in &told {
         let (step, consumer) = (&*account.step, asked.consumer.as_deref());
         match &account.told {
             Ok(()) => {
                 done += 1;
-                tracing::info!(%by, step, consumer, key = ?asked.key, "What was used of limits was given back, as ordered.");
+                tracing::info!(%by, step, consumer, key, "What was used of limits was given back, as ordered.");
             }
             Err(NoAccount::Failed(error)) => {
                 failed = true;
-                tracing::warn!(%by, step, consumer, key = ?asked.key, %error, "What was used of limits could not be given back.");
+                tracing::warn!(%by, step, consumer, key, %error, "What was used of limits could not be given back.");
             }
             Err(NoAccount::NotCounted(_)) => {}
         }
