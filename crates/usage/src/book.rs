@@ -1,5 +1,6 @@
 //! Hours and days that are kept, and what of them is still to be exported.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
@@ -64,10 +65,9 @@ impl Periods {
 
     /// Takes one in that a file has.
     fn restore(&mut self, period: Period, most: usize) {
-        if self.sheets.contains_key(&period.start) {
-            self.add(period.start, &period.sheet, most);
-        } else {
-            self.sheets.insert(period.start, period.sheet);
+        match self.sheets.entry(period.start) {
+            Entry::Vacant(place) => drop(place.insert(period.sheet)),
+            Entry::Occupied(_) => self.add(period.start, &period.sheet, most),
         }
     }
 
@@ -107,17 +107,14 @@ impl Book {
         while self.pending.len() > MOST_PENDING {
             let alike = self.pending.iter().zip(self.pending.iter().skip(1));
             let alike = alike.map(|(one, next)| start_of(one.since, HOUR) == start_of(next.since, HOUR));
-            match alike.into_iter().position(|is_alike| is_alike) {
-                Some(place) => {
-                    if let (Some(next), Some(one)) = (self.pending.remove(place + 1), self.pending.get_mut(place)) {
-                        one.sheet.add(&next.sheet, most);
-                        one.until = next.until;
-                    }
-                }
-                None => {
-                    self.pending.pop_front();
-                    lost += 1;
-                }
+            let Some(place) = alike.into_iter().position(|is_alike| is_alike) else {
+                self.pending.pop_front();
+                lost += 1;
+                continue;
+            };
+            if let (Some(next), Some(one)) = (self.pending.remove(place + 1), self.pending.get_mut(place)) {
+                one.sheet.add(&next.sheet, most);
+                one.until = next.until;
             }
         }
         lost
@@ -162,8 +159,12 @@ impl Book {
         files.for_each(|period| self.hours.restore(period, most));
         let files = days.into_iter().filter(is_older(&unwritten_days, day));
         files.for_each(|period| self.days.restore(period, most));
-        unwritten_hours.iter().for_each(|period| self.hours.add(period.start, &period.sheet, most));
-        unwritten_days.iter().for_each(|period| self.days.add(period.start, &period.sheet, most));
+        for period in &unwritten_hours {
+            self.hours.add(period.start, &period.sheet, most);
+        }
+        for period in &unwritten_days {
+            self.days.add(period.start, &period.sheet, most);
+        }
         let mut own = std::mem::replace(&mut self.pending, pending);
         self.exported = exported;
         let lost = self.fold(open, most, exports);

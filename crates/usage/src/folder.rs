@@ -105,12 +105,12 @@ impl Folder {
             while let Some(start) = periods.changed.first().copied().filter(|start| *start < over) {
                 if let Some(sheet) = periods.sheets.get(&start) {
                     let period = Period { start, sheet: sheet.clone() };
-                    self.write(&self.path.join(folder).join(name(start, span)), &period)?;
+                    write(&self.path.join(folder).join(name(start, span)), &period)?;
                 }
                 periods.changed.remove(&start);
             }
         }
-        self.write(&self.path.join(STATE), &state(book))
+        write(&self.path.join(STATE), &state(book))
     }
 
     /// Removes the files of periods that are not kept any longer.
@@ -125,20 +125,21 @@ impl Folder {
         }
         Ok(())
     }
+}
 
-    fn write(&self, file: &Path, what: &impl Serialize) -> io::Result<()> {
-        let bytes = serde_json::to_vec(&Formed { format: FORMAT, what })?;
-        let fresh = file.with_extension("new");
-        let written = || -> io::Result<()> {
-            let mut open = OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&fresh)?;
-            open.write_all(&bytes)?;
-            open.sync_all()?;
-            fs::rename(&fresh, file)?;
-            // The name is on the disk only when the folder is.
-            file.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
-        };
-        written().map_err(|error| told(error, file))
-    }
+/// Writes a file whole, to the disk, in the place of what was there.
+fn write(file: &Path, what: &impl Serialize) -> io::Result<()> {
+    let bytes = serde_json::to_vec(&Formed { format: FORMAT, what })?;
+    let fresh = file.with_extension("new");
+    let written = || -> io::Result<()> {
+        let mut open = OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&fresh)?;
+        open.write_all(&bytes)?;
+        open.sync_all()?;
+        fs::rename(&fresh, file)?;
+        // The name is on the disk only when the folder is.
+        file.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    };
+    written().map_err(|error| told(error, file))
 }
 
 /// The error with the file it is about.

@@ -29,12 +29,30 @@ const PARAMETERS: &str = "consumer, tier, route, version, since, until, window, 
 pub struct Query {
     since: i64,
     until: i64,
-    /// For each dimension what it has to be: `Some(None)` is none.
-    wanted: [Option<Option<Box<str>>>; 4],
+    /// For each dimension what it has to be.
+    wanted: [Wanted; 4],
     group_by: Vec<Dimension>,
     per: Per,
     sort: Sort,
     top: usize,
+}
+
+/// What a part of a key has to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Wanted {
+    Any,
+    Missing,
+    Named(Box<str>),
+}
+
+impl Wanted {
+    fn allows(&self, name: Option<&str>) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Missing => name.is_none(),
+            Self::Named(wanted) => name == Some(&**wanted),
+        }
+    }
 }
 
 /// Whether the answer has one row for all time, or one for each period.
@@ -170,9 +188,10 @@ impl Query {
             }
         }
         let get = |name: &str| given.get(name).copied();
-        let wanted = Dimension::ALL.map(|dimension| {
-            let named = |text: &str| (!text.is_empty()).then(|| text.into());
-            get(dimension.as_str()).map(named)
+        let wanted = Dimension::ALL.map(|dimension| match get(dimension.as_str()) {
+            None => Wanted::Any,
+            Some("") => Wanted::Missing,
+            Some(name) => Wanted::Named(name.into()),
         });
         let (since, until) = span(get("since"), get("until"), get("window"), now)?;
         let group_by = match get("group_by") {
@@ -205,12 +224,8 @@ impl Query {
     pub(crate) fn answer(&self, sources: &Sources<'_>) -> Page {
         let Sources { hours, days, open, now, kept_hours } = sources;
         let in_hours = self.since >= start_of(*now, HOUR) - (kept_hours - 1) * HOUR;
-        let (sheets, span) = match self.per {
-            Per::Hour => (hours, HOUR),
-            Per::Day => (days, DAY),
-            Per::All if in_hours => (hours, HOUR),
-            Per::All => (days, DAY),
-        };
+        let in_hours = self.per == Per::Hour || (self.per == Per::All && in_hours);
+        let (sheets, span) = if in_hours { (hours, HOUR) } else { (days, DAY) };
         let all = sheets.iter().map(|(start, sheet)| (*start, sheet));
         let all = all.chain([(start_of(open.since, span), &open.sheet)]);
         let asked = all.filter(|(start, _)| *start < self.until && start + span > self.since);
@@ -234,9 +249,9 @@ impl Query {
             found.total.add(line);
         }
         let [consumer, tier, route, version] = &self.wanted;
-        let is_certain = [consumer, tier, version].into_iter().all(Option::is_none);
+        let is_certain = [consumer, tier, version].into_iter().all(|wanted| *wanted == Wanted::Any);
         for (name, line) in &sheet.rest {
-            if route.as_ref().is_none_or(|route| route.as_deref() == name.as_deref()) {
+            if route.allows(name.as_deref()) {
                 found.unattributed = found.unattributed.saturating_add(line.counts.requests);
                 if is_certain {
                     found.rest.add(line);
@@ -248,9 +263,7 @@ impl Query {
 
     fn matches(&self, key: &Key) -> bool {
         let mut wanted = Dimension::ALL.into_iter().zip(&self.wanted);
-        wanted.all(|(dimension, wanted)| {
-            wanted.as_ref().is_none_or(|wanted| wanted.as_deref() == dimension.of(key).map(|name| &**name))
-        })
+        wanted.all(|(dimension, wanted)| wanted.allows(dimension.of(key).map(|name| &**name)))
     }
 
     fn page(&self, found: Found, now: i64) -> Page {

@@ -61,16 +61,15 @@ impl Sheet {
             }
         }
         for (key, more) in &other.rows {
-            match self.rows.get_mut(key) {
-                Some(line) => line.add(more),
-                None => {
-                    let missed = more.missed.saturating_add(self.floor);
-                    self.rows.insert(key.clone(), Line { missed, ..more.clone() });
-                }
+            if let Some(line) = self.rows.get_mut(key) {
+                line.add(more);
+            } else {
+                let missed = more.missed.saturating_add(self.floor);
+                self.rows.insert(key.clone(), Line { missed, ..more.clone() });
             }
         }
         for (route, more) in &other.rest {
-            self.to_rest(route.clone(), more, most);
+            self.put_aside(route.clone(), more, most);
         }
         self.floor = self.floor.saturating_add(other.floor);
         self.cut(most);
@@ -86,11 +85,11 @@ impl Sheet {
         self.rows.sort_by(|_, a, _, b| b.weight().cmp(&a.weight()));
         for (key, line) in self.rows.split_off(most) {
             self.floor = self.floor.max(line.weight());
-            self.to_rest(key.route, &line, most);
+            self.put_aside(key.route, &line, most);
         }
     }
 
-    fn to_rest(&mut self, route: Option<Arc<str>>, line: &Line, most: usize) {
+    fn put_aside(&mut self, route: Option<Arc<str>>, line: &Line, most: usize) {
         let known = self.rest.len() < most.max(FEW_ROUTES) || self.rest.contains_key(&route);
         let rest = self.rest.entry(route.filter(|_| known)).or_default();
         rest.add(line);

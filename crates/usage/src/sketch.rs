@@ -1,5 +1,5 @@
 //! Latency quantiles in a fixed size: how many requests took how long, in buckets that grow by 6% (the logarithmic buckets
-//! of DDSketch, Masson et al., VLDB 2019). A quantile is within 3% of the true one between 0.1 ms and seven minutes.
+//! of `DDSketch`, Masson et al., VLDB 2019). A quantile is within 3% of the true one between 0.1 ms and seven minutes.
 
 use std::time::Duration;
 
@@ -109,6 +109,12 @@ mod tests {
     use super::*;
 
     /// The latency of nearest rank, from all of them.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a rank among a few hundred"
+    )]
     fn exact(mut all: Vec<u64>, quantile: f64) -> f64 {
         all.sort_unstable();
         let rank = ((all.len() as f64 * quantile).ceil() as usize).clamp(1, all.len());
@@ -124,7 +130,9 @@ mod tests {
         ) {
             let of = |all: &[u64]| {
                 let mut sketch = Sketch::default();
-                all.iter().for_each(|micros| sketch.record(Duration::from_micros(*micros)));
+                for micros in all {
+                    sketch.record(Duration::from_micros(*micros));
+                }
                 sketch
             };
             let (mut dense, other) = (of(&left), of(&right));

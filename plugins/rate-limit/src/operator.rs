@@ -12,12 +12,13 @@ use crate::store::Request;
 #[async_trait]
 impl Limits for RateLimit {
     async fn account(&self, subject: &Subject) -> Result<Account, NoAccount> {
+        // Before the moment that waits are counted from: rounded up to seconds, the end of a day is then that end.
+        let now = self.clock.wall();
         let request = self.of_subject(subject)?;
         let (store, standings) = match &self.shared {
             None => ("local", self.table.peek(&request.policy.limits, request.key, request.now)),
             Some(shared) => (shared.word(), shared.look(&request, &self.clock).await.map_err(NoAccount::Failed)?),
         };
-        let now = self.clock.wall();
         let limits = request.policy.told().zip(&standings).map(|((limit, most), standing)| {
             let remaining = standing.remaining.min(most);
             let used = most - remaining;

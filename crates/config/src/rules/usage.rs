@@ -21,7 +21,7 @@ pub(super) fn check(root: &Node, report: &mut Report) {
     let every = export.get("every").and_then(|every| Some((every, every.str()?.parse::<Duration>().ok()?)));
     if let Some((node, every)) = every {
         let millis = every.get().as_millis();
-        if millis % MINUTE != 0 || HOUR % millis != 0 {
+        if !millis.is_multiple_of(MINUTE) || !HOUR.is_multiple_of(millis) {
             let message = format!("{every} is no part of an hour in whole minutes; write 1h, 30m, 15m, 10m, 5m or 1m");
             report.error(path.key("every"), node.span, message);
         }

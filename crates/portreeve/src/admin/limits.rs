@@ -11,7 +11,6 @@ use axum::response::{IntoResponse, Response};
 use portreeve_config::Loaded;
 use portreeve_plugin::{Consumer, NoAccount, Standing, Subject};
 use portreeve_proxy::StepAccount;
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Shown;
@@ -33,9 +32,9 @@ struct Asked {
 
 /// How a consumer, or a key of one step, stands with each limit.
 pub(super) async fn limits(State(shown): State<Shown>, parameters: Parameters) -> Response {
-    let asked = match read(parameters).and_then(|parameters| Asked::parse(parameters).map_err(|why| bad(&why))) {
+    let asked = match read(parameters).and_then(Asked::parse) {
         Ok(asked) => asked,
-        Err(refusal) => return refusal,
+        Err(why) => return bad(&why),
     };
     let subject = asked.subject(&shown.reloader.loaded());
     let told = shown.engine.accounts(&subject, asked.step.as_deref()).await;
@@ -57,9 +56,9 @@ pub(super) async fn reset(
     ConnectInfo(from): ConnectInfo<SocketAddr>,
     parameters: Parameters,
 ) -> Response {
-    let asked = match read(parameters).and_then(|parameters| Asked::parse(parameters).map_err(|why| bad(&why))) {
+    let asked = match read(parameters).and_then(Asked::parse) {
         Ok(asked) => asked,
-        Err(refusal) => return refusal,
+        Err(why) => return bad(&why),
     };
     let subject = asked.subject(&shown.reloader.loaded());
     let told = shown.engine.reset_accounts(&subject, asked.step.as_deref()).await;
@@ -68,16 +67,17 @@ pub(super) async fn reset(
     }
     let by = from.ip().to_canonical();
     let (mut done, mut failed) = (0, false);
+    let key = (!asked.key.is_empty()).then(|| asked.key.join(" "));
     for account in &told {
         let (step, consumer) = (&*account.step, asked.consumer.as_deref());
         match &account.told {
             Ok(()) => {
                 done += 1;
-                tracing::info!(%by, step, consumer, key = ?asked.key, "What was used of limits was given back, as ordered.");
+                tracing::info!(%by, step, consumer, key, "What was used of limits was given back, as ordered.");
             }
             Err(NoAccount::Failed(error)) => {
                 failed = true;
-                tracing::warn!(%by, step, consumer, key = ?asked.key, %error, "What was used of limits could not be given back.");
+                tracing::warn!(%by, step, consumer, key, %error, "What was used of limits could not be given back.");
             }
             Err(NoAccount::NotCounted(_)) => {}
         }
@@ -113,23 +113,15 @@ fn row<T>(account: &StepAccount<T>, told: impl FnOnce(&T) -> Value) -> Value {
     row
 }
 
-#[derive(Serialize)]
-struct Limit<'s> {
-    limit: &'s str,
-    most: u64,
-    used: u64,
-    remaining: u64,
-    /// Seconds since 1970, rounded up.
-    resets_at: Option<u64>,
-}
-
+/// One limit. When something comes back is told in seconds since 1970, rounded up.
 fn limit(standing: &Standing) -> Value {
     let Standing { limit, most, used, remaining, resets_at } = standing;
     let seconds = |at: SystemTime| {
         let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         since.as_secs() + u64::from(since.subsec_nanos() > 0)
     };
-    json!(Limit { limit, most: *most, used: *used, remaining: *remaining, resets_at: resets_at.map(seconds) })
+    let resets_at = resets_at.map(seconds);
+    json!({ "limit": limit, "most": most, "used": used, "remaining": remaining, "resets_at": resets_at })
 }
 
 impl Asked {

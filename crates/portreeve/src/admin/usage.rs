@@ -15,7 +15,7 @@ pub(super) type Parameters = Result<Query<Vec<(String, String)>>, QueryRejection
 pub(super) async fn usage(State(shown): State<Shown>, parameters: Parameters) -> Response {
     let parameters = match read(parameters) {
         Ok(parameters) => parameters,
-        Err(refusal) => return refusal,
+        Err(why) => return bad(&why),
     };
     let engine = shown.engine;
     match tokio::task::spawn_blocking(move || engine.usage(&parameters)).await {
@@ -25,11 +25,11 @@ pub(super) async fn usage(State(shown): State<Shown>, parameters: Parameters) ->
     }
 }
 
-/// The parameters, or what to answer to a query that has none.
-pub(super) fn read(parameters: Parameters) -> Result<Vec<(String, String)>, Response> {
+/// The parameters, or what is wrong with the query.
+pub(super) fn read(parameters: Parameters) -> Result<Vec<(String, String)>, String> {
     match parameters {
         Ok(Query(parameters)) => Ok(parameters),
-        Err(error) => Err(bad(&error.body_text())),
+        Err(error) => Err(error.body_text()),
     }
 }
 

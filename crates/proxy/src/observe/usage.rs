@@ -83,12 +83,11 @@ impl UsageKeeper {
             let word = stage.as_str();
             self.failures.with_label_values(&[word]).inc();
             if failing.get(word) != Some(&error) {
-                match stage {
+                if stage == Stage::Lock {
                     // As it is meant to be during an upgrade.
-                    Stage::Lock => tracing::info!(stage = word, error, "Usage is not saved yet."),
-                    _ => {
-                        tracing::error!(stage = word, error, "Usage cannot be kept as it should be; counting goes on.")
-                    }
+                    tracing::info!(stage = word, error, "Usage is not saved yet.");
+                } else {
+                    tracing::error!(stage = word, error, "Usage cannot be kept as it should be; counting goes on.");
                 }
             }
             now.insert(word, error);
