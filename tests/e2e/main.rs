@@ -35,6 +35,8 @@ mod limits;
 #[cfg(test)]
 mod narrowed;
 #[cfg(test)]
+mod near;
+#[cfg(test)]
 mod no_way_around;
 #[cfg(test)]
 mod operations;

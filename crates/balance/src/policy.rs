@@ -87,10 +87,15 @@ impl Order {
         Self { ranks }
     }
 
+    /// When a zone is asked: smaller numbers come first.
+    #[must_use]
+    pub fn rank(&self, zone: u8) -> u8 {
+        self.ranks.get(usize::from(zone)).copied().unwrap_or(u8::MAX)
+    }
+
     /// When members of this group are asked. Different for different groups.
     pub(crate) fn turn(&self, group: Group) -> Turn {
-        let rank = self.ranks.get(usize::from(group.zone)).copied();
-        (group.priority, rank.unwrap_or(u8::MAX), group.zone)
+        (group.priority, self.rank(group.zone), group.zone)
     }
 }
 

@@ -23,7 +23,7 @@ use crate::grpc;
 use crate::mirror::{Copy, Mirror};
 use crate::route::{End, Route};
 use crate::snapshot::{Entrance, Snapshot};
-use crate::upstream::{BadAnswer, Leg, MAX_INTERIM, Pool, Slot, Stay, check_response, is_failure};
+use crate::upstream::{BadAnswer, Leg, MAX_INTERIM, Pool, Slot, Wants, check_response, is_failure};
 
 /// The context of one request. Boxed, since Pingora moves it by value.
 pub(crate) type Context = Box<Request>;
@@ -39,7 +39,7 @@ pub(crate) struct Request {
     pub(crate) at_entrance: Run,
     pub(crate) at_route: Run,
     chosen: Option<Chosen>,
-    key: u64,
+    wants: Wants,
     tried: Tried,
     /// Attempts that met a stale connection and do not count.
     stale: u32,
@@ -48,8 +48,6 @@ pub(crate) struct Request {
     leg: Option<Arc<Leg>>,
     /// What came of the attempt, once the pool knows it.
     outcome: Option<Outcome>,
-    /// Where the client was before, if the upstream is sticky.
-    stay: Option<Stay>,
     /// The place among those that the upstream has at once, until the end of the request.
     slot: Option<Slot>,
     /// Before the next attempt.
@@ -119,13 +117,12 @@ impl Request {
             at_entrance: Run::default(),
             at_route: Run::default(),
             chosen: None,
-            key: 0,
+            wants: Wants::default(),
             tried: Tried::new(),
             stale: 0,
             in_flight: None,
             leg: None,
             outcome: None,
-            stay: None,
             slot: None,
             pause: Duration::ZERO,
             fault: None,
@@ -199,9 +196,9 @@ impl Request {
             (None, End::Plugin) => None,
         };
         if let Some(pool) = self.pool() {
-            let (key, stay, name) = (pool.hash_key(&view), pool.stay(&view), pool.name.clone());
+            let (wants, name) = (pool.wants(&view), pool.name.clone());
             pool.earn_retry();
-            (self.key, self.stay) = (key, stay);
+            self.wants = wants;
             self.attempt.upstream = name;
             self.copy = route.mirror.as_ref().and_then(Mirror::begin);
         }
@@ -254,7 +251,7 @@ impl Request {
                 "no plugin of the chain answered or chose an upstream",
             );
         };
-        let Some((member, in_flight)) = pool.pick_for(self.stay, self.key, &self.tried) else {
+        let Some((member, in_flight)) = pool.pick_for(&self.wants, &self.tried) else {
             let fault = pool.why_nobody(&self.tried);
             return Err(self.refused(fault));
         };
@@ -388,7 +385,7 @@ impl Request {
         if let (Some(pool), Some(target)) = (self.pool(), self.attempt.target) {
             // Ours, whoever the client is: `forwarding` has seen to it.
             let is_secure = asked.headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
-            pool.remember(target, self.stay, is_secure, answer);
+            pool.remember(target, self.wants.stay, is_secure, answer);
         }
     }
 

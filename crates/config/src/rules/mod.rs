@@ -13,6 +13,7 @@ mod single;
 mod tcp;
 mod tiers;
 mod upstreams;
+mod zones;
 
 use crate::catalog::Catalog;
 use crate::report::Report;
@@ -33,4 +34,5 @@ pub(crate) fn check(root: &Node, catalog: &Catalog, report: &mut Report) {
     single::check(root, report);
     tiers::check(root, report);
     upstreams::check(root, report);
+    zones::check(root, report);
 }

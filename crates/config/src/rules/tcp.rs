@@ -90,6 +90,12 @@ pub(crate) fn check_upstreams(root: &Node, references: &[Reference], report: &mu
             let message = "a TCP connection has nothing to hash but ${request.client_ip}; write balance: ip_hash";
             refuse(path.key("balance").key("hash"), hash.span, message, "a TCP listener sends its connections there");
         }
+        let near = upstream.get("failover").and_then(|failover| failover.get("near"));
+        if let Some(header) = near.and_then(|near| near.entry("header")) {
+            let message = "a TCP connection has no header that tells where its client is; write database:";
+            let path = path.key("failover").key("near").key("header");
+            refuse(path, header.key.span, message, "a TCP listener sends its connections there");
+        }
         if let Some(sticky) = upstream.entry("sticky") {
             let message =
                 "a TCP connection has no cookie to be sticky by; write balance: ip_hash, or use an upstream of its own";

@@ -18,6 +18,7 @@ mod tcp;
 mod tier;
 mod tls;
 mod upstream;
+mod zones;
 
 pub(crate) use crate::units::OneOrMany;
 pub use access_log::AccessLog;
@@ -42,6 +43,7 @@ pub use tcp::{Tcp, TcpTimeouts};
 pub use tier::Tier;
 pub use tls::{Certificate, ClientAuth, ClientAuthMode, Hsts, ListenerTls, RedirectToHttps, TlsVersion, UnknownSni};
 pub use upstream::{
-    Backoff, Balance, CheckMethod, Discover, Failover, Health, HealthExpect, Outlier, Probe, Protocol, ProxyProtocol,
-    Retry, RetryOn, RouteRetry, Sticky, Target, Timeouts, Upstream, UpstreamLimits, UpstreamTls,
+    Backoff, Balance, CheckMethod, Discover, Failover, Health, HealthExpect, Near, Outlier, Probe, Protocol,
+    ProxyProtocol, Retry, RetryOn, RouteRetry, Sticky, Target, Timeouts, Upstream, UpstreamLimits, UpstreamTls,
 };
+pub use zones::{Coordinates, Country, Zone};

@@ -6,15 +6,27 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use portreeve_balance::{InFlight, Member, Picker, Tried};
+use portreeve_balance::{InFlight, Member, Order, Picker, Tried};
 use portreeve_config::UpstreamLimits;
 
 use super::gate::{Crowd, Entry, Found, Gate, Slot};
 use super::prepared::Prepared;
+use super::sticky::Stay;
 use crate::fault::Fault;
 
 /// A target and a request counted there.
 pub(super) type Picked = (Arc<Member<Prepared>>, InFlight);
+
+/// What a request asks of whoever is picked for it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Wants {
+    /// What is hashed where `balance` hashes; any number where it does not.
+    pub(crate) key: u64,
+    /// Where the client was before, if the upstream is sticky.
+    pub(crate) stay: Option<Stay>,
+    /// In what order the zones are asked, if that depends on the client and it is known where that is.
+    pub(crate) order: Option<Order>,
+}
 
 /// So many full targets are asked the algorithm to pick past; then the first with room is taken.
 const PASSED_OVER: usize = 8;
@@ -104,12 +116,13 @@ impl Limits {
         &self,
         picker: &Picker<Prepared>,
         now: Instant,
-        key: u64,
+        wants: &Wants,
         tried: &[SocketAddr],
     ) -> Option<Picked> {
         let mut passed_over: Option<Tried> = None;
         for _ in 0..PASSED_OVER {
-            let member = picker.pick(now, key, passed_over.as_deref().unwrap_or(tried))?;
+            let out = passed_over.as_deref().unwrap_or(tried);
+            let member = picker.pick_near(now, wants.key, out, wants.order.as_ref())?;
             if let Some(picked) = self.take(member, now) {
                 return Some(picked);
             }

@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 use super::TargetRegistry;
 use super::discovery::{Share, TargetSources, Written};
 use super::health::{HealthGroup, Watched};
+use super::near::Near;
 use super::orders::{Operation, Order, Orders, Standing};
 use super::policy::policy;
 use super::prepared::Prepared;
@@ -34,6 +35,8 @@ pub(super) struct Members {
     policy: Policy,
     /// The zone that the gateway is in, if that makes a difference.
     zone: Option<Box<str>>,
+    /// Which zones are near to whom, if that makes a difference.
+    pub(super) near: Option<Near>,
     pub(super) sticky: Option<Sticky>,
     pub(super) transport: Arc<Transport>,
 }
@@ -73,7 +76,7 @@ impl Members {
         config: &UpstreamConfig,
         transport: Arc<Transport>,
         registry: &TargetRegistry,
-        sources: TargetSources,
+        (sources, near): (TargetSources, Option<Near>),
         before: Option<&Self>,
     ) -> Self {
         let ledger = before.map_or_else(Ledger::new, |before| before.ledger.clone());
@@ -87,6 +90,7 @@ impl Members {
             orders: registry.orders().clone(),
             ledger,
             policy,
+            near,
             zone: config.failover.zone.as_deref().map(Box::from),
             sticky: config.sticky.as_ref().map(|sticky| Sticky::new(sticky, registry.sticky_key())),
             transport,
@@ -180,8 +184,9 @@ impl Members {
 
     /// Where a target stands, seen from the gateway's zone.
     fn group_of(&self, share: &Share) -> Group {
-        let away = self.zone.as_deref().is_some_and(|zone| share.zone.as_deref() != Some(zone));
-        Group { priority: share.priority, away }
+        let away = || self.zone.as_deref().is_some_and(|zone| share.zone.as_deref() != Some(zone));
+        let zone = self.near.as_ref().map_or_else(|| u8::from(away()), |near| near.zone(share.zone.as_deref()));
+        Group { priority: share.priority, zone }
     }
 
     /// Takes orders into account that came while another pool was in effect.

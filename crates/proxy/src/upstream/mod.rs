@@ -16,6 +16,7 @@ mod identity;
 mod limits;
 mod link;
 mod members;
+mod near;
 mod orders;
 mod policy;
 mod pool;
@@ -36,14 +37,14 @@ pub use discovery::SourceStatus;
 pub(crate) use discovery::{Resolver, TargetSources};
 pub(crate) use gate::{Crowd, Slot};
 pub use health::LastCheck;
-pub(crate) use limits::Priorities;
+pub(crate) use limits::{Priorities, Wants};
 pub(crate) use link::Leg;
+pub(crate) use near::Near;
 pub use orders::{Operation, Order, Standing};
 pub(crate) use pool::{Parts, Pool, is_failure};
 pub(crate) use registry::TargetRegistry;
 pub(crate) use retry::{Cause as RetryCause, Failed, Override as RetryOverride, Terms as RetryTerms};
 pub use status::{OperateError, PoolStatus, TargetState, TargetStatus};
-pub(crate) use sticky::Stay;
 pub(crate) use transport::Transport;
 
 /// What is wrong with an upstream, and under which of its keys. Found when it is compiled, since no schema can say it.

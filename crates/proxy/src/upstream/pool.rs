@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use http::StatusCode;
+use http::{HeaderName, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use portreeve_balance::hash::{mix, stable};
 use portreeve_balance::{InFlight, Outcome};
@@ -17,8 +17,9 @@ use tokio::task::AbortHandle;
 
 use super::discovery::{Followed, TargetSources, follow};
 use super::gate::{Crowd, Slot};
-use super::limits::{Limits, Picked, Priorities};
+use super::limits::{Limits, Picked, Priorities, Wants};
 use super::members::Members;
+use super::near::Near;
 use super::retry::{Failed, NoRetry, Override, Retries, Terms};
 use super::sticky::Stay;
 use super::transport::Transport;
@@ -52,6 +53,8 @@ pub(crate) struct Parts<'p> {
     pub(crate) key: Option<Template>,
     pub(crate) metrics: UpstreamMetrics,
     pub(crate) sources: TargetSources,
+    /// Which zones are near to whom, if the file says so.
+    pub(crate) near: Option<Near>,
 }
 
 impl Pool {
@@ -63,9 +66,9 @@ impl Pool {
     /// A pool at rest: nobody is found or checked before it starts. `before` is the pool of this name in the generation before:
     /// what it has learnt of its targets, and who is in flight there, goes on.
     pub(crate) fn new(parts: Parts<'_>, registry: &TargetRegistry, before: Option<&Self>) -> Self {
-        let Parts { name, config, transport, key, metrics, sources } = parts;
+        let Parts { name, config, transport, key, metrics, sources, near } = parts;
         let of_before = before.map(|before| &*before.members);
-        let members = Members::new(name.clone(), config, transport, registry, sources, of_before);
+        let members = Members::new(name.clone(), config, transport, registry, (sources, near), of_before);
         Self {
             name,
             config: config.clone(),
@@ -84,9 +87,16 @@ impl Pool {
     }
 
     /// Whether this is the pool that `config` asks for, its files are as they were, and names are asked of the same.
-    pub(crate) fn is_of(&self, config: &UpstreamConfig, transport: &Transport, resolver: &ResolverSettings) -> bool {
+    pub(crate) fn is_of(
+        &self,
+        config: &UpstreamConfig,
+        transport: &Transport,
+        near: Option<&Near>,
+        resolver: &ResolverSettings,
+    ) -> bool {
         let sources = &self.members.sources;
         self.config == *config
+            && self.members.near.as_ref() == near
             && self.members.transport.is_like(transport)
             && (!sources.are_asked() || sources.resolver().is_of(resolver))
     }
@@ -148,18 +158,19 @@ impl Pool {
     /// Picks an available target with room that this request has not tried, and counts the request there for as long as the
     /// guard lives.
     pub(crate) fn pick(&self, key: u64, tried: &[SocketAddr]) -> Option<Picked> {
-        self.pick_for(None, key, tried)
+        self.pick_for(&Wants { key, ..Wants::default() }, tried)
     }
 
-    /// Like [`Pool::pick`], but goes back to where the client was before, if that can be picked.
-    pub(crate) fn pick_for(&self, stay: Option<Stay>, key: u64, tried: &[SocketAddr]) -> Option<Picked> {
+    /// Like [`Pool::pick`], but goes back to where the client was before, if that can be picked, and else asks the zones in the
+    /// client's own order.
+    pub(crate) fn pick_for(&self, wants: &Wants, tried: &[SocketAddr]) -> Option<Picked> {
         let (now, picker) = (Instant::now(), self.members.picker.load());
-        let there = stay.and_then(|stay| {
+        let there = wants.stay.and_then(|stay| {
             let member = picker.return_to(stay.place, now, tried)?;
             (member.target.address == stay.address).then_some(member)
         });
         let back = there.and_then(|member| self.limits.take(member, now));
-        back.or_else(|| self.limits.pick(&picker, now, key, tried))
+        back.or_else(|| self.limits.pick(&picker, now, wants, tried))
     }
 
     /// Why nobody was picked.
@@ -197,9 +208,23 @@ impl Pool {
         }
     }
 
-    /// Where the client of this request was before, if the upstream is sticky.
-    pub(crate) fn stay(&self, view: &View<'_>) -> Option<Stay> {
-        self.members.sticky.as_ref()?.stay(view)
+    /// What this request asks of whoever is picked for it.
+    pub(crate) fn wants(&self, view: &View<'_>) -> Wants {
+        let stay = self.members.sticky.as_ref().and_then(|sticky| sticky.stay(view));
+        let near = self.members.near.as_ref();
+        let order = near.and_then(|near| near.order(view.exchange.client_ip(), Some(&view.request.headers)));
+        Wants { key: self.hash_key(view), stay, order }
+    }
+
+    /// What a connection that is no request asks.
+    pub(crate) fn client_wants(&self, client: IpAddr) -> Wants {
+        let order = self.members.near.as_ref().and_then(|near| near.order(client, None));
+        Wants { key: self.client_key(client), stay: None, order }
+    }
+
+    /// The header by which trusted proxies tell where a client is, if this pool asks for one.
+    pub(crate) fn place_header(&self) -> Option<&HeaderName> {
+        self.members.near.as_ref()?.header()
     }
 
     /// Takes the cookie of a sticky upstream off what its target is sent.
@@ -218,7 +243,7 @@ impl Pool {
 
     /// What a request is hashed by, where `balance` hashes; any number where it does not. A request without the key goes
     /// anywhere: all of them to one target would drown it.
-    pub(crate) fn hash_key(&self, view: &View<'_>) -> u64 {
+    fn hash_key(&self, view: &View<'_>) -> u64 {
         match (&self.config.balance, &self.key) {
             (_, Some(template)) => {
                 let text = template.render(view).filter(|text| !text.is_empty());
@@ -231,7 +256,7 @@ impl Pool {
 
     /// What a connection that is no request is hashed by: its client, as [`Pool::hash_key`] would. The loader sees to it that
     /// no other template is asked for.
-    pub(crate) fn client_key(&self, client: IpAddr) -> u64 {
+    fn client_key(&self, client: IpAddr) -> u64 {
         match self.config.balance {
             Balance::Hash(_) => mix(stable(client.to_string().bytes())),
             Balance::IpHash => of_client(client),

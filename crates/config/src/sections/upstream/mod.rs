@@ -21,7 +21,7 @@ use crate::units::Duration;
 
 pub use balance::Balance;
 pub use discover::Discover;
-pub use failover::Failover;
+pub use failover::{Failover, Near};
 pub use health::{CheckMethod, Health, HealthExpect, Probe};
 pub use limits::UpstreamLimits;
 pub use outlier::Outlier;
