@@ -27,6 +27,8 @@ mod grpc;
 #[cfg(test)]
 mod health;
 #[cfg(test)]
+mod hedging;
+#[cfg(test)]
 mod http2;
 #[cfg(test)]
 mod interim;
@@ -74,6 +76,8 @@ mod targets;
 mod tcp;
 #[cfg(test)]
 mod tls;
+#[cfg(test)]
+mod told;
 #[cfg(test)]
 mod uploads;
 #[cfg(test)]

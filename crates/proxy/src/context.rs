@@ -13,6 +13,7 @@ use portreeve_balance::{InFlight, Outcome, Tried};
 use portreeve_plugin::engine::{Attempt, Chain, Exchange, Failure, Origin, Run, Summary, View};
 use portreeve_plugin::{Reply, Upstream};
 use portreeve_wire::http1::Asked;
+use portreeve_wire::proxy_protocol::Header;
 
 use tokio::time::{timeout, timeout_at};
 
@@ -46,6 +47,8 @@ pub(crate) struct Request {
     in_flight: Option<InFlight>,
     /// The connection's side of this attempt, where the target speaks HTTP/1.1.
     leg: Option<Arc<Leg>>,
+    /// Whether a second target was asked beside the first, and was the one that was heard.
+    pub(crate) hedge: Option<bool>,
     /// What came of the attempt, once the pool knows it.
     outcome: Option<Outcome>,
     /// The place among those that the upstream has at once, until the end of the request.
@@ -88,6 +91,16 @@ enum Place {
     Route,
 }
 
+/// What an attempt is about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Try {
+    pub(crate) asked: Asked,
+    /// Whether asking two targets at once does no harm: nothing is changed, and there is no body.
+    pub(crate) is_safe: bool,
+    /// For whom it is, where targets want to know.
+    pub(crate) told: Header,
+}
+
 /// The upstream of a request.
 #[derive(Debug)]
 enum Chosen {
@@ -122,6 +135,7 @@ impl Request {
             stale: 0,
             in_flight: None,
             leg: None,
+            hedge: None,
             outcome: None,
             slot: None,
             pause: Duration::ZERO,
@@ -238,7 +252,7 @@ impl Request {
 
     /// The peer of the next attempt: another target than those tried, with what is left of the time, and at most `limit` for
     /// each silence of the target.
-    pub(crate) fn next_attempt(&mut self, asked: Asked, limit: Option<Duration>) -> pingora::Result<Box<HttpPeer>> {
+    pub(crate) fn next_attempt(&mut self, try_of: Try, limit: Option<Duration>) -> pingora::Result<Box<HttpPeer>> {
         let now = Instant::now();
         let left = self.deadline.saturating_duration_since(now);
         let patience = self.patience.map(|patience| patience.saturating_duration_since(now));
@@ -259,7 +273,15 @@ impl Request {
         let first_byte = member.prepared.timeouts().first_byte.get().min(limit.unwrap_or(left)).min(left);
         let idle = patience.map_or(self.idle(), |patience| patience.min(self.idle()));
         let silence = if self.streams { idle } else { first_byte };
-        let (peer, leg) = member.prepared.attempt(asked, silence);
+        let is_first = self.attempt.number == 0 && self.hedge.is_none();
+        let hedge = if try_of.is_safe && is_first {
+            let mut tried = self.tried.clone();
+            tried.push(member.target.address);
+            pool.hedge(&self.wants, tried, now)
+        } else {
+            None
+        };
+        let (peer, leg) = member.prepared.attempt(try_of.asked, silence, &try_of.told, hedge);
         self.head_until = self.streams.then(|| now + first_byte);
         self.interim = 0;
         self.leg = leg;
@@ -361,6 +383,7 @@ impl Request {
 
     /// The target has begun its answer.
     pub(crate) fn target_answered(&mut self, status: StatusCode) {
+        self.settle();
         if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
             self.report(if is_failure(status) { Outcome::Failed } else { Outcome::Answered });
         }

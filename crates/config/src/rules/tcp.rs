@@ -79,8 +79,9 @@ pub(crate) fn check_upstreams(root: &Node, references: &[Reference], report: &mu
             report.error_with(path, span, message, vec![(whose.to_owned(), reference.span)]);
         };
         if !of_tcp {
-            if let Some(entry) = upstream.entry("proxy_protocol") {
-                let message = "a connection to these targets serves requests of many clients, and a PROXY protocol header speaks for one; use an upstream of its own for TCP listeners";
+            let is_http2 = upstream.get("protocol").and_then(Node::str) == Some("http2");
+            if let Some(entry) = upstream.entry("proxy_protocol").filter(|_| is_http2) {
+                let message = "a connection in HTTP/2 serves requests of many clients, and a PROXY protocol header speaks for one; use protocol: http1";
                 refuse(path.key("proxy_protocol"), entry.key.span, message, "requests go there from here");
             }
             continue;

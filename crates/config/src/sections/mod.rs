@@ -43,7 +43,7 @@ pub use tcp::{Tcp, TcpTimeouts};
 pub use tier::Tier;
 pub use tls::{Certificate, ClientAuth, ClientAuthMode, Hsts, ListenerTls, RedirectToHttps, TlsVersion, UnknownSni};
 pub use upstream::{
-    Backoff, Balance, CheckMethod, Discover, Failover, Health, HealthExpect, Near, Outlier, Probe, Protocol,
+    Backoff, Balance, CheckMethod, Discover, Failover, Health, HealthExpect, Hedge, Near, Outlier, Probe, Protocol,
     ProxyProtocol, Retry, RetryOn, RouteRetry, Sticky, Target, Timeouts, Upstream, UpstreamLimits, UpstreamTls,
 };
 pub use zones::{Coordinates, Country, Zone};

@@ -1,15 +1,18 @@
 //! How much of the traffic an upstream is asked to bear: its bounds, who goes first when it is full, and which of its targets
 //! still has room.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use portreeve_balance::{InFlight, Member, Order, Picker, Tried};
 use portreeve_config::UpstreamLimits;
 
 use super::gate::{Crowd, Entry, Found, Gate, Slot};
+use super::link::{Bound, Connections};
 use super::prepared::Prepared;
 use super::sticky::Stay;
 use crate::fault::Fault;
@@ -50,12 +53,30 @@ pub(super) struct Limits {
     /// Handed on to the next pool of this name: what is in flight does not end with a generation.
     gate: Arc<Gate>,
     priorities: ArcSwap<Priorities>,
+    /// By target; handed on like the gate.
+    connections: Arc<Mutex<HashMap<SocketAddr, Weak<Connections>>>>,
 }
 
 impl Limits {
     pub(super) fn new(config: Option<&UpstreamLimits>, before: Option<&Self>) -> Self {
         let gate = before.map(|before| before.gate.clone()).unwrap_or_default();
-        Self { config: config.cloned(), gate, priorities: ArcSwap::default() }
+        let connections = before.map(|before| before.connections.clone()).unwrap_or_default();
+        Self { config: config.cloned(), gate, priorities: ArcSwap::default(), connections }
+    }
+
+    /// The bound on the connections to this target, if there is one.
+    pub(super) fn bound(&self, target: SocketAddr) -> Option<Bound> {
+        let most = self.config.as_ref()?.connections_per_target?;
+        let mut known = self.connections.lock();
+        known.retain(|_, connections| connections.strong_count() > 0);
+        let connections = known.get(&target).and_then(Weak::upgrade).unwrap_or_default();
+        known.insert(target, Arc::downgrade(&connections));
+        Some(Bound { connections, most })
+    }
+
+    /// How many requests a target may have in flight: in HTTP/1.1 each has a connection.
+    fn each(limits: &UpstreamLimits) -> Option<u32> {
+        limits.requests_per_target.into_iter().chain(limits.connections_per_target).min()
     }
 
     /// Learns which tiers go first.
@@ -74,7 +95,7 @@ impl Limits {
         until: Instant,
     ) -> Result<Option<Slot>, Fault> {
         let Some(limits) = &self.config else { return Ok(None) };
-        let capacity = match (limits.requests, limits.requests_per_target) {
+        let capacity = match (limits.requests, Self::each(limits)) {
             (Some(requests), None) => requests,
             (requests, Some(each)) => {
                 let available = picker.members().iter().filter(|member| member.target.is_available()).count();
@@ -104,7 +125,7 @@ impl Limits {
 
     /// Counts a request at this target, if it has room.
     pub(super) fn take(&self, member: &Arc<Member<Prepared>>, now: Instant) -> Option<Picked> {
-        let in_flight = match self.config.as_ref().and_then(|limits| limits.requests_per_target) {
+        let in_flight = match self.config.as_ref().and_then(Self::each) {
             Some(each) => InFlight::within(member, now, each)?,
             None => InFlight::new(member, now),
         };

@@ -12,6 +12,7 @@ mod call;
 mod discovery;
 mod gate;
 mod health;
+mod hedge;
 mod identity;
 mod limits;
 mod link;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use http::{HeaderName, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use portreeve_balance::hash::{mix, stable};
-use portreeve_balance::{InFlight, Outcome};
+use portreeve_balance::{InFlight, Outcome, Tried};
 use portreeve_config::{Balance, Resolver as ResolverSettings, Upstream as UpstreamConfig};
 use portreeve_plugin::Template;
 use portreeve_plugin::engine::View;
@@ -17,6 +17,7 @@ use tokio::task::AbortHandle;
 
 use super::discovery::{Followed, TargetSources, follow};
 use super::gate::{Crowd, Slot};
+use super::hedge::{Hedge, Hedges};
 use super::limits::{Limits, Picked, Priorities, Wants};
 use super::members::Members;
 use super::near::Near;
@@ -38,7 +39,8 @@ pub(crate) struct Pool {
     key: Option<Template>,
     pub(crate) metrics: UpstreamMetrics,
     retries: Retries,
-    limits: Limits,
+    limits: Arc<Limits>,
+    hedges: Option<Arc<Hedges>>,
     pub(super) members: Arc<Members>,
     /// Set when the pool starts: what ends with it, if its targets must be asked for again and again.
     refresher: OnceLock<Option<AbortHandle>>,
@@ -68,15 +70,20 @@ impl Pool {
     pub(crate) fn new(parts: Parts<'_>, registry: &TargetRegistry, before: Option<&Self>) -> Self {
         let Parts { name, config, transport, key, metrics, sources, near } = parts;
         let of_before = before.map(|before| &*before.members);
-        let members = Members::new(name.clone(), config, transport, registry, (sources, near), of_before);
+        let limits = Arc::new(Limits::new(config.limits.as_ref(), before.map(|before| &*before.limits)));
+        let members =
+            Members::new(name.clone(), config, transport, registry, (sources, near, limits.clone()), of_before);
+        let members = Arc::new(members);
+        let hedges = config.hedge.as_ref().map(|hedge| Arc::new(Hedges::new(hedge, &members, &limits, &metrics)));
         Self {
             name,
             config: config.clone(),
             key,
             metrics,
             retries: Retries::new(&config.retry),
-            limits: Limits::new(config.limits.as_ref(), before.map(|before| &before.limits)),
-            members: Arc::new(members),
+            limits,
+            hedges,
+            members,
             refresher: OnceLock::new(),
         }
     }
@@ -201,11 +208,12 @@ impl Pool {
 
     /// Takes note of what came of an attempt: once for each, and not of one that the client gave up.
     pub(crate) fn report(&self, attempt: &InFlight, outcome: Outcome) {
-        if let Some(ejection) = self.members.picker.load().report(attempt, outcome, Instant::now()) {
-            let (target, upstream) = (attempt.target().address, &self.name);
-            let seconds = ejection.lasts.as_secs_f64();
-            tracing::warn!(%upstream, %target, cause = %ejection.cause, seconds, "The target is ejected.");
-        }
+        self.members.report(attempt, outcome);
+    }
+
+    /// What an attempt may do that is not answered for a while, if the file says so. `tried` holds its own target, too.
+    pub(crate) fn hedge(&self, wants: &Wants, tried: Tried, begun: Instant) -> Option<Hedge> {
+        self.hedges.as_ref().map(|hedges| Hedge::new(hedges, wants, tried, begun))
     }
 
     /// What this request asks of whoever is picked for it.
@@ -264,9 +272,12 @@ impl Pool {
         }
     }
 
-    /// Counts a request towards the retry budget.
+    /// Counts a request towards the budgets of retries and hedges.
     pub(crate) fn earn_retry(&self) {
         self.retries.earn();
+        if let Some(hedges) = &self.hedges {
+            hedges.earn();
+        }
     }
 
     /// The retry policy, but for what a route says instead.
