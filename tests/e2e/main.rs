@@ -33,6 +33,8 @@ mod grpc;
 #[cfg(test)]
 mod health;
 #[cfg(test)]
+mod hedging;
+#[cfg(test)]
 mod http2;
 #[cfg(test)]
 mod interim;
@@ -42,6 +44,8 @@ mod limits;
 mod multiplexed;
 #[cfg(test)]
 mod narrowed;
+#[cfg(test)]
+mod near;
 #[cfg(test)]
 mod no_way_around;
 #[cfg(test)]
@@ -83,6 +87,7 @@ mod tcp;
 #[cfg(test)]
 mod tls;
 #[cfg(test)]
+mod told;
 mod trailers;
 #[cfg(test)]
 mod uploads;

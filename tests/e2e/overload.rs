@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use portreeve_tests::{Beat, Gateway, Origin, Wire, at, until};
+use portreeve_tests::{Beat, Gateway, Origin, RawOrigin, Wire, at, until};
 
 const ALL: &str = "routes: [{ name: all, match: { path: '/**' }, public: true, upstream: pool }]\n";
 
@@ -197,4 +197,48 @@ async fn what_is_in_flight_counts_on_when_a_reload_changes_the_upstream() {
     assert_eq!(held.answer().await.status, 200);
     crowd(&gateway, 0, 0).await;
     assert_eq!(gateway.get("/").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_never_has_more_connections_than_the_file_says_whichever_worker_asks() {
+    let target = RawOrigin::start().await;
+    let limits = "limits: { connections_per_target: 2, queue: 2, queue_timeout: 25s }";
+    let yaml = format!("upstreams: {{ pool: {{ targets: [\"{}\"], {limits} }} }}\n{ALL}", target.address());
+    let gateway = Gateway::spawn(&yaml).await;
+    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nserved";
+    let (mut first, mut second) = (ask(&gateway, "").await, ask(&gateway, "").await);
+    let ((mut one, _), (mut two, _)) = (target.request().await, target.request().await);
+    // Of both workers, since each has connections of its own.
+    let (mut third, mut fourth) = (ask(&gateway, "").await, ask(&gateway, "").await);
+    crowd(&gateway, 2, 2).await;
+    for (wire, client) in [(&mut one, &mut first), (&mut two, &mut second)] {
+        wire.send(answer).await;
+        assert_eq!(client.answer().await.text(), "served");
+    }
+    // On the connections there are: a third would never be accepted here.
+    for wire in [&mut one, &mut two] {
+        assert!(wire.read_until("\r\n\r\n").await.starts_with("GET / "));
+        wire.send(answer).await;
+    }
+    for client in [&mut third, &mut fourth] {
+        assert_eq!(client.answer().await.text(), "served");
+    }
+    crowd(&gateway, 0, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_that_has_its_connections_is_passed_over_for_another() {
+    let (a, b) = (Origin::start("a").await, Origin::start("b").await);
+    let gateway = holding(&[&a, &b], "limits: { connections_per_target: 2, queue: 0 }").await;
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        clients.push(ask(&gateway, "").await);
+    }
+    until("each has two", async || ((a.count(), b.count()) == (2, 2)).then_some(())).await;
+    assert_eq!(gateway.get("/").await.status, 503);
+    (a.cue(), b.cue());
+    for client in &mut clients {
+        assert_eq!(client.answer().await.text(), "served");
+    }
+    crowd(&gateway, 0, 0).await;
 }

@@ -78,9 +78,21 @@ pub fn reserve() -> (Socket, SocketAddr) {
 /// # Panics
 /// When it is not installed or does not start.
 pub async fn nginx() -> Server {
-    Server::start(Path::new("/usr/sbin/nginx"), &[], |address, folder| {
+    nginx_listening("").await
+}
+
+/// The same nginx where connections begin with the PROXY protocol; `/told` answers with what the header told.
+///
+/// # Panics
+/// When it is not installed or does not start.
+pub async fn nginx_told() -> Server {
+    nginx_listening(" proxy_protocol").await
+}
+
+async fn nginx_listening(how: &'static str) -> Server {
+    Server::start(Path::new("/usr/sbin/nginx"), &[], move |address, folder| {
         std::fs::create_dir(folder.join("www")).unwrap();
-        let text = include_str!("nginx.conf").replace("ADDRESS", &address.to_string());
+        let text = include_str!("nginx.conf").replace("ADDRESS", &format!("{address}{how}"));
         std::fs::write(folder.join("nginx.conf"), text).unwrap();
         let folder = folder.display();
         vec![

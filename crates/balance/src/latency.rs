@@ -48,6 +48,14 @@ impl Latency {
         });
     }
 
+    /// No answer had begun after `took`, when it was no longer waited for. Of a target of which nothing is known nothing is
+    /// known still.
+    pub(crate) fn exceeded(&self, took: Duration, nanos: u64) {
+        if self.at(nanos).is_some_and(|known| known < micros(took)) {
+            self.observe(took, nanos);
+        }
+    }
+
     fn update(&self, nanos: u64, change: impl Fn(Option<(f32, u32)>) -> f32) {
         let change = |packed| Some(pack(change(unpacked(packed)), millis(nanos)));
         // The closure never says no.
@@ -91,6 +99,20 @@ fn fade(stamp: u32, nanos: u64) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_was_overtaken_takes_at_least_that_long() {
+        let latency = Latency::default();
+        let after = |millis: u64| (Duration::from_millis(millis), millis * 1_000_000 + 1);
+        let exceeded = |millis: u64| latency.exceeded(after(millis).0, after(millis).1);
+        exceeded(50);
+        assert_eq!(latency.at(1), None, "nothing is known of it");
+        latency.observe(Duration::from_millis(10), 1);
+        exceeded(5);
+        assert_eq!(latency.at(1), Some(10_000.0));
+        exceeded(50);
+        assert!(latency.at(after(50).1).is_some_and(|mean| mean > 49_000.0));
+    }
 
     const MS: u64 = 1_000_000;
 

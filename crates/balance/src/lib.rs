@@ -26,5 +26,5 @@ pub use ledger::{Ledger, Seat};
 pub use member::{InFlight, Member};
 pub use outlier::Outlier;
 pub use picker::{Cause, Ejection, Outcome, Picker, Tried};
-pub use policy::{Algorithm, Failover, Group, Policy};
+pub use policy::{Algorithm, Failover, Group, MOST_ZONES, Order, Policy};
 pub use target::{Bar, Target, Thresholds};

@@ -61,6 +61,43 @@ impl Default for Failover {
 pub struct Group {
     /// 0 is asked first.
     pub priority: u16,
-    /// Whether it is in another zone than the gateway: of the same priority, those of its own zone are asked first.
-    pub away: bool,
+    /// The number of its zone in the gateway's own order: of the same priority, those of lower numbers are asked first.
+    pub zone: u8,
 }
+
+/// The most zones that an [`Order`] tells apart. Large clouds have some forty regions.
+pub const MOST_ZONES: usize = 64;
+
+/// In what order the zones are asked for one client, in the place of the gateway's own order. Priorities go before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Order {
+    /// By the number of a zone: when it is asked.
+    ranks: [u8; MOST_ZONES],
+}
+
+impl Order {
+    /// The zones of these numbers, one after the other. All others come after them, in the gateway's own order.
+    pub fn new(zones: impl IntoIterator<Item = u8>) -> Self {
+        let mut ranks = [u8::MAX; MOST_ZONES];
+        for (rank, zone) in (0..).zip(zones) {
+            if let Some(place) = ranks.get_mut(usize::from(zone)) {
+                *place = rank;
+            }
+        }
+        Self { ranks }
+    }
+
+    /// When a zone is asked: smaller numbers come first.
+    #[must_use]
+    pub fn rank(&self, zone: u8) -> u8 {
+        self.ranks.get(usize::from(zone)).copied().unwrap_or(u8::MAX)
+    }
+
+    /// When members of this group are asked. Different for different groups.
+    pub(crate) fn turn(&self, group: Group) -> Turn {
+        (group.priority, self.rank(group.zone), group.zone)
+    }
+}
+
+/// When a group is asked: by its priority, then by its rank for the client, then by the gateway's own order.
+pub(crate) type Turn = (u16, u8, u8);

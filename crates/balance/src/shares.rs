@@ -21,6 +21,9 @@ pub(crate) struct Capacity {
 pub(crate) struct Share {
     /// Its part of the requests, 0 to 1. The parts of all groups make 1, or 0 where nobody can be asked.
     pub(crate) part: f64,
+    /// What part of the requests it could take, 0 to 1, were it asked first. In whatever order the groups are asked, each gets
+    /// so much of what those before it leave.
+    pub(crate) strength: f64,
     /// Whether all its members are used, whatever checks and ejections say.
     pub(crate) panics: bool,
 }
@@ -34,9 +37,10 @@ pub(crate) fn shares(groups: &[Capacity], failover: Failover) -> Vec<Share> {
     let mut left = 1.0_f64;
     let mut shares: Vec<Share> = Vec::with_capacity(groups.len());
     for group in groups {
-        let part = strength(group).min(left);
+        let strength = strength(group);
+        let part = strength.min(left);
         left -= part;
-        shares.push(Share { part, panics: false });
+        shares.push(Share { part, strength, panics: false });
     }
     if left <= f64::EPSILON {
         return shares;
@@ -50,9 +54,16 @@ pub(crate) fn shares(groups: &[Capacity], failover: Failover) -> Vec<Share> {
     if taken > f64::EPSILON {
         for share in &mut shares {
             share.part /= taken;
+            // None of them was cut short, so this holds in any order.
+            share.strength = share.part;
         }
-    } else if let Some(first) = shares.iter_mut().find(|share| share.panics) {
-        first.part = 1.0;
+    } else {
+        for share in shares.iter_mut().filter(|share| share.panics) {
+            share.strength = 1.0;
+        }
+        if let Some(first) = shares.iter_mut().find(|share| share.panics) {
+            first.part = 1.0;
+        }
     }
     shares
 }
@@ -115,6 +126,29 @@ mod tests {
     }
 
     proptest! {
+        /// What each group could take holds in any order: dealt out one after the other it makes what this order makes.
+        #[test]
+        fn strengths_say_the_shares_of_every_order(
+            groups in prop::collection::vec((0_u64..20, 0_u64..20), 1..6),
+            spill in 0.0_f64..=1.0,
+            panic in prop_oneof![Just(0.0), 0.0_f64..=1.0],
+            turns in any::<u64>(),
+        ) {
+            let groups: Vec<_> = groups.iter().map(|(up, more)| group(*up, up + more)).collect();
+            let failover = Failover { spill_below: spill, panic_below: panic };
+            let of_ours = shares(&groups, failover);
+            let mut order: Vec<usize> = (0..groups.len()).collect();
+            fastrand::Rng::with_seed(turns).shuffle(&mut order);
+            let other: Vec<_> = order.iter().map(|place| groups[*place]).collect();
+            let mut left = 1.0_f64;
+            for (place, wanted) in order.iter().zip(shares(&other, failover)) {
+                let part = of_ours[*place].strength.min(left);
+                left -= part;
+                prop_assert!((part - wanted.part).abs() < 1e-9, "{part} for {}", wanted.part);
+                prop_assert_eq!(of_ours[*place].panics, wanted.panics);
+            }
+        }
+
         #[test]
         fn shares_make_a_whole_and_nobody_gets_what_it_cannot_take(
             groups in prop::collection::vec((0_u64..20, 0_u64..20), 1..5),

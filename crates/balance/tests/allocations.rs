@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use portreeve_balance::hash::mix;
-use portreeve_balance::{Algorithm, Bar, Group, InFlight, Ledger, Member, Outcome, Outlier, Picker, Policy, Target};
+use portreeve_balance::{
+    Algorithm, Bar, Group, InFlight, Ledger, Member, Order, Outcome, Outlier, Picker, Policy, Target,
+};
 
 fn picker(algorithm: Algorithm, count: u8) -> Picker<()> {
     let ledger = Ledger::new();
     let member = |n: u8| {
         let address = SocketAddr::from(([10, 0, 0, n], 80));
         let (target, seat) = (Arc::new(Target::new(address)), ledger.seat(address));
-        let group = Group { priority: u16::from(n % 2), away: n.is_multiple_of(3) };
+        let group = Group { priority: u16::from(n % 2), zone: u8::from(n.is_multiple_of(3)) };
         Arc::new(Member { target, seat, weight: u32::from(n % 4), group, prepared: () })
     };
     let outlier = Outlier {
@@ -49,7 +51,8 @@ fn a_pick_and_its_report_allocate_nothing_whoever_is_out() {
             let allocations = allocation_counter::measure(|| {
                 for key in 0..500 {
                     let tried = if key % 3 == 0 { &tried[..] } else { &[] };
-                    let Some(member) = picker.pick(now, mix(key), tried) else { continue };
+                    let order = (key % 2 == 0).then(|| Order::new([1, 0]));
+                    let Some(member) = picker.pick_near(now, mix(key), tried, order.as_ref()) else { continue };
                     let attempt = InFlight::new(member, now);
                     picker.report(&attempt, Outcome::Answered, now + Duration::from_millis(key));
                 }

@@ -1,4 +1,5 @@
-//! Files that a configuration names and that are read when it is compiled: certificates, keys, revocation lists, error pages.
+//! Files that a configuration names and that are read when it is compiled: certificates, keys, revocation lists, error pages,
+//! databases of places.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,8 @@ pub(crate) fn named_files(config: &Config, sources: &Sources) -> Vec<PathBuf> {
     let upstreams = config.upstreams.into_iter().flat_map(|(name, upstream)| {
         let path = ConfigPath::from("upstreams").key(name.as_str());
         let files = upstream.tls.iter().flat_map(|tls| [&tls.ca, &tls.cert, &tls.key]).flatten();
-        files.map(move |file| (path.clone(), Cow::Borrowed(file.as_path())))
+        let places = upstream.failover.near.iter().filter_map(|near| near.database.as_ref());
+        files.chain(places).map(move |file| (path.clone(), Cow::Borrowed(file.as_path())))
     });
     let pages = config.errors.iter().filter_map(|(status, page)| {
         let path = ConfigPath::from("errors").key(&String::from(*status));

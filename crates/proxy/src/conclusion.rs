@@ -84,7 +84,7 @@ pub(crate) fn conclude(session: &Session, error: Option<&Error>, cx: &mut Reques
         bytes_in: session.body_bytes_read() as u64,
         bytes_out: session.body_bytes_sent() as u64,
         upstream,
-        attempts: cx.attempt.number,
+        attempts: cx.attempt.number + u32::from(cx.hedge.is_some()),
         error: cx.error.take(),
     };
     cx.log(&summary, session.req_header());
@@ -125,6 +125,7 @@ fn write_line(session: &Session, summary: &Summary, cx: &mut Request) {
         upstream: summary.upstream.as_deref(),
         target: cx.attempt.target,
         attempts: summary.attempts,
+        hedge: cx.hedge.map(|won| if won { "won" } else { "lost" }),
         duration_ms: (summary.duration.as_secs_f64() * 1e6).round() / 1e3,
         bytes_in: summary.bytes_in,
         bytes_out: summary.bytes_out,

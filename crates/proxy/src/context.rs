@@ -13,6 +13,7 @@ use portreeve_balance::{InFlight, Tried};
 use portreeve_plugin::engine::{Attempt, Chain, Exchange, Failure, Origin, Run, Summary, View};
 use portreeve_plugin::{Reply, Upstream};
 use portreeve_wire::http1::Asked;
+use portreeve_wire::proxy_protocol::Header;
 
 use tokio::time::{timeout, timeout_at};
 
@@ -25,7 +26,7 @@ use crate::mirror::{Copy, Mirror};
 use crate::route::{End, Route};
 use crate::snapshot::{Entrance, Snapshot};
 use crate::trailers::Terms;
-use crate::upstream::{BadAnswer, Leg, MAX_INTERIM, Pool, Slot, Stay, Told, check_response};
+use crate::upstream::{BadAnswer, Leg, MAX_INTERIM, Pool, Slot, Told, Wants, check_response};
 
 /// The context of one request. Boxed, since Pingora moves it by value.
 pub(crate) type Context = Box<Request>;
@@ -41,17 +42,17 @@ pub(crate) struct Request {
     pub(crate) at_entrance: Run,
     pub(crate) at_route: Run,
     chosen: Option<Chosen>,
-    key: u64,
+    wants: Wants,
     tried: Tried,
     /// Attempts that met a stale connection and do not count.
     stale: u32,
     in_flight: Option<InFlight>,
     /// The connection's side of this attempt, where the target speaks HTTP/1.1.
     leg: Option<Arc<Leg>>,
+    /// Whether a second target was asked beside the first, and was the one that was heard.
+    pub(crate) hedge: Option<bool>,
     /// What came of the attempt, once the pool knows it.
     told: Option<Told>,
-    /// Where the client was before, if the upstream is sticky.
-    stay: Option<Stay>,
     /// The place among those that the upstream has at once, until the end of the request.
     slot: Option<Slot>,
     /// Before the next attempt.
@@ -93,6 +94,16 @@ enum Place {
     Route,
 }
 
+/// What an attempt is about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Try {
+    pub(crate) asked: Asked,
+    /// Whether asking two targets at once does no harm: nothing is changed, and there is no body.
+    pub(crate) is_safe: bool,
+    /// For whom it is, where targets want to know.
+    pub(crate) told: Header,
+}
+
 /// The upstream of a request.
 #[derive(Debug)]
 enum Chosen {
@@ -122,13 +133,13 @@ impl Request {
             at_entrance: Run::default(),
             at_route: Run::default(),
             chosen: None,
-            key: 0,
+            wants: Wants::default(),
             tried: Tried::new(),
             stale: 0,
             in_flight: None,
             leg: None,
+            hedge: None,
             told: None,
-            stay: None,
             slot: None,
             pause: Duration::ZERO,
             fault: None,
@@ -203,9 +214,9 @@ impl Request {
             (None, End::Plugin) => None,
         };
         if let Some(pool) = self.pool() {
-            let (key, stay, name) = (pool.hash_key(&view), pool.stay(&view), pool.name.clone());
+            let (wants, name) = (pool.wants(&view), pool.name.clone());
             pool.earn_retry();
-            (self.key, self.stay) = (key, stay);
+            self.wants = wants;
             self.attempt.upstream = name;
             self.copy = route.mirror.as_ref().and_then(Mirror::begin);
         }
@@ -248,7 +259,7 @@ impl Request {
 
     /// The peer of the next attempt: another target than those tried, with what is left of the time, and at most `limit` for
     /// each silence of the target.
-    pub(crate) fn next_attempt(&mut self, asked: Asked, limit: Option<Duration>) -> pingora::Result<Box<HttpPeer>> {
+    pub(crate) fn next_attempt(&mut self, try_of: Try, limit: Option<Duration>) -> pingora::Result<Box<HttpPeer>> {
         let now = Instant::now();
         let left = self.deadline.saturating_duration_since(now);
         let patience = self.patience.map(|patience| patience.saturating_duration_since(now));
@@ -261,7 +272,7 @@ impl Request {
                 "no plugin of the chain answered or chose an upstream",
             );
         };
-        let Some((member, in_flight)) = pool.pick_for(self.stay, self.key, &self.tried) else {
+        let Some((member, in_flight)) = pool.pick_for(&self.wants, &self.tried) else {
             let fault = pool.why_nobody(&self.tried);
             return Err(self.refused(fault));
         };
@@ -269,7 +280,15 @@ impl Request {
         let first_byte = member.prepared.timeouts().first_byte.get().min(limit.unwrap_or(left)).min(left);
         let idle = patience.map_or(self.idle(), |patience| patience.min(self.idle()));
         let silence = if self.streams { idle } else { first_byte };
-        let (peer, leg) = member.prepared.attempt(asked, silence);
+        let is_first = self.attempt.number == 0 && self.hedge.is_none();
+        let hedge = if try_of.is_safe && is_first {
+            let mut tried = self.tried.clone();
+            tried.push(member.target.address);
+            pool.hedge(&self.wants, tried, now)
+        } else {
+            None
+        };
+        let (peer, leg) = member.prepared.attempt(try_of.asked, silence, &try_of.told, hedge);
         self.head_until = self.streams.then(|| now + first_byte);
         self.interim = 0;
         self.leg = leg;
@@ -371,6 +390,7 @@ impl Request {
 
     /// The target has begun its answer.
     pub(crate) fn target_answered(&mut self, status: StatusCode) {
+        self.settle();
         if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
             self.report(Told::by_status(status));
         }
@@ -395,7 +415,7 @@ impl Request {
         if let (Some(pool), Some(target)) = (self.pool(), self.attempt.target) {
             // Ours, whoever the client is: `forwarding` has seen to it.
             let is_secure = || asked.headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
-            pool.remember(target, self.stay, is_secure, answer);
+            pool.remember(target, self.wants.stay, is_secure, answer);
         }
     }
 

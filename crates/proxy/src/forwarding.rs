@@ -47,12 +47,17 @@ const MAX_LOOPS: usize = 8;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Loop;
 
-/// Finds out who the client is, and tells the upstream.
+/// Finds out who the client is, and tells the upstream. `of_places` are the fields by which proxies say where clients are.
 ///
 /// # Errors
 /// [`Loop`] if `Via` says that the request goes in a circle.
-pub(crate) fn forward(head: &mut RequestHeader, facts: &Facts) -> Result<SocketAddr, Loop> {
+pub(crate) fn forward(head: &mut RequestHeader, facts: &Facts, of_places: &[HeaderName]) -> Result<SocketAddr, Loop> {
     remove_forged(head, facts.trusted);
+    if !facts.trusted {
+        for name in of_places {
+            head.remove_header(name);
+        }
+    }
     let client = if facts.trusted { believed(&head.headers, facts) } else { facts.client };
     let scheme = if facts.tls.is_some() { "https" } else { "http" };
     let host = asked_host(head);

@@ -1,6 +1,7 @@
 //! The life of a request as one list: Pingora's hooks in the order in which it calls them, each a few lines.
 //! docs/life-of-a-request.md walks through it.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,8 +18,9 @@ use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 use portreeve_plugin::Reply;
 use portreeve_plugin::engine::{Cause, Failure, Origin};
 use portreeve_wire::http1::Asked;
+use portreeve_wire::proxy_protocol::Header;
 
-use crate::context::{Context, Request};
+use crate::context::{Context, Request, Try};
 use crate::fault::Fault;
 use crate::listener::{AttemptTime, Facts, Reason};
 use crate::observe::Metrics;
@@ -84,7 +86,10 @@ impl ProxyHttp for Phases {
         let per_try = cx.per_try();
         let head = session.req_header();
         let asked = Asked { is_head: head.method == Method::HEAD, upgrade: head.headers.contains_key(header::UPGRADE) };
-        let mut peer = cx.next_attempt(asked, per_try.filter(|_| is_http2(session)))?;
+        let is_safe = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS) && !asked.upgrade;
+        let told = told(session, cx);
+        let try_of = Try { asked, is_safe: is_safe && session.as_mut().is_body_empty(), told };
+        let mut peer = cx.next_attempt(try_of, per_try.filter(|_| is_http2(session)))?;
         if let Some(per_try) = per_try {
             let connect = peer.options.total_connection_timeout;
             peer.options.total_connection_timeout = Some(connect.map_or(per_try, |connect| connect.min(per_try)));
@@ -390,6 +395,18 @@ fn take_chunk(session: &Session, body: &mut Option<Bytes>, last: bool, cx: &mut 
 /// What our connection type told of itself.
 pub(crate) fn facts(digest: Option<&Digest>) -> Option<&Facts> {
     digest?.proxy_digest.as_ref()?.user_data.as_ref()?.downcast_ref()
+}
+
+/// For whom a request is, where its targets want to be told by the PROXY protocol: the real client, and where it had connected to.
+fn told(session: &Session, cx: &Request) -> Header {
+    if cx.pool().is_none_or(|pool| pool.transport().announces().is_none()) {
+        return Header::Local;
+    }
+    let of_proxy = facts(session.digest()).and_then(|facts| facts.destination);
+    let own = || session.server_addr().and_then(|address| address.as_inet().copied());
+    let destination = of_proxy.or_else(own).unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
+    let destination = SocketAddr::new(destination.ip().to_canonical(), destination.port());
+    Header::Proxied { source: cx.exchange.client, destination }
 }
 
 /// Whether the client speaks HTTP/2: its streams are sessions of our own, which Pingora does not know as such.

@@ -58,6 +58,7 @@ impl Phases {
             upstream: None,
             target: None,
             attempts: 0,
+            hedge: None,
             duration_ms: (duration.as_secs_f64() * 1e6).round() / 1e3,
             bytes_in: 0,
             bytes_out: sent.unwrap_or(0),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::HeaderName;
 use portreeve_config::Diagnostics;
 use portreeve_plugin::engine::Chain;
 use portreeve_router::Router;
@@ -25,6 +26,8 @@ pub struct Snapshot {
     /// By the number of the listener in the engine; `None` for listeners that this generation does not have.
     pub(crate) listeners: Box<[Option<Arc<Entrance>>]>,
     pub(crate) pools: Box<[Arc<Pool>]>,
+    /// By which trusted proxies tell where clients are: what anybody else says there is forged.
+    pub(crate) place_headers: Box<[HeaderName]>,
     /// Which tiers go first.
     pub(crate) priorities: Arc<Priorities>,
     pub(crate) access_log: AccessLog,

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::hash::mix;
-use crate::{Algorithm, Member};
+use crate::{Algorithm, Member, Order};
 
 use super::view::{LiveGroup, View};
 use super::{Picker, Plan};
@@ -36,17 +36,35 @@ pub(super) struct Ask<'a, P> {
     pub(super) nanos: u64,
     pub(super) key: u64,
     pub(super) tried: &'a [SocketAddr],
+    /// The order of zones of this client; `None`: the gateway's own.
+    pub(super) order: Option<&'a Order>,
 }
 
 impl<P> Ask<'_, P> {
     pub(super) fn place(&self) -> Option<usize> {
         let groups = &self.view.groups;
-        let chosen = if groups.len() > 1 { self.view.group(self.ticket()) } else { 0 };
-        let picked = groups.get(chosen).and_then(|group| self.within(group));
+        let picked = if let Some(order) = self.order.filter(|_| groups.len() > 1) {
+            self.nearest(order)
+        } else {
+            let chosen = if groups.len() > 1 { self.view.group(self.ticket()) } else { 0 };
+            let picked = groups.get(chosen).and_then(|group| self.within(group));
+            picked.or_else(|| groups.iter().find_map(|group| self.within(group)))
+        };
         // Whoever was tried or has just gone may have been the last of its group, and the view may be a moment old.
-        picked
-            .or_else(|| groups.iter().find_map(|group| self.within(group)))
-            .or_else(|| self.drawn(0..self.picker.members.len()))
+        picked.or_else(|| self.drawn(0..self.picker.members.len()))
+    }
+
+    /// One of the first group in this order that has not its fill, and if that comes to nothing, of any other.
+    fn nearest(&self, order: &Order) -> Option<usize> {
+        let ticket = u64::from(self.ticket());
+        let mut up_to = 0;
+        let takes = |group: &&LiveGroup| {
+            up_to += group.strength;
+            ticket < up_to
+        };
+        let chosen = self.view.in_order(order).find(takes);
+        let picked = chosen.and_then(|group| self.within(group));
+        picked.or_else(|| self.view.in_order(order).find_map(|group| self.within(group)))
     }
 
     /// A hashed key stays in its group.
@@ -83,13 +101,8 @@ impl<P> Ask<'_, P> {
             return true;
         }
         // Looked up only for those that something is against: who panics uses them still.
-        let panics = |live: &LiveGroup| live.panics && self.is_of(live, *group);
+        let panics = |live: &LiveGroup| live.panics && live.group == *group;
         self.view.groups.iter().any(panics)
-    }
-
-    fn is_of(&self, live: &LiveGroup, group: crate::Group) -> bool {
-        let first = live.live.first().and_then(|place| self.member(usize::from(*place)));
-        first.is_some_and(|member| member.group == group)
     }
 
     /// Whether a member that rises takes this one: as often as it has risen, relative to who has furthest.
@@ -204,7 +217,8 @@ impl<P> Ask<'_, P> {
     /// The owner of the key's slot, or of the next slot of its row if that one is out or has its fill.
     fn hashed(&self, group: &LiveGroup, plan: &Plan) -> Option<usize> {
         let slots = plan.slots.as_ref()?;
-        let most = f64::from(self.picker.ledger.in_flight().saturating_add(1)) * group.density * BOUND;
+        let density = if self.order.is_some() { group.whole_density } else { group.density };
+        let most = f64::from(self.picker.ledger.in_flight().saturating_add(1)) * density * BOUND;
         let has_room = |place: usize| {
             let Some(member) = self.member(place) else { return false };
             let load = member.seat.in_flight.load(Relaxed);

@@ -17,7 +17,7 @@ use smallvec::SmallVec;
 use crate::hash::{mix, stable};
 use crate::table::Slots;
 use crate::time::nanos;
-use crate::{Algorithm, Ledger, Member, Policy};
+use crate::{Algorithm, Group, Ledger, Member, Order, Policy};
 
 use ask::Ask;
 pub use report::{Cause, Ejection, Outcome};
@@ -48,6 +48,7 @@ pub struct Picker<P> {
 /// What is known of a group whoever is available.
 #[derive(Debug)]
 struct Plan {
+    group: Group,
     places: Box<[u16]>,
     /// For round robin: whose turn it is, from one view to the next.
     turn: AtomicUsize,
@@ -62,7 +63,7 @@ impl<P> Picker<P> {
         members.truncate(usize::from(u16::MAX));
         let identities: Box<[u64]> = members.iter().map(|member| hashed(member.target.address)).collect();
         let mut order: Vec<u16> = (0..).zip(&members).map(|(place, _)| place).collect();
-        let group = |place: u16| members.get(usize::from(place)).map(|member| member.group);
+        let group = |place: u16| members.get(usize::from(place)).map(|member| member.group).unwrap_or_default();
         order.sort_by_key(|place| group(*place));
         let plan = |places: &[u16]| {
             let hashes = policy.algorithm == Algorithm::Hash;
@@ -73,7 +74,8 @@ impl<P> Picker<P> {
             let claims = || places.iter().filter_map(claim).collect::<Vec<_>>();
             // A fleet that starts in step must not send its first requests all to the same target.
             let turn = AtomicUsize::new(fastrand::usize(..places.len().max(1)));
-            Plan { places: places.into(), turn, slots: hashes.then(|| Slots::new(&claims())) }
+            let group = places.first().map(|place| group(*place)).unwrap_or_default();
+            Plan { group, places: places.into(), turn, slots: hashes.then(|| Slots::new(&claims())) }
         };
         let groups = order.chunk_by(|a, b| group(*a) == group(*b)).map(plan).collect();
         for member in &members {
@@ -99,15 +101,33 @@ impl<P> Picker<P> {
     /// Picks an available member that was not tried; `None` when there is none. `key` is what hashing hashes.
     #[must_use]
     pub fn pick(&self, now: Instant, key: u64, tried: &[SocketAddr]) -> Option<&Arc<Member<P>>> {
-        self.members.get(self.place(now, key, tried)?)
+        self.pick_near(now, key, tried, None)
+    }
+
+    /// Like [`Picker::pick`], with the zones in the order of this client, if it has one.
+    #[must_use]
+    pub fn pick_near(
+        &self,
+        now: Instant,
+        key: u64,
+        tried: &[SocketAddr],
+        order: Option<&Order>,
+    ) -> Option<&Arc<Member<P>>> {
+        self.members.get(self.place_near(now, key, tried, order)?)
     }
 
     /// The place of the member that [`Picker::pick`] picks.
     #[must_use]
     pub fn place(&self, now: Instant, key: u64, tried: &[SocketAddr]) -> Option<usize> {
+        self.place_near(now, key, tried, None)
+    }
+
+    /// The place of the member that [`Picker::pick_near`] picks.
+    #[must_use]
+    pub fn place_near(&self, now: Instant, key: u64, tried: &[SocketAddr], order: Option<&Order>) -> Option<usize> {
         let nanos = nanos(now);
         let view = self.view(nanos);
-        Ask { picker: self, view: &view, nanos, key, tried }.place()
+        Ask { picker: self, view: &view, nanos, key, tried, order }.place()
     }
 
     /// The member at this place, if it may be picked now: for whoever has been there before.
@@ -115,7 +135,7 @@ impl<P> Picker<P> {
     pub fn return_to(&self, place: usize, now: Instant, tried: &[SocketAddr]) -> Option<&Arc<Member<P>>> {
         let nanos = nanos(now);
         let view = self.view(nanos);
-        let is_usable = Ask { picker: self, view: &view, nanos, key: 0, tried }.is_usable(place);
+        let is_usable = Ask { picker: self, view: &view, nanos, key: 0, tried, order: None }.is_usable(place);
         if is_usable { self.members.get(place) } else { None }
     }
 
@@ -124,7 +144,7 @@ impl<P> Picker<P> {
     pub fn has_another(&self, now: Instant, tried: &[SocketAddr]) -> bool {
         let nanos = nanos(now);
         let view = self.view(nanos);
-        let ask = Ask { picker: self, view: &view, nanos, key: 0, tried };
+        let ask = Ask { picker: self, view: &view, nanos, key: 0, tried, order: None };
         (0..self.members.len()).any(|place| ask.is_usable(place))
     }
 
@@ -132,6 +152,12 @@ impl<P> Picker<P> {
     #[must_use]
     pub fn serving(&self, now: Instant) -> usize {
         self.view(nanos(now)).serving
+    }
+
+    /// How many members share the requests of clients that each ask the zones in an order of their own.
+    #[must_use]
+    pub fn serving_somebody(&self, now: Instant) -> usize {
+        self.view(nanos(now)).serving_somebody
     }
 
     /// What holds of availability now, made anew if something has changed and nobody else is at it.

@@ -15,6 +15,8 @@ pub enum Outcome {
     Answered,
     /// No connection, no answer in time, a broken one, or one that says that the target is not well.
     Failed,
+    /// Another target that was asked the same was heard first: no failure, but it takes longer than that.
+    Overtaken,
 }
 
 /// A member was ejected.
@@ -53,6 +55,10 @@ impl<P> Picker<P> {
         match outcome {
             Outcome::Answered => seat.latency.observe(took, nanos),
             Outcome::Failed => seat.latency.penalise(took, nanos),
+            Outcome::Overtaken => {
+                seat.latency.exceeded(took, nanos);
+                return None;
+            }
         }
         let policy = self.policy.outlier.as_ref()?;
         let row = seat.passive.observe(outcome == Outcome::Failed, policy, nanos);

@@ -3,6 +3,7 @@
 
 mod hashing;
 mod model;
+mod nearness;
 mod outliers;
 mod preference;
 mod weights;
@@ -38,7 +39,7 @@ pub(super) fn grouped(members: &[(u32, Group)], policy: impl Into<Policy>) -> Pi
 }
 
 pub(super) fn priority(priority: u16) -> Group {
-    Group { priority, away: false }
+    Group { priority, zone: 0 }
 }
 
 pub(super) fn bar(picker: &Picker<()>, place: usize, up: bool) {

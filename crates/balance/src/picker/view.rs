@@ -1,10 +1,11 @@
 //! Who is available, and what each algorithm prepares of it: made anew when something changed, shared by all picks until then.
 
 use crate::changes::Changes;
-use crate::shares::{Capacity, shares};
+use crate::policy::Turn;
+use crate::shares::{Capacity, Share, shares};
 use crate::table::{Alias, Bits, interleave};
 use crate::time::length;
-use crate::{Algorithm, Member};
+use crate::{Algorithm, Group, Member, Order};
 
 use super::{Picker, Plan};
 
@@ -24,18 +25,25 @@ pub(super) struct View {
     pub(super) live: Bits,
     /// How many can be picked of the groups that have a part of the requests.
     pub(super) serving: usize,
+    /// The same where each client has an order of its own: those of every zone, of the priorities that have a part.
+    pub(super) serving_somebody: usize,
 }
 
 /// The members of a group that can be picked.
 #[derive(Debug)]
 pub(super) struct LiveGroup {
+    pub(super) group: Group,
     /// Its place among the picker's groups.
     pub(super) plan: usize,
     pub(super) live: Box<[u16]>,
     /// The parts of the requests that go to it and to all groups before it, of 2^32.
     pub(super) up_to: u64,
+    /// The part of the requests that it could take by itself, of 2^32: for clients with an order of their own.
+    pub(super) strength: u64,
     /// What part of the pool's requests falls on one unit of weight.
     pub(super) density: f64,
+    /// The same if all requests came to it: what there is to go by where each client has an order of its own.
+    pub(super) whole_density: f64,
     /// Whether its members are used whatever is against them.
     pub(super) panics: bool,
     /// The furthest risen, 0 to 1, if not all have: shares are taken relative to it.
@@ -75,7 +83,7 @@ impl View {
         }
         let capacities: Vec<_> = picker.groups.iter().map(|plan| capacity(picker, plan, &live)).collect();
         let shares = shares(&capacities, picker.policy.failover);
-        let (mut up_to, mut serving) = (0.0, 0);
+        let (mut up_to, mut serving, mut last_priority) = (0.0, 0, 0);
         let groups = picker.groups.iter().enumerate().zip(shares).filter_map(|((index, plan), share)| {
             up_to += share.part;
             let usable = |place: &&u16| {
@@ -85,8 +93,9 @@ impl View {
             let places: Box<[u16]> = plan.places.iter().filter(usable).copied().collect();
             if share.part > 0.0 {
                 serving += places.len();
+                last_priority = last_priority.max(plan.group.priority);
             }
-            (!places.is_empty()).then(|| LiveGroup::new(picker, index, places, share.part, up_to, share.panics, nanos))
+            (!places.is_empty()).then(|| LiveGroup::new(picker, plan, index, places, share, up_to, nanos))
         });
         let groups: Box<[LiveGroup]> = groups.collect();
         for group in &groups {
@@ -95,25 +104,41 @@ impl View {
                 until = until.min(nanos.saturating_add((length(over) / STEPS).max(1)));
             }
         }
-        Self { changes: Some(changes), until, groups, live, serving }
+        let of_priority = groups.iter().filter(|group| group.group.priority <= last_priority);
+        let serving_somebody = of_priority.map(|group| group.live.len()).sum();
+        Self { changes: Some(changes), until, groups, live, serving, serving_somebody }
     }
 
     /// The group for a number that is drawn from all 32-bit numbers.
     pub(super) fn group(&self, ticket: u32) -> usize {
         self.groups.iter().position(|group| u64::from(ticket) < group.up_to).unwrap_or(0)
     }
+
+    /// The groups in the order of a client. Looks for the next one when it is asked for, since the first is mostly enough:
+    /// nothing is sorted and nothing is allocated.
+    pub(super) fn in_order(&self, order: &Order) -> impl Iterator<Item = &LiveGroup> {
+        let mut last: Option<Turn> = None;
+        std::iter::from_fn(move || {
+            let turns = self.groups.iter().map(|group| (order.turn(group.group), group));
+            let (turn, next) =
+                turns.filter(|(turn, _)| last.is_none_or(|last| *turn > last)).min_by_key(|(turn, _)| *turn)?;
+            last = Some(turn);
+            Some(next)
+        })
+    }
 }
 
 impl LiveGroup {
     fn new<P>(
         picker: &Picker<P>,
+        of: &Plan,
         plan: usize,
         live: Box<[u16]>,
-        part: f64,
+        share: Share,
         up_to: f64,
-        panics: bool,
         nanos: u64,
     ) -> Self {
+        let Share { part, strength, panics } = share;
         let member = |place: &u16| picker.members.get(usize::from(*place));
         let weighted: Vec<(u16, u64)> =
             live.iter().filter_map(|place| Some((*place, member(place)?.share()))).collect();
@@ -132,10 +157,17 @@ impl LiveGroup {
             Algorithm::RoundRobin | Algorithm::Hash => Alias::default(),
             _ => Alias::new(&weighted),
         };
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part of 2^32")]
-        let up_to = (up_to * 4_294_967_296.0).round() as u64;
-        Self { plan, live, up_to, density: part / weight, panics, rising, round, draw }
+        let (density, whole_density) = (part / weight, 1.0 / weight);
+        let (up_to, strength, group) = (of_all(up_to), of_all(strength), of.group);
+        Self { group, plan, live, up_to, strength, density, whole_density, panics, rising, round, draw }
     }
+}
+
+/// A part as one of 2^32.
+fn of_all(part: f64) -> u64 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part of 2^32")]
+    let of_all = (part * 4_294_967_296.0).round() as u64;
+    of_all
 }
 
 fn capacity<P>(picker: &Picker<P>, plan: &Plan, live: &Bits) -> Capacity {

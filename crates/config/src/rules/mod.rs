@@ -14,6 +14,7 @@ mod tcp;
 mod tiers;
 mod upstreams;
 mod usage;
+mod zones;
 
 use crate::catalog::Catalog;
 use crate::report::Report;
@@ -35,4 +36,5 @@ pub(crate) fn check(root: &Node, catalog: &Catalog, report: &mut Report) {
     tiers::check(root, report);
     upstreams::check(root, report);
     usage::check(root, report);
+    zones::check(root, report);
 }

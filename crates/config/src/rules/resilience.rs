@@ -2,9 +2,9 @@
 
 use crate::path::ConfigPath;
 use crate::report::Report;
-use crate::sections::{AdaptiveLimit, Backoff};
-use crate::units::Duration;
-use crate::yaml::Node;
+use crate::sections::{AdaptiveLimit, Backoff, Timeouts};
+use crate::units::{Duration, Percent};
+use crate::yaml::{Entry, Node};
 
 /// Methods that are repeated anyway (RFC 9110 §9.2.2).
 const IDEMPOTENT: [&str; 6] = ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"];
@@ -13,18 +13,26 @@ pub(super) fn check_upstream(upstream: &Node, path: &ConfigPath, report: &mut Re
     if let Some(retry) = upstream.get("retry") {
         check_retry(retry, &path.key("retry"), report);
     }
+    if let Some(hedge) = upstream.entry("hedge") {
+        check_hedge(hedge, upstream, path, report);
+    }
     if let Some(limits) = upstream.entry("limits") {
         let path = path.key("limits");
         if !limits.value.entries().is_empty() && BOUNDS.iter().all(|key| limits.value.get(key).is_none()) {
-            let message = "nothing is limited; add requests, requests_per_target or adaptive";
+            let message = "nothing is limited; add requests, adaptive, requests_per_target or connections_per_target";
             report.error(path.clone(), limits.key.span, message);
+        }
+        let is_http2 = upstream.get("protocol").and_then(Node::str) == Some("http2");
+        if let Some(connections) = limits.value.entry("connections_per_target").filter(|_| is_http2) {
+            let message = "a connection in HTTP/2 carries many requests; bound those: requests_per_target";
+            report.error(path.key("connections_per_target"), connections.key.span, message);
         }
         check_adaptive(&limits.value, &path, report);
     }
 }
 
 /// The keys of `limits` that bound something.
-const BOUNDS: [&str; 3] = ["requests", "requests_per_target", "adaptive"];
+const BOUNDS: [&str; 4] = ["requests", "adaptive", "requests_per_target", "connections_per_target"];
 
 fn check_adaptive(limits: &Node, path: &ConfigPath, report: &mut Report) {
     let Some(adaptive) = limits.entry("adaptive") else { return };
@@ -74,6 +82,34 @@ pub(super) fn check_route(route: &Node, path: &ConfigPath, report: &mut Report) 
                 report.error(path.key(key), entry.key.span, message);
             }
         }
+    }
+}
+
+fn check_hedge(hedge: &Entry, upstream: &Node, path: &ConfigPath, report: &mut Report) {
+    if upstream.get("protocol").and_then(Node::str) == Some("http2") {
+        let message = "only targets in HTTP/1.1 are asked twice; remove hedge, or protocol: http2";
+        report.error(path.key("hedge"), hedge.key.span, message);
+    }
+    let path = path.key("hedge");
+    if let Some(budget) = hedge.value.get("budget")
+        && budget.str().and_then(|text| text.parse().ok()) == Some(Percent::new(0))
+    {
+        let message = "at 0% nobody is ever asked twice; write more, or leave hedge out";
+        report.error(path.key("budget"), budget.span, message);
+    }
+    let duration = |node: &Node| node.str().and_then(|text| text.parse::<Duration>().ok());
+    let Some((node, after)) = hedge.value.get("after").and_then(|node| Some((node, duration(node)?))) else { return };
+    let timeouts = upstream.get("timeouts");
+    let (key, patience) = match timeouts.and_then(|timeouts| Some(("per_try", duration(timeouts.get("per_try")?)?))) {
+        Some(per_try) => per_try,
+        None => (
+            "first_byte",
+            timeouts.and_then(|it| duration(it.get("first_byte")?)).unwrap_or(Timeouts::default().first_byte),
+        ),
+    };
+    if after >= patience {
+        let message = format!("by then the first attempt is over: timeouts.{key} is {patience}; write less");
+        report.error(path.key("after"), node.span, message);
     }
 }
 

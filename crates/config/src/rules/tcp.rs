@@ -79,8 +79,9 @@ pub(crate) fn check_upstreams(root: &Node, references: &[Reference], report: &mu
             report.error_with(path, span, message, vec![(whose.to_owned(), reference.span)]);
         };
         if !of_tcp {
-            if let Some(entry) = upstream.entry("proxy_protocol") {
-                let message = "a connection to these targets serves requests of many clients, and a PROXY protocol header speaks for one; use an upstream of its own for TCP listeners";
+            let is_http2 = upstream.get("protocol").and_then(Node::str) == Some("http2");
+            if let Some(entry) = upstream.entry("proxy_protocol").filter(|_| is_http2) {
+                let message = "a connection in HTTP/2 serves requests of many clients, and a PROXY protocol header speaks for one; use protocol: http1";
                 refuse(path.key("proxy_protocol"), entry.key.span, message, "requests go there from here");
             }
             continue;
@@ -94,6 +95,12 @@ pub(crate) fn check_upstreams(root: &Node, references: &[Reference], report: &mu
             let message = "how fast connections are accepted says nothing of how many a target can serve; write requests, which bounds connections here";
             let path = path.key("limits").key("adaptive");
             refuse(path, adaptive.key.span, message, "a TCP listener sends its connections there");
+        }
+        let near = upstream.get("failover").and_then(|failover| failover.get("near"));
+        if let Some(header) = near.and_then(|near| near.entry("header")) {
+            let message = "a TCP connection has no header that tells where its client is; write database:";
+            let path = path.key("failover").key("near").key("header");
+            refuse(path, header.key.span, message, "a TCP listener sends its connections there");
         }
         if let Some(sticky) = upstream.entry("sticky") {
             let message =

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AccessLog, Acme, Action, Admin, Consumer, Errors, FlatStep, Listener, Named, Resolver, Route, Step, Tier, Upstream,
-    Usage,
+    Usage, Zone,
 };
 use crate::units::{Network, Secret};
 
@@ -48,6 +48,9 @@ pub struct Config {
     /// How the names of targets are resolved.
     #[serde(default)]
     pub resolver: Resolver,
+    /// Where the zones of targets are in the world, by their names: at most 64. For upstreams with `failover.near`.
+    #[serde(default)]
+    pub zones: Named<Zone>,
     /// Named pools of targets.
     #[serde(default)]
     pub upstreams: Named<Upstream>,

@@ -19,6 +19,7 @@ mod tier;
 mod tls;
 mod upstream;
 mod usage;
+mod zones;
 
 pub(crate) use crate::units::OneOrMany;
 pub use access_log::AccessLog;
@@ -43,7 +44,9 @@ pub use tcp::{Tcp, TcpTimeouts};
 pub use tier::Tier;
 pub use tls::{Certificate, ClientAuth, ClientAuthMode, Hsts, ListenerTls, RedirectToHttps, TlsVersion, UnknownSni};
 pub use upstream::{
-    AdaptiveLimit, Backoff, Balance, CheckMethod, Discover, Failover, Health, HealthExpect, Outlier, Probe, Protocol,
-    ProxyProtocol, Retry, RetryOn, RouteRetry, Sticky, Target, Timeouts, Upstream, UpstreamLimits, UpstreamTls,
+    AdaptiveLimit, Backoff, Balance, CheckMethod, Discover, Failover, Health, HealthExpect, Hedge, Near, Outlier, Probe,
+    Protocol, ProxyProtocol, Retry, RetryOn, RouteRetry, Sticky, Target, Timeouts, Upstream, UpstreamLimits,
+    UpstreamTls,
 };
 pub use usage::{Usage, UsageExport};
+pub use zones::{Coordinates, Country, Zone};

@@ -25,7 +25,7 @@ use crate::https::Https;
 use crate::listener::{Issuing, Terms, Tls};
 use crate::observe::{AccessLog, usage_settings};
 use crate::snapshot::{Entrance, Snapshot};
-use crate::upstream::{Parts, Pool, Priorities, Resolver, TargetSources, Transport};
+use crate::upstream::{Near, Parts, Pool, Priorities, Resolver, TargetSources, Transport};
 use chains::Chains;
 use host::LoadHost;
 
@@ -112,6 +112,7 @@ pub(crate) fn compile(
         router,
         routes: routes.into(),
         listeners: numbered.into(),
+        place_headers: pools.values().filter_map(|pool| pool.place_header().cloned()).collect(),
         pools: pools.into_values().collect(),
         priorities: Arc::new(priorities(config)),
         access_log,
@@ -210,8 +211,10 @@ fn pools(config: &Config, shared: &Arc<Shared>, before: Option<&Snapshot>, error
     let pool = |(name, upstream): (&Name, &portreeve_config::Upstream)| {
         let before = before.get(name.as_str()).copied();
         let path = ConfigPath::from("upstreams").key(name.as_str());
-        let transport = transport(upstream, &path, errors)?;
-        if let Some(same) = before.filter(|before| before.is_of(upstream, &transport, &config.resolver)) {
+        let (transport, near) = (transport(upstream, &path, errors), near(config, upstream, &path, shared, errors));
+        let (transport, near) = (transport?, near?);
+        if let Some(same) = before.filter(|before| before.is_of(upstream, &transport, near.as_ref(), &config.resolver))
+        {
             return Some((name.shared(), same.clone()));
         }
         let sources = sources(upstream, &path, shared.upstreams.resolver(&config.resolver), before, errors)?;
@@ -221,7 +224,7 @@ fn pools(config: &Config, shared: &Arc<Shared>, before: Option<&Snapshot>, error
         };
         check_picking(upstream, &path, errors);
         let metrics = shared.metrics.upstream(name.as_str());
-        let parts = Parts { name: name.shared(), config: upstream, transport, key, metrics, sources };
+        let parts = Parts { name: name.shared(), config: upstream, transport, key, metrics, sources, near };
         let pool = Pool::new(parts, &shared.upstreams, before.map(|before| &**before));
         Some((name.shared(), Arc::new(pool)))
     };
@@ -290,6 +293,19 @@ fn transport(
             None
         }
     }
+}
+
+/// Which zones are near to whom; `None` after an error, which is then reported.
+fn near(
+    config: &Config,
+    upstream: &portreeve_config::Upstream,
+    path: &ConfigPath,
+    shared: &Shared,
+    errors: &mut Errors<'_>,
+) -> Option<Option<Near>> {
+    let at = path.key("failover").key("near").key("database");
+    let loaded = Near::load(&upstream.failover, &config.zones, &errors.folder(&at), shared.upstreams.databases());
+    loaded.map_err(|message| errors.at(&at, message)).ok()
 }
 
 fn priorities(config: &Config) -> Priorities {

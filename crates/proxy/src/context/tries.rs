@@ -48,6 +48,7 @@ impl Request {
     /// An attempt failed, or there can be none: counted, kept for the log line, and told to the pool where it is the target's
     /// doing. Comes before the target is left.
     pub(crate) fn failed(&mut self, fault: Fault) {
+        self.settle();
         self.fault = Some(fault);
         // A client that gave little time says nothing of the target.
         if fault.blames_target() && (fault != Fault::Deadline || self.patience.is_none()) {
@@ -56,6 +57,27 @@ impl Request {
         if let Some(pool) = self.pool() {
             pool.metrics.failed(fault);
         }
+    }
+
+    /// If two targets were asked, the race is over when something is known of the attempt: it goes on as that of whoever was
+    /// heard, and the other has been judged.
+    pub(super) fn settle(&mut self) {
+        let Some(settled) = self.leg.as_ref().and_then(|leg| leg.settled()) else { return };
+        self.tried.push(settled.second);
+        self.hedge = Some(settled.won.is_some());
+        let Some(won) = settled.won else { return };
+        match settled.first {
+            None => self.report(Told::Overtaken),
+            Some(fault) => {
+                self.report(Told::by_fault(fault));
+                if let Some(pool) = self.pool() {
+                    pool.metrics.failed(fault);
+                }
+            }
+        }
+        self.told = None;
+        self.in_flight = Some(won);
+        self.attempt.target = Some(settled.second);
     }
 
     /// The policy for this request: what its upstream says, but for what its route says.

@@ -56,6 +56,9 @@ pub(crate) struct Line<'l> {
     pub(crate) upstream: Option<&'l str>,
     pub(crate) target: Option<std::net::SocketAddr>,
     pub(crate) attempts: u32,
+    /// Whether a second target was asked beside the first, and was the one that was heard.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) hedge: Option<&'static str>,
     pub(crate) duration_ms: f64,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,

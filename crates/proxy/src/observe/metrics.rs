@@ -20,6 +20,7 @@ const ATTEMPTS: &str = "portreeve_upstream_attempts_total";
 const FAILURES: &str = "portreeve_upstream_failures_total";
 const RETRIES: &str = "portreeve_upstream_retries_total";
 const UPSTREAM_LIMIT: &str = "portreeve_upstream_limit_requests";
+const HEDGES: &str = "portreeve_upstream_hedges_total";
 const UPSTREAM_IN_FLIGHT: &str = "portreeve_upstream_in_flight_requests";
 const UPSTREAM_WAITING: &str = "portreeve_upstream_waiting_requests";
 const MIRRORED: &str = "portreeve_mirrored_requests_total";
@@ -52,6 +53,7 @@ pub(crate) struct Metrics {
     attempts: IntCounterVec,
     failures: IntCounterVec,
     retries: IntCounterVec,
+    hedges: IntCounterVec,
     upstream_in_flight: IntGaugeVec,
     upstream_limit: IntGaugeVec,
     upstream_waiting: IntGaugeVec,
@@ -100,6 +102,13 @@ impl Metrics {
             failures: IntCounterVec::new(
                 Opts::new(FAILURES, "Attempts that failed, and requests that came to no attempt, by reason."),
                 &["upstream", "reason"],
+            )?,
+            hedges: IntCounterVec::new(
+                Opts::new(
+                    HEDGES,
+                    "Second targets that were asked, by whether they were heard, and those that the budget did not allow.",
+                ),
+                &["upstream", "outcome"],
             )?,
             retries: IntCounterVec::new(
                 Opts::new(RETRIES, "Retries that were made, and those that the budget did not allow."),
@@ -196,6 +205,7 @@ impl Metrics {
         self.registry.register(Box::new(self.attempts.clone()))?;
         self.registry.register(Box::new(self.failures.clone()))?;
         self.registry.register(Box::new(self.retries.clone()))?;
+        self.registry.register(Box::new(self.hedges.clone()))?;
         self.registry.register(Box::new(self.upstream_in_flight.clone()))?;
         self.registry.register(Box::new(self.upstream_limit.clone()))?;
         self.registry.register(Box::new(self.upstream_waiting.clone()))?;
@@ -237,6 +247,7 @@ impl Metrics {
             unavailable: result("no_target"),
             retried: retries("made"),
             over_budget: retries("over_budget"),
+            hedges: Hedges { upstream: upstream.into(), outcomes: self.hedges.clone() },
             reasons: Arc::new(Reasons {
                 upstream: upstream.into(),
                 failures: self.failures.clone(),
@@ -387,8 +398,22 @@ pub(crate) struct UpstreamMetrics {
     unavailable: IntCounter,
     retried: IntCounter,
     over_budget: IntCounter,
+    hedges: Hedges,
     reasons: Arc<Reasons>,
     pub(crate) discoveries: Discoveries,
+}
+
+/// What came of asking twice. Made when first counted: few upstreams are hedged.
+#[derive(Debug, Clone)]
+struct Hedges {
+    upstream: Arc<str>,
+    outcomes: IntCounterVec,
+}
+
+impl Hedges {
+    fn count(&self, outcome: &str) {
+        self.outcomes.with_label_values(&[&*self.upstream, outcome]).inc();
+    }
 }
 
 /// What came of looking for the targets of one upstream. Made when first counted: most upstreams look for nobody.
@@ -463,6 +488,16 @@ impl UpstreamMetrics {
     /// A retry is made.
     pub(crate) fn retried(&self) {
         self.retried.inc();
+    }
+
+    /// A second target was asked, and was or was not the one that was heard.
+    pub(crate) fn hedged(&self, won: bool) {
+        self.hedges.count(if won { "won" } else { "lost" });
+    }
+
+    /// A second target would have been asked, had the budget allowed it.
+    pub(crate) fn hedge_over_budget(&self) {
+        self.hedges.count("over_budget");
     }
 
     /// A retry would have been made, had the budget allowed it.

@@ -1,23 +1,38 @@
 //! How much of the traffic an upstream is asked to bear: its bounds, who goes first when it is full, and which of its targets
 //! still has room.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use http::StatusCode;
-use portreeve_balance::{Adaptive, Bounds, InFlight, Member, Outcome, Picker, Sample, Tried};
+use parking_lot::Mutex;
+use portreeve_balance::{Adaptive, Bounds, InFlight, Member, Order, Outcome, Picker, Sample, Tried};
 use portreeve_config::{AdaptiveLimit, UpstreamLimits};
 use serde::Serialize;
 
 use super::gate::{Entry, Found, Gate, Slot};
+use super::link::{Bound, Connections};
 use super::pool::is_failure;
 use super::prepared::Prepared;
+use super::sticky::Stay;
 use crate::fault::Fault;
 
 /// A target and a request counted there.
 pub(super) type Picked = (Arc<Member<Prepared>>, InFlight);
+
+/// What a request asks of whoever is picked for it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Wants {
+    /// What is hashed where `balance` hashes; any number where it does not.
+    pub(crate) key: u64,
+    /// Where the client was before, if the upstream is sticky.
+    pub(crate) stay: Option<Stay>,
+    /// In what order the zones are asked, if that depends on the client and it is known where that is.
+    pub(crate) order: Option<Order>,
+}
 
 /// So many full targets are asked the algorithm to pick past; then the first with room is taken.
 const PASSED_OVER: usize = 8;
@@ -38,15 +53,19 @@ impl Priorities {
 #[derive(Debug)]
 pub(super) struct Limits {
     config: Option<UpstreamLimits>,
+    is_near: bool,
     /// Handed on to the next pool of this name: what is in flight does not end with a generation.
     gate: Arc<Gate>,
     /// The bound that is found by how fast targets answer. Handed on as well.
     adaptive: Option<Arc<Adaptive>>,
     priorities: ArcSwap<Priorities>,
+    /// By target; handed on like the gate.
+    connections: Arc<Mutex<HashMap<SocketAddr, Weak<Connections>>>>,
 }
 
 impl Limits {
-    pub(super) fn new(config: Option<&UpstreamLimits>, before: Option<&Self>) -> Self {
+    /// `is_near`: which targets serve depends on the client.
+    pub(super) fn new(config: Option<&UpstreamLimits>, is_near: bool, before: Option<&Self>) -> Self {
         let gate = before.map(|before| before.gate.clone()).unwrap_or_default();
         let adaptive = config.and_then(|config| config.adaptive.as_ref()).map(|adaptive| {
             let (bounds, before) = (bounds(adaptive), before.and_then(|before| before.adaptive.as_ref()));
@@ -56,7 +75,23 @@ impl Limits {
                 other => Arc::new(Adaptive::new(bounds, other.map(|other| &**other))),
             }
         });
-        Self { config: config.cloned(), gate, adaptive, priorities: ArcSwap::default() }
+        let connections = before.map(|before| before.connections.clone()).unwrap_or_default();
+        Self { config: config.cloned(), is_near, gate, adaptive, priorities: ArcSwap::default(), connections }
+    }
+
+    /// The bound on the connections to this target, if there is one.
+    pub(super) fn bound(&self, target: SocketAddr) -> Option<Bound> {
+        let most = self.config.as_ref()?.connections_per_target?;
+        let mut known = self.connections.lock();
+        known.retain(|_, connections| connections.strong_count() > 0);
+        let connections = known.get(&target).and_then(Weak::upgrade).unwrap_or_default();
+        known.insert(target, Arc::downgrade(&connections));
+        Some(Bound { connections, most })
+    }
+
+    /// How many requests a target may have in flight: in HTTP/1.1 each has a connection.
+    fn each(limits: &UpstreamLimits) -> Option<u32> {
+        limits.requests_per_target.into_iter().chain(limits.connections_per_target).min()
     }
 
     /// Learns which tiers go first.
@@ -99,8 +134,10 @@ impl Limits {
     fn capacity(&self, limits: &UpstreamLimits, picker: &Picker<Prepared>) -> u32 {
         let adaptive = self.adaptive.as_ref().map(|adaptive| adaptive.limit());
         let in_all = adaptive.or(limits.requests).unwrap_or(u32::MAX);
-        let Some(each) = limits.requests_per_target else { return in_all };
-        let serving = u32::try_from(picker.serving(Instant::now())).unwrap_or(u32::MAX);
+        let Some(each) = Self::each(limits) else { return in_all };
+        let now = Instant::now();
+        let serving = if self.is_near { picker.serving_somebody(now) } else { picker.serving(now) };
+        let serving = u32::try_from(serving).unwrap_or(u32::MAX);
         in_all.min(each.saturating_mul(serving))
     }
 
@@ -111,7 +148,7 @@ impl Limits {
             Told::Answered => Sample::Answered(attempt.took(now)),
             Told::Strained => Sample::Dropped,
             // It fails fast or slowly for reasons of its own.
-            Told::Failed => return,
+            Told::Failed | Told::Overtaken => return,
         };
         let on_the_wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         adaptive.observe(on_the_wall, self.gate.crowd().in_flight, sample);
@@ -119,7 +156,7 @@ impl Limits {
 
     /// Counts a request at this target, if it has room.
     pub(super) fn take(&self, member: &Arc<Member<Prepared>>, now: Instant) -> Option<Picked> {
-        let in_flight = match self.config.as_ref().and_then(|limits| limits.requests_per_target) {
+        let in_flight = match self.config.as_ref().and_then(Self::each) {
             Some(each) => InFlight::within(member, now, each)?,
             None => InFlight::new(member, now),
         };
@@ -131,12 +168,13 @@ impl Limits {
         &self,
         picker: &Picker<Prepared>,
         now: Instant,
-        key: u64,
+        wants: &Wants,
         tried: &[SocketAddr],
     ) -> Option<Picked> {
         let mut passed_over: Option<Tried> = None;
         for _ in 0..PASSED_OVER {
-            let member = picker.pick(now, key, passed_over.as_deref().unwrap_or(tried))?;
+            let out = passed_over.as_deref().unwrap_or(tried);
+            let member = picker.pick_near(now, wants.key, out, wants.order.as_ref())?;
             if let Some(picked) = self.take(member, now) {
                 return Some(picked);
             }
@@ -188,6 +226,8 @@ pub(crate) enum Told {
     Failed,
     /// It failed as those do that have too much: no answer in time, or one that says so.
     Strained,
+    /// Another target was asked the same and has answered earlier.
+    Overtaken,
 }
 
 impl Told {
@@ -210,7 +250,11 @@ impl Told {
 
     /// As far as it says something of the target alone.
     pub(super) fn outcome(self) -> Outcome {
-        if self == Self::Answered { Outcome::Answered } else { Outcome::Failed }
+        match self {
+            Self::Answered => Outcome::Answered,
+            Self::Failed | Self::Strained => Outcome::Failed,
+            Self::Overtaken => Outcome::Overtaken,
+        }
     }
 }
 

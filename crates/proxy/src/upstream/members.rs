@@ -3,17 +3,20 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use futures::future::join_all;
 use parking_lot::Mutex;
-use portreeve_balance::{Group, Ledger, Member, Picker, Policy, Target};
+use portreeve_balance::{Group, InFlight, Ledger, Member, Outcome, Picker, Policy, Target};
 use portreeve_config::Upstream as UpstreamConfig;
 use tokio::runtime::Handle;
 
 use super::TargetRegistry;
 use super::discovery::{Share, TargetSources, Written};
 use super::health::{HealthGroup, Watched};
+use super::limits::Limits;
+use super::near::Near;
 use super::orders::{Operation, Order, Orders, Standing};
 use super::policy::policy;
 use super::prepared::Prepared;
@@ -34,6 +37,9 @@ pub(super) struct Members {
     policy: Policy,
     /// The zone that the gateway is in, if that makes a difference.
     zone: Option<Box<str>>,
+    /// Which zones are near to whom, if that makes a difference.
+    pub(super) near: Option<Near>,
+    limits: Arc<Limits>,
     pub(super) sticky: Option<Sticky>,
     pub(super) transport: Arc<Transport>,
 }
@@ -73,7 +79,7 @@ impl Members {
         config: &UpstreamConfig,
         transport: Arc<Transport>,
         registry: &TargetRegistry,
-        sources: TargetSources,
+        (sources, near, limits): (TargetSources, Option<Near>, Arc<Limits>),
         before: Option<&Self>,
     ) -> Self {
         let ledger = before.map_or_else(Ledger::new, |before| before.ledger.clone());
@@ -87,6 +93,8 @@ impl Members {
             orders: registry.orders().clone(),
             ledger,
             policy,
+            near,
+            limits,
             zone: config.failover.zone.as_deref().map(Box::from),
             sticky: config.sticky.as_ref().map(|sticky| Sticky::new(sticky, registry.sticky_key())),
             transport,
@@ -172,7 +180,7 @@ impl Members {
         let member = if let Some(known) = known.as_ref().filter(is_same) {
             known.member.clone()
         } else {
-            let prepared = self.transport.prepare(address, share.name.as_deref());
+            let prepared = self.transport.prepare(address, share.name.as_deref(), self.limits.bound(address));
             Arc::new(Member { target, seat: self.ledger.seat(address), weight, group, prepared })
         };
         Listed { share, order, watched, member }
@@ -180,8 +188,9 @@ impl Members {
 
     /// Where a target stands, seen from the gateway's zone.
     fn group_of(&self, share: &Share) -> Group {
-        let away = self.zone.as_deref().is_some_and(|zone| share.zone.as_deref() != Some(zone));
-        Group { priority: share.priority, away }
+        let away = || self.zone.as_deref().is_some_and(|zone| share.zone.as_deref() != Some(zone));
+        let zone = self.near.as_ref().map_or_else(|| u8::from(away()), |near| near.zone(share.zone.as_deref()));
+        Group { priority: share.priority, zone }
     }
 
     /// Takes orders into account that came while another pool was in effect.
@@ -196,6 +205,15 @@ impl Members {
     pub(super) fn order(&self, address: SocketAddr, operation: Operation, by: &str, at: u64, written: &[Written]) {
         self.orders.give(&self.upstream, address, operation, by, at, written);
         self.publish();
+    }
+
+    /// Takes note of what came of an attempt.
+    pub(super) fn report(&self, attempt: &InFlight, outcome: Outcome) {
+        if let Some(ejection) = self.picker.load().report(attempt, outcome, Instant::now()) {
+            let (target, upstream) = (attempt.target().address, &self.upstream);
+            let seconds = ejection.lasts.as_secs_f64();
+            tracing::warn!(%upstream, %target, cause = %ejection.cause, seconds, "The target is ejected.");
+        }
     }
 
     /// Everybody, in the order of their addresses.

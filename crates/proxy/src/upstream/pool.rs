@@ -4,10 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use http::StatusCode;
+use http::{HeaderName, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
-use portreeve_balance::InFlight;
 use portreeve_balance::hash::{mix, stable};
+use portreeve_balance::{InFlight, Tried};
 use portreeve_config::{Balance, Resolver as ResolverSettings, Upstream as UpstreamConfig};
 use portreeve_plugin::Template;
 use portreeve_plugin::engine::View;
@@ -17,8 +17,10 @@ use tokio::task::AbortHandle;
 
 use super::discovery::{Followed, TargetSources, follow};
 use super::gate::Slot;
-use super::limits::{LimitStatus, Limits, Picked, Priorities, Told};
+use super::hedge::{Hedge, Hedges};
+use super::limits::{LimitStatus, Limits, Picked, Priorities, Told, Wants};
 use super::members::Members;
+use super::near::Near;
 use super::retry::{Failed, NoRetry, Override, Retries, Terms};
 use super::sticky::Stay;
 use super::transport::Transport;
@@ -37,7 +39,8 @@ pub(crate) struct Pool {
     key: Option<Template>,
     pub(crate) metrics: UpstreamMetrics,
     retries: Retries,
-    limits: Limits,
+    limits: Arc<Limits>,
+    hedges: Option<Arc<Hedges>>,
     pub(super) members: Arc<Members>,
     /// Set when the pool starts: what ends with it, if its targets must be asked for again and again.
     refresher: OnceLock<Option<AbortHandle>>,
@@ -52,6 +55,8 @@ pub(crate) struct Parts<'p> {
     pub(crate) key: Option<Template>,
     pub(crate) metrics: UpstreamMetrics,
     pub(crate) sources: TargetSources,
+    /// Which zones are near to whom, if the file says so.
+    pub(crate) near: Option<Near>,
 }
 
 impl Pool {
@@ -63,17 +68,23 @@ impl Pool {
     /// A pool at rest: nobody is found or checked before it starts. `before` is the pool of this name in the generation before:
     /// what it has learnt of its targets, and who is in flight there, goes on.
     pub(crate) fn new(parts: Parts<'_>, registry: &TargetRegistry, before: Option<&Self>) -> Self {
-        let Parts { name, config, transport, key, metrics, sources } = parts;
+        let Parts { name, config, transport, key, metrics, sources, near } = parts;
         let of_before = before.map(|before| &*before.members);
-        let members = Members::new(name.clone(), config, transport, registry, sources, of_before);
+        let is_near = config.failover.near.is_some();
+        let limits = Arc::new(Limits::new(config.limits.as_ref(), is_near, before.map(|before| &*before.limits)));
+        let members =
+            Members::new(name.clone(), config, transport, registry, (sources, near, limits.clone()), of_before);
+        let members = Arc::new(members);
+        let hedges = config.hedge.as_ref().map(|hedge| Arc::new(Hedges::new(hedge, &members, &limits, &metrics)));
         Self {
             name,
             config: config.clone(),
             key,
             metrics,
             retries: Retries::new(&config.retry),
-            limits: Limits::new(config.limits.as_ref(), before.map(|before| &before.limits)),
-            members: Arc::new(members),
+            limits,
+            hedges,
+            members,
             refresher: OnceLock::new(),
         }
     }
@@ -84,9 +95,16 @@ impl Pool {
     }
 
     /// Whether this is the pool that `config` asks for, its files are as they were, and names are asked of the same.
-    pub(crate) fn is_of(&self, config: &UpstreamConfig, transport: &Transport, resolver: &ResolverSettings) -> bool {
+    pub(crate) fn is_of(
+        &self,
+        config: &UpstreamConfig,
+        transport: &Transport,
+        near: Option<&Near>,
+        resolver: &ResolverSettings,
+    ) -> bool {
         let sources = &self.members.sources;
         self.config == *config
+            && self.members.near.as_ref() == near
             && self.members.transport.is_like(transport)
             && (!sources.are_asked() || sources.resolver().is_of(resolver))
     }
@@ -148,18 +166,19 @@ impl Pool {
     /// Picks an available target with room that this request has not tried, and counts the request there for as long as the
     /// guard lives.
     pub(crate) fn pick(&self, key: u64, tried: &[SocketAddr]) -> Option<Picked> {
-        self.pick_for(None, key, tried)
+        self.pick_for(&Wants { key, ..Wants::default() }, tried)
     }
 
-    /// Like [`Pool::pick`], but goes back to where the client was before, if that can be picked.
-    pub(crate) fn pick_for(&self, stay: Option<Stay>, key: u64, tried: &[SocketAddr]) -> Option<Picked> {
+    /// Like [`Pool::pick`], but goes back to where the client was before, if that can be picked, and else asks the zones in the
+    /// client's own order.
+    pub(crate) fn pick_for(&self, wants: &Wants, tried: &[SocketAddr]) -> Option<Picked> {
         let (now, picker) = (Instant::now(), self.members.picker.load());
-        let there = stay.and_then(|stay| {
+        let there = wants.stay.and_then(|stay| {
             let member = picker.return_to(stay.place, now, tried)?;
             (member.target.address == stay.address).then_some(member)
         });
         let back = there.and_then(|member| self.limits.take(member, now));
-        back.or_else(|| self.limits.pick(&picker, now, key, tried))
+        back.or_else(|| self.limits.pick(&picker, now, wants, tried))
     }
 
     /// Why nobody was picked.
@@ -190,18 +209,32 @@ impl Pool {
 
     /// Takes note of what came of an attempt: once for each, and not of one that the client gave up.
     pub(crate) fn report(&self, attempt: &InFlight, told: Told) {
-        let now = Instant::now();
-        self.limits.learn(attempt, told, now);
-        if let Some(ejection) = self.members.picker.load().report(attempt, told.outcome(), now) {
-            let (target, upstream) = (attempt.target().address, &self.name);
-            let seconds = ejection.lasts.as_secs_f64();
-            tracing::warn!(%upstream, %target, cause = %ejection.cause, seconds, "The target is ejected.");
-        }
+        self.limits.learn(attempt, told, Instant::now());
+        self.members.report(attempt, told.outcome());
     }
 
-    /// Where the client of this request was before, if the upstream is sticky.
-    pub(crate) fn stay(&self, view: &View<'_>) -> Option<Stay> {
-        self.members.sticky.as_ref()?.stay(view)
+    /// What an attempt may do that is not answered for a while, if the file says so. `tried` holds its own target, too.
+    pub(crate) fn hedge(&self, wants: &Wants, tried: Tried, begun: Instant) -> Option<Hedge> {
+        self.hedges.as_ref().map(|hedges| Hedge::new(hedges, wants, tried, begun))
+    }
+
+    /// What this request asks of whoever is picked for it.
+    pub(crate) fn wants(&self, view: &View<'_>) -> Wants {
+        let stay = self.members.sticky.as_ref().and_then(|sticky| sticky.stay(view));
+        let near = self.members.near.as_ref();
+        let order = near.and_then(|near| near.order(view.exchange.client_ip(), Some(&view.request.headers)));
+        Wants { key: self.hash_key(view), stay, order }
+    }
+
+    /// What a connection that is no request asks.
+    pub(crate) fn client_wants(&self, client: IpAddr) -> Wants {
+        let order = self.members.near.as_ref().and_then(|near| near.order(client, None));
+        Wants { key: self.client_key(client), stay: None, order }
+    }
+
+    /// The header by which trusted proxies tell where a client is, if this pool asks for one.
+    pub(crate) fn place_header(&self) -> Option<&HeaderName> {
+        self.members.near.as_ref()?.header()
     }
 
     /// Takes the cookie of a sticky upstream off what its target is sent.
@@ -226,7 +259,7 @@ impl Pool {
 
     /// What a request is hashed by, where `balance` hashes; any number where it does not. A request without the key goes
     /// anywhere: all of them to one target would drown it.
-    pub(crate) fn hash_key(&self, view: &View<'_>) -> u64 {
+    fn hash_key(&self, view: &View<'_>) -> u64 {
         match (&self.config.balance, &self.key) {
             (_, Some(template)) => {
                 let text = template.render(view).filter(|text| !text.is_empty());
@@ -239,7 +272,7 @@ impl Pool {
 
     /// What a connection that is no request is hashed by: its client, as [`Pool::hash_key`] would. The loader sees to it that
     /// no other template is asked for.
-    pub(crate) fn client_key(&self, client: IpAddr) -> u64 {
+    fn client_key(&self, client: IpAddr) -> u64 {
         match self.config.balance {
             Balance::Hash(_) => mix(stable(client.to_string().bytes())),
             Balance::IpHash => of_client(client),
@@ -247,9 +280,12 @@ impl Pool {
         }
     }
 
-    /// Counts a request towards the retry budget.
+    /// Counts a request towards the budgets of retries and hedges.
     pub(crate) fn earn_retry(&self) {
         self.retries.earn();
+        if let Some(hedges) = &self.hedges {
+            hedges.earn();
+        }
     }
 
     /// The retry policy, but for what a route says instead.

@@ -101,7 +101,11 @@ fn pool(config: &UpstreamConfig, names: &Names, registry: &TargetRegistry, befor
     let transport = Arc::new(Transport::load(config, std::path::Path::new("")).unwrap());
     let of_before = before.map(Pool::sources);
     let sources = TargetSources::new(config, std::path::Path::new(""), names.resolver(), of_before).unwrap();
-    Pool::new(Parts { name: "pool".into(), config, transport, key: None, metrics, sources }, registry, before)
+    Pool::new(
+        Parts { name: "pool".into(), config, transport, key: None, metrics, sources, near: None },
+        registry,
+        before,
+    )
 }
 
 async fn started(config: &UpstreamConfig, names: &Names, registry: &TargetRegistry, before: Option<&Pool>) -> Pool {

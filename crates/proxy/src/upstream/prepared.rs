@@ -7,8 +7,10 @@ use std::time::Duration;
 use pingora::upstreams::peer::{HttpPeer, Peer};
 use portreeve_config::Timeouts;
 use portreeve_wire::http1::Asked;
+use portreeve_wire::proxy_protocol::Header;
 use tokio_rustls::rustls::pki_types::ServerName;
 
+use super::hedge::Hedge;
 use super::link::{Connecting, Dial, Leg, Terms};
 
 /// One target, ready to be tried.
@@ -47,23 +49,34 @@ impl Prepared {
 
     /// What Pingora makes one attempt by, in which the target may be silent for so long; and in HTTP/1.1 the connection's side
     /// of it.
-    pub(crate) fn attempt(&self, asked: Asked, silence: Duration) -> (Box<HttpPeer>, Option<Arc<Leg>>) {
-        self.attempt_kept(asked, silence, self.timeouts().idle.get())
+    pub(crate) fn attempt(
+        &self,
+        asked: Asked,
+        silence: Duration,
+        told: &Header,
+        hedge: Option<Hedge>,
+    ) -> (Box<HttpPeer>, Option<Arc<Leg>>) {
+        self.leg(Terms { asked, silence, idle: self.timeouts().idle.get() }, told, hedge)
     }
 
-    /// The same on a connection that has been idle for less than `idle`, or on a new one.
+    /// The same for the gateway itself, on a connection that has been idle for less than `idle`, or on a new one.
     pub(super) fn attempt_kept(
         &self,
         asked: Asked,
         silence: Duration,
         idle: Duration,
     ) -> (Box<HttpPeer>, Option<Arc<Leg>>) {
+        self.leg(Terms { asked, silence, idle }, &Header::Local, None)
+    }
+
+    /// `told` is for whom the connection is, if the target wants to know.
+    fn leg(&self, terms: Terms, told: &Header, hedge: Option<Hedge>) -> (Box<HttpPeer>, Option<Arc<Leg>>) {
         let mut peer = Box::new(self.peer.clone());
         let Way::Single(dial) = &self.way else {
-            peer.options.read_timeout = Some(silence);
+            peer.options.read_timeout = Some(terms.silence);
             return (peer, None);
         };
-        let leg = Leg::new(dial.clone(), Terms { asked, silence, idle });
+        let leg = Leg::with(dial.clone(), terms, dial.announcement(told), hedge);
         peer.options.custom_l4 = Some(Arc::new(Connecting(leg.clone())));
         (peer, Some(leg))
     }
@@ -108,8 +121,7 @@ impl Prepared {
         }
     }
 
-    #[cfg(test)]
-    pub(super) fn dial(&self) -> Option<&Dial> {
+    pub(super) fn dial(&self) -> Option<&Arc<Dial>> {
         match &self.way {
             Way::Single(dial) => Some(dial),
             Way::Multiplexed(_) => None,

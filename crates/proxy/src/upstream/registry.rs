@@ -12,6 +12,7 @@ use portreeve_config::{
 
 use super::discovery::Resolver;
 use super::health::{HealthGroup, Probing};
+use super::near::Databases;
 use super::orders::Orders;
 use super::sticky::ProcessKey;
 use super::transport::{self, Transport};
@@ -25,6 +26,7 @@ pub(crate) struct TargetRegistry {
     resolver: Mutex<Option<Resolver>>,
     orders: Arc<Orders>,
     sticky_key: ProcessKey,
+    databases: Databases,
 }
 
 /// How targets are checked, as the file has it: what makes two pools tell each other of their targets' health.
@@ -84,6 +86,11 @@ impl TargetRegistry {
     /// What stickiness signs with where the file names no key.
     pub(super) fn sticky_key(&self) -> &ProcessKey {
         &self.sticky_key
+    }
+
+    /// Where clients are.
+    pub(crate) fn databases(&self) -> &Databases {
+        &self.databases
     }
 
     /// What operators have ordered.

@@ -16,7 +16,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::announcement::Own;
 use super::identity::{Authorities, Identity, authorities, client_identity};
-use super::link::{Dial, client_config};
+use super::link::{Bound, Dial, client_config};
 use super::prepared::Prepared;
 
 /// Requests at once on one HTTP/2 connection, if the target allows as many; the next one opens another connection.
@@ -85,8 +85,9 @@ impl Transport {
         self.key == other.key
     }
 
-    /// What attempts at a target are made of, prepared once. `name` is what the file calls the target.
-    pub(super) fn prepare(&self, address: SocketAddr, name: Option<&str>) -> Prepared {
+    /// What attempts at a target are made of, prepared once. `name` is what the file calls the target,
+    /// `bound` how many connections there may be.
+    pub(super) fn prepare(&self, address: SocketAddr, name: Option<&str>, bound: Option<Bound>) -> Prepared {
         if self.protocol == Protocol::Http2 {
             return Prepared::multiplexed(self.peer(address, name), self.timeouts.clone());
         }
@@ -95,7 +96,8 @@ impl Transport {
             // `load` has seen to it that it is a name.
             (tls.config.clone(), name.unwrap_or_else(|_| ServerName::from(address.ip())))
         });
-        Prepared::single(address, Dial::new(address, tls, self.timeouts.clone(), self.key))
+        let dial = Dial::new(address, tls, self.timeouts.clone(), self.key);
+        Prepared::single(address, dial.announcing(self.proxy_protocol).bounded(bound))
     }
 
     /// Whose certificate is expected; nobody's without TLS.

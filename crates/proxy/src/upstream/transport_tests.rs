@@ -95,8 +95,8 @@ fn a_verified_target_has_a_name_that_its_certificate_is_for() {
     assert!(found(json!({})).unwrap_err()[0].message.contains("targets that are found? Name it: sni:"));
     assert!(found(json!({ "sni": "users.test" })).is_ok() && found(json!({ "verify": false })).is_ok());
     let name = |transport: Transport, name| {
-        let prepared = transport.prepare(address(), name);
-        prepared.dial().and_then(Dial::name).unwrap().to_str().into_owned()
+        let prepared = transport.prepare(address(), name, None);
+        prepared.dial().and_then(|dial| dial.name()).unwrap().to_str().into_owned()
     };
     assert_eq!(name(of(&["users.test:443"], json!({})).unwrap(), Some("users.test")), "users.test");
     assert_eq!(name(of(&["10.0.0.1:443"], json!({ "sni": "x.test" })).unwrap(), None), "x.test");
@@ -116,7 +116,7 @@ fn targets_that_are_verified_or_shown_another_identity_never_share_a_connection(
         json!({ "cert": "client.crt", "key": "client.key" }),
     ];
     let key = |prepared: Prepared| prepared.dial().unwrap().key();
-    let hash = |tls| key(load(&folder, tls).unwrap().prepare(address(), Some("users.test")));
+    let hash = |tls| key(load(&folder, tls).unwrap().prepare(address(), Some("users.test"), None));
     let mut hashes: Vec<u64> = forms.iter().map(|tls| hash(tls.clone())).collect();
     assert_eq!(hash(json!({ "ca": "ca.crt" })), hashes[3], "the same files are the same transport");
     let transports: Vec<_> = forms.iter().map(|tls| load(&folder, tls.clone()).unwrap()).collect();
@@ -130,7 +130,7 @@ fn targets_that_are_verified_or_shown_another_identity_never_share_a_connection(
     assert_ne!(rotated, hashes[3]);
     hashes.push(
         serde_json::from_value(json!({ "targets": ["users.test:443"] }))
-            .map_or(0, |plain| key(Transport::load(&plain, folder.path()).unwrap().prepare(address(), None))),
+            .map_or(0, |plain| key(Transport::load(&plain, folder.path()).unwrap().prepare(address(), None, None))),
     );
     hashes.sort_unstable();
     hashes.dedup();
@@ -144,7 +144,7 @@ fn a_peer_verifies_bounds_and_multiplexes() {
     config.protocol = Protocol::Http2;
     config.timeouts.connect = ConfigDuration::from_secs(7);
     let transport = Transport::load(&config, folder.path()).unwrap();
-    let prepared = transport.prepare(address(), Some("users.test"));
+    let prepared = transport.prepare(address(), Some("users.test"), None);
     let peer = prepared.peer();
     let options = &peer.options;
     assert!(peer.is_tls() && options.verify_cert && options.verify_hostname);
@@ -156,7 +156,7 @@ fn a_peer_verifies_bounds_and_multiplexes() {
     assert!(transport.speaks(Version::HTTP_2) && !transport.speaks(Version::HTTP_11));
     assert_eq!(transport.check_peer(address(), None, Duration::from_secs(1)).options.max_h2_streams, 1);
     config.tls = config.tls.map(|tls| UpstreamTls { verify: false, ..tls });
-    let unverified = Transport::load(&config, folder.path()).unwrap().prepare(address(), None);
+    let unverified = Transport::load(&config, folder.path()).unwrap().prepare(address(), None, None);
     let unverified = unverified.peer();
     assert!(!unverified.options.verify_cert && !unverified.options.verify_hostname && !unverified.sni.is_empty());
 }

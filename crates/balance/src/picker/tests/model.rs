@@ -37,7 +37,7 @@ const SIZE: usize = 6;
 const BARS: [Bar; 2] = [Bar::Unhealthy, Bar::Unproven];
 
 fn group(place: usize) -> Group {
-    Group { priority: u16::try_from(place / 3).unwrap(), away: place % 3 == 2 }
+    Group { priority: u16::try_from(place / 3).unwrap(), zone: u8::from(place % 3 == 2) }
 }
 
 struct Pool {

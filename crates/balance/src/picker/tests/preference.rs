@@ -2,7 +2,7 @@
 
 use super::*;
 
-const AWAY: Group = Group { priority: 0, away: true };
+const AWAY: Group = Group { priority: 0, zone: 1 };
 
 /// Whether the picks fall so, within six deviations.
 fn falls(picker: &Picker<()>, now: Instant, wanted: &[f64]) {
@@ -38,7 +38,7 @@ fn targets_of_one_priority_are_all_active() {
 #[test]
 fn the_own_zone_goes_first_then_the_other_zones_then_the_next_priority() {
     let now = Instant::now();
-    let standby = Group { priority: 1, away: false };
+    let standby = Group { priority: 1, zone: 0 };
     let picker = grouped(&[(1, Group::default()), (1, AWAY), (1, AWAY), (1, standby)], Algorithm::RandomTwo);
     assert_eq!(counts(&picker, now, 100), [100, 0, 0, 0]);
     bar(&picker, 0, true);

@@ -12,7 +12,7 @@ use crate::units::{Duration, Percent};
 #[serde(deny_unknown_fields)]
 pub struct UpstreamLimits {
     /// Requests in flight in all, retries and waiting between them included. Without this key there is no bound but that of
-    /// `requests_per_target`.
+    /// `requests_per_target` and `connections_per_target`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub requests: Option<u32>,
@@ -21,6 +21,11 @@ pub struct UpstreamLimits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub requests_per_target: Option<u32>,
+    /// Connections to each target, in use and idle; a target that has as many and none of them idle is passed over. Counted for
+    /// this upstream alone, over all workers and generations; those of health checks do not count. Not with `protocol: http2`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub connections_per_target: Option<u32>,
     /// In the place of `requests`: a bound that the gateway finds by itself, by how fast the upstream answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adaptive: Option<AdaptiveLimit>,

@@ -4,6 +4,7 @@ mod balance;
 mod discover;
 mod failover;
 mod health;
+mod hedge;
 mod limits;
 mod outlier;
 mod proxy_protocol;
@@ -21,8 +22,9 @@ use crate::units::Duration;
 
 pub use balance::Balance;
 pub use discover::Discover;
-pub use failover::Failover;
+pub use failover::{Failover, Near};
 pub use health::{CheckMethod, Health, HealthExpect, Probe};
+pub use hedge::Hedge;
 pub use limits::{AdaptiveLimit, UpstreamLimits};
 pub use outlier::Outlier;
 pub use proxy_protocol::ProxyProtocol;
@@ -65,6 +67,9 @@ pub struct Upstream {
     /// When a failed attempt is tried again on another target.
     #[serde(default)]
     pub retry: Retry,
+    /// Asks a second target when the first is slow to answer. Without this key nobody is asked twice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hedge: Option<Hedge>,
     /// How long each part of an attempt may take.
     #[serde(default)]
     pub timeouts: Timeouts,
@@ -75,8 +80,9 @@ pub struct Upstream {
     #[serde(default)]
     pub protocol: Protocol,
     /// Every connection to a target begins with a PROXY protocol header of this version that tells it of the client; those of
-    /// `http` health checks tell that they are the gateway's own. For upstreams of TCP listeners only: connections for HTTP are shared
-    /// by many clients.
+    /// health checks over HTTP and of calls that plugins make tell that they are the gateway's own. Requests then have a
+    /// connection each, which is closed after the answer: a header speaks for one client. Not with `protocol: http2`, except for
+    /// TCP listeners.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_protocol: Option<ProxyProtocol>,
     /// Speaks to the targets over TLS. Without this key nothing is encrypted on the way to them.

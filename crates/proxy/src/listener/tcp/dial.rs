@@ -56,10 +56,10 @@ pub(super) async fn dial(pool: &Pool, caller: &Caller<'_>, account: &mut Account
     if let Some(version) = transport.announces() {
         announcement(version, &caller.told, caller.name, caller.id, &mut first);
     }
-    let (key, mut tried, mut made) = (pool.client_key(caller.client), Tried::new(), 0);
+    let (wants, mut tried, mut made) = (pool.client_wants(caller.client), Tried::new(), 0);
     pool.earn_retry();
     loop {
-        let Some((member, in_flight)) = pool.pick(key, &tried) else {
+        let Some((member, in_flight)) = pool.pick_for(&wants, &tried) else {
             return Err(refused(pool.why_nobody(&tried)));
         };
         let address = member.target.address;

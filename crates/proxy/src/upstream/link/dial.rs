@@ -5,15 +5,21 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use bytes::Bytes;
 use pingora::protocols::l4::ext;
 use pingora::{Error, ErrorType, OrErr};
-use portreeve_config::Timeouts;
+use portreeve_config::{ProxyProtocol, Timeouts};
+use portreeve_wire::proxy_protocol::Header;
+use tokio::io::AsyncWriteExt;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
+use super::bound::{Bound, Connections, Turn};
 use super::wire::{Io, Link};
+use crate::upstream::announcement;
 
 /// What connections to one target are made of, and how many there are. Prepared at load.
 pub(in crate::upstream) struct Dial {
@@ -21,6 +27,8 @@ pub(in crate::upstream) struct Dial {
     tls: Option<(TlsConnector, ServerName<'static>)>,
     timeouts: Timeouts,
     key: u64,
+    announces: Option<ProxyProtocol>,
+    bound: Option<Bound>,
     open: AtomicUsize,
 }
 
@@ -36,7 +44,29 @@ impl Dial {
         (address, key).hash(&mut hasher);
         tls.as_ref().map(|(_, name)| name).hash(&mut hasher);
         let tls = tls.map(|(config, name)| (TlsConnector::from(config), name));
-        Self { address, tls, timeouts, key: hasher.finish(), open: AtomicUsize::new(0) }
+        Self { address, tls, timeouts, key: hasher.finish(), announces: None, bound: None, open: AtomicUsize::new(0) }
+    }
+
+    /// Its connections begin with a PROXY protocol header of this version.
+    pub(in crate::upstream) fn announcing(self, announces: Option<ProxyProtocol>) -> Self {
+        Self { announces, ..self }
+    }
+
+    /// There are never more of its connections than this.
+    pub(in crate::upstream) fn bounded(self, bound: Option<Bound>) -> Self {
+        Self { bound, ..self }
+    }
+
+    pub(super) fn connections(&self) -> Option<&Arc<Connections>> {
+        self.bound.as_ref().map(|bound| &bound.connections)
+    }
+
+    /// What a connection for whoever the header tells of begins with. Nothing where the target does not want to know.
+    pub(in crate::upstream) fn announcement(&self, told: &Header) -> Bytes {
+        let Some(version) = self.announces else { return Bytes::new() };
+        let mut first = Vec::new();
+        announcement(version, told, None, "", &mut first);
+        first.into()
     }
 
     /// Connections of equal keys may stand in for each other.
@@ -53,21 +83,37 @@ impl Dial {
         self.tls.as_ref().map(|(_, name)| name)
     }
 
-    /// Makes a connection, TLS included, within `timeouts.connect`.
-    pub(super) async fn open(self: &Arc<Self>) -> pingora::Result<Box<Link>> {
+    /// Makes a connection, TLS included, within `timeouts.connect`; where there may not be one more, waits as long for one that
+    /// has become idle or was closed. `first` goes before everything else.
+    pub(super) async fn open(self: &Arc<Self>, first: &[u8]) -> pingora::Result<Box<Link>> {
         // Boxed: a handshake takes some kilobytes that an attempt on a kept connection need not carry.
         let opening = Box::pin(async {
-            let io = ext::connect(&self.address, None).await?;
+            let kept = if first.is_empty() { self.timeouts.idle.get() } else { Duration::ZERO };
+            let permit = match &self.bound {
+                None => None,
+                Some(bound) => match bound.turn(self.key, kept).await {
+                    Turn::Idle(link) => return Ok(link),
+                    Turn::Open(permit) => Some(permit),
+                },
+            };
+            let mut io = ext::connect(&self.address, None).await?;
             io.set_nodelay(true).or_err(ErrorType::ConnectError, "setting TCP_NODELAY")?;
-            // A header of the PROXY protocol, for a target that wants one, would be sent here.
-            let Some((connector, name)) = &self.tls else { return Ok(Io::Plain(io)) };
-            match connector.connect(name.clone(), io).await {
-                Ok(tls) => Ok(Io::Tls(Box::new(tls))),
-                Err(error) => Error::e_because(ErrorType::TLSHandshakeFailure, "TLS with the target", error),
+            if !first.is_empty() {
+                io.write_all(first).await.or_err(ErrorType::ConnectError, "no PROXY protocol header could be sent")?;
             }
+            let io = match &self.tls {
+                None => Io::Plain(io),
+                Some((connector, name)) => match connector.connect(name.clone(), io).await {
+                    Ok(tls) => Io::Tls(Box::new(tls)),
+                    Err(error) => {
+                        return Error::e_because(ErrorType::TLSHandshakeFailure, "TLS with the target", error);
+                    }
+                },
+            };
+            Ok(Box::new(Link::new(io, self.clone(), permit)))
         });
         match tokio::time::timeout(self.timeouts.connect.get(), opening).await {
-            Ok(io) => Ok(Box::new(Link::new(io?, self.clone()))),
+            Ok(link) => link,
             Err(_) => Error::e_explain(ErrorType::ConnectTimedout, "no connection to the target in time"),
         }
     }

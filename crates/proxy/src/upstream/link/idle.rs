@@ -38,6 +38,9 @@ pub(super) fn take(dial: &Dial, limit: Duration) -> Option<Box<Link>> {
     if limit.is_zero() {
         return None;
     }
+    if let Some(connections) = dial.connections() {
+        return connections.take(dial.key(), limit);
+    }
     IDLE.with_borrow_mut(|idle| {
         let links = idle.links.get_mut(&dial.key())?;
         loop {
@@ -56,6 +59,9 @@ pub(super) fn take(dial: &Dial, limit: Duration) -> Option<Box<Link>> {
 
 /// Keeps a connection for the next request, or closes it if there are too many.
 pub(super) fn keep(link: Box<Link>) {
+    if let Some(connections) = link.dial().connections().cloned() {
+        return connections.keep(link);
+    }
     // Outside of a runtime nobody would ever close it.
     let Ok(runtime) = Handle::try_current() else { return };
     let kept = IDLE.try_with(|idle| {

@@ -2,20 +2,23 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use parking_lot::Mutex;
 use pingora::connectors::L4Connect;
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::protocols::l4::stream::Stream;
 use pingora::protocols::l4::virt::VirtualSocketStream;
 use pingora::{Error, ErrorType, ImmutStr};
+use portreeve_balance::InFlight;
 use portreeve_wire::http1::{Asked, Flaw};
 
 use super::loan::Loan;
-use super::{Dial, idle};
+use super::{Dial, idle, race};
 use crate::trailers::Carrier;
+use crate::upstream::hedge::{Hedge, Second};
 use crate::web_socket::WebSocket;
 
 /// What an attempt asks of its connection.
@@ -47,16 +50,53 @@ pub(crate) struct Leg {
     reused: AtomicBool,
     heard: AtomicBool,
     fault: Mutex<Option<Fault>>,
+    /// What is said before anything else, if the target wants to know for whom the connection is. Such a connection serves
+    /// nobody else.
+    pub(super) first: Bytes,
+    /// Whom else to ask, and when.
+    hedge: Option<Hedge>,
+    is_hedged: AtomicBool,
+    settled: Mutex<Option<Settled>>,
     /// What follows the bodies of the request and of its answer.
     pub(crate) trailers: Carrier,
     web_socket: OnceLock<Arc<WebSocket>>,
 }
 
+/// How a race of two targets ended.
+#[derive(Debug)]
+pub(crate) struct Settled {
+    /// The second.
+    pub(crate) second: std::net::SocketAddr,
+    /// The request there, if it was heard and not the first.
+    pub(crate) won: Option<InFlight>,
+    /// What was wrong with the first, if it was not only slower.
+    pub(crate) first: Option<crate::fault::Fault>,
+}
+
+impl Settled {
+    pub(super) fn lost(second: std::net::SocketAddr) -> Self {
+        Self { second, won: None, first: None }
+    }
+
+    pub(super) fn won(second: Second, first: Option<crate::fault::Fault>) -> Self {
+        Self { second: second.address(), won: second.win(), first }
+    }
+}
+
 impl Leg {
     pub(in crate::upstream) fn new(dial: Arc<Dial>, terms: Terms) -> Arc<Self> {
+        Self::with(dial, terms, Bytes::new(), None)
+    }
+
+    /// One that begins with these bytes, and may be overtaken.
+    pub(in crate::upstream) fn with(dial: Arc<Dial>, terms: Terms, first: Bytes, hedge: Option<Hedge>) -> Arc<Self> {
         Arc::new(Self {
             dial,
             terms,
+            first,
+            hedge,
+            is_hedged: AtomicBool::new(false),
+            settled: Mutex::new(None),
             reused: AtomicBool::new(false),
             heard: AtomicBool::new(false),
             fault: Mutex::new(None),
@@ -85,6 +125,44 @@ impl Leg {
 
     pub(super) fn web_socket(&self) -> Option<&WebSocket> {
         self.web_socket.get().map(|socket| &**socket)
+    }
+
+    /// A kept connection serves only if it has been idle for less.
+    pub(super) fn kept(&self) -> Duration {
+        if self.first.is_empty() { self.terms.idle } else { Duration::ZERO }
+    }
+
+    /// When another target is to be asked, if one may be.
+    pub(super) fn hedge_due(&self) -> Option<Instant> {
+        self.hedge.as_ref().filter(|_| !self.is_hedged.load(Ordering::Relaxed)).map(Hedge::due)
+    }
+
+    /// Whom else to ask: once.
+    pub(super) fn second(&self) -> Option<Second> {
+        let hedge = self.hedge.as_ref().filter(|_| !self.is_hedged.swap(true, Ordering::Relaxed))?;
+        hedge.second()
+    }
+
+    /// The race is over. What was wrong with the first is forgotten when the second is heard.
+    pub(super) fn settle(&self, settled: Settled) {
+        if settled.won.is_some() {
+            *self.fault.lock() = None;
+        }
+        *self.settled.lock() = Some(settled);
+    }
+
+    /// How the race ended, if there was one: told once.
+    pub(crate) fn settled(&self) -> Option<Settled> {
+        self.hedge.as_ref().and_then(|_| self.settled.lock().take())
+    }
+
+    /// What went wrong, in the words of log and metrics.
+    pub(super) fn fault_of(&self) -> crate::fault::Fault {
+        match *self.fault.lock() {
+            None => crate::fault::Fault::Reset,
+            Some(Fault::Silent | Fault::Stalled) => crate::fault::Fault::AnswerTimeout,
+            Some(Fault::Flawed(_)) => crate::fault::Fault::BadAnswer,
+        }
     }
 
     /// The attempt met a kept connection that the target had closed meanwhile: nothing came back, and nothing is known of the
@@ -116,12 +194,12 @@ pub(in crate::upstream) struct Connecting(pub(in crate::upstream) Arc<Leg>);
 impl L4Connect for Connecting {
     async fn connect(&self, _: &SocketAddr) -> pingora::Result<Stream> {
         let leg = &self.0;
-        let link = match idle::take(&leg.dial, leg.terms.idle) {
+        let link = match idle::take(&leg.dial, leg.kept()) {
             Some(link) => {
                 leg.reused.store(true, Ordering::Relaxed);
                 link
             }
-            None => leg.dial.open().await?,
+            None => race::connect(leg).await?,
         };
         Ok(VirtualSocketStream::new(Box::new(Loan::new(link, leg.clone()))).into())
     }

@@ -3,13 +3,15 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use bytes::BytesMut;
 use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::idle;
 use super::leg::Leg;
+use super::race::Race;
 use super::wire::Link;
 
 /// A connection that is Pingora's until this is dropped. Then it is kept if Pingora gave it back, and closed otherwise.
@@ -23,12 +25,45 @@ pub(super) struct Loan {
     link: Option<Box<Link>>,
     leg: Arc<Leg>,
     given_back: bool,
+    /// As long as another target may be heard instead of this one.
+    race: Option<Box<Race>>,
+    /// What was read while two raced.
+    ahead: BytesMut,
 }
 
 impl Loan {
     pub(super) fn new(mut link: Box<Link>, leg: Arc<Leg>) -> Self {
         link.ask(leg.terms.asked);
-        Self { link: Some(link), leg, given_back: false }
+        let race = Race::new(&leg);
+        Self { link: Some(link), leg, given_back: false, race, ahead: BytesMut::new() }
+    }
+
+    /// Waits for the beginning of an answer, while another target may be heard instead: what came of it, or `None` if the
+    /// race is over and there is nothing to hand over from it.
+    fn poll_race(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Option<io::Result<()>>> {
+        let (Some(race), Some(link)) = (&mut self.race, &mut self.link) else { return Poll::Ready(None) };
+        if !race.is_on() {
+            if let Poll::Ready(came) = link.poll_answer(cx, buf, &self.leg) {
+                self.race = None;
+                return Poll::Ready(Some(came));
+            }
+            match race.poll_begin(cx, &self.leg) {
+                Ok(true) => {}
+                Ok(false) => return Poll::Pending,
+                Err(()) => {
+                    self.race = None;
+                    return Poll::Pending;
+                }
+            }
+        }
+        let heard = ready!(race.poll(cx, link, &self.leg));
+        self.race = None;
+        if let Some(other) = heard.link {
+            self.link = Some(other);
+            self.leg.hear();
+        }
+        self.ahead = heard.read;
+        if self.ahead.is_empty() { Poll::Ready(Some(heard.end)) } else { Poll::Ready(None) }
     }
 
     /// The connection; it is there until the loan is dropped.
@@ -42,6 +77,16 @@ impl Loan {
 
 impl AsyncRead for Loan {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.race.is_some()
+            && let Some(came) = ready!(self.poll_race(cx, buf))
+        {
+            return Poll::Ready(came);
+        }
+        if !self.ahead.is_empty() {
+            let n = self.ahead.len().min(buf.remaining());
+            buf.put_slice(&self.ahead.split_to(n));
+            return Poll::Ready(Ok(()));
+        }
         let (link, leg) = self.link()?;
         if link.is_at_end() {
             // No answer is read in such small pieces.
@@ -55,7 +100,12 @@ impl AsyncRead for Loan {
 impl AsyncWrite for Loan {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let (link, leg) = self.link()?;
-        link.poll_request(cx, buf, leg)
+        let written = ready!(link.poll_request(cx, buf, leg))?;
+        let sent = buf.get(..written).unwrap_or_default();
+        if self.race.as_mut().is_some_and(|race| !race.sent(sent)) {
+            self.race = None;
+        }
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -78,7 +128,8 @@ impl VirtualSocket for Loan {
 
 impl Drop for Loan {
     fn drop(&mut self) {
-        if let Some(link) = self.link.take().filter(|link| self.given_back && link.may_be_kept()) {
+        let is_shared = self.leg.first.is_empty();
+        if let Some(link) = self.link.take().filter(|link| self.given_back && is_shared && link.may_be_kept()) {
             idle::keep(link);
         }
     }

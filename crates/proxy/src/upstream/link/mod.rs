@@ -3,13 +3,16 @@
 //! Pingora is lent one for each attempt, as a stream that carries one answer and then ends; so nobody but us decides where an
 //! answer ends and whether another request may follow it. docs/adr/0019.
 
+mod bound;
 mod dial;
 mod idle;
 mod leg;
 mod loan;
+mod race;
 mod tls;
 mod wire;
 
+pub(super) use bound::{Bound, Connections};
 pub(super) use dial::Dial;
 pub(crate) use leg::Leg;
 pub(super) use leg::{Connecting, Terms};

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use super::Dial;
+use super::bound::Permit;
 use super::leg::{Fault, Leg};
 use crate::listener::Deadline;
 use crate::trailers::Insertion;
@@ -66,10 +67,12 @@ pub(super) struct Link {
     patience: Deadline,
     /// For writing: a target that takes nothing.
     stalled: Deadline,
+    /// Counted, where connections are.
+    _permit: Option<Permit>,
 }
 
 impl Link {
-    pub(super) fn new(io: Io, dial: Arc<Dial>) -> Self {
+    pub(super) fn new(io: Io, dial: Arc<Dial>, permit: Option<Permit>) -> Self {
         dial.opened();
         Self {
             io,
@@ -83,11 +86,17 @@ impl Link {
             lines: Bytes::new(),
             patience: Deadline::default(),
             stalled: Deadline::default(),
+            _permit: permit,
         }
     }
 
     pub(super) fn dial(&self) -> &Arc<Dial> {
         &self.dial
+    }
+
+    /// The status of the answer in hand, as far as its head has come.
+    pub(super) fn status(&self) -> Option<u16> {
+        self.answers.answer().map(|answer| answer.status)
     }
 
     /// A request is about to be sent.
