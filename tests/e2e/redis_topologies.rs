@@ -62,9 +62,9 @@ async fn admitted_over_a_failover(allowed: u32, is_killed: bool) -> u32 {
     }
     until("a third is used", async || (admitted.load(Ordering::Relaxed) > allowed / 3).then_some(())).await;
     if is_killed {
-        group.kill_master()
+        group.kill_master();
     } else {
-        group.swap().await
+        group.swap().await;
     }
     group.failed_over().await;
     for gateway in &gateways {

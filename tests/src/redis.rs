@@ -18,7 +18,7 @@ pub struct Sentinels {
     /// `None` once it has been killed.
     master: Option<Server>,
     replica: Server,
-    sentinels: Vec<Server>,
+    watchers: Vec<Server>,
 }
 
 /// Masters that share the keys among them.
@@ -55,7 +55,7 @@ pub async fn sentinels() -> Sentinels {
         })
         .await;
     }
-    Sentinels { master: Some(master), replica, sentinels }
+    Sentinels { master: Some(master), replica, watchers: sentinels }
 }
 
 async fn node(more: &[&str]) -> Server {
@@ -95,7 +95,7 @@ async fn sentinel(master: SocketAddr) -> Server {
 impl Sentinels {
     /// Where Sentinels are, as a list in YAML.
     pub fn urls(&self) -> String {
-        urls(&self.sentinels)
+        urls(&self.watchers)
     }
 
     /// Kills the master at once, as a machine that loses its power.
@@ -112,7 +112,7 @@ impl Sentinels {
     /// When Sentinel does not.
     pub async fn swap(&self) {
         until("Sentinel agrees to a failover", async || {
-            says(self.sentinels[0].address(), "SENTINEL FAILOVER limits").await.starts_with("+OK").then_some(())
+            says(self.watchers[0].address(), "SENTINEL FAILOVER limits").await.starts_with("+OK").then_some(())
         })
         .await;
     }
