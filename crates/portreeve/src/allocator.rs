@@ -70,7 +70,6 @@ unsafe impl GlobalAlloc for Allocator {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 
