@@ -43,13 +43,12 @@ pub(super) struct Ask<'a, P> {
 impl<P> Ask<'_, P> {
     pub(super) fn place(&self) -> Option<usize> {
         let groups = &self.view.groups;
-        let picked = match self.order.filter(|_| groups.len() > 1) {
-            Some(order) => self.nearest(order),
-            None => {
-                let chosen = if groups.len() > 1 { self.view.group(self.ticket()) } else { 0 };
-                let picked = groups.get(chosen).and_then(|group| self.within(group));
-                picked.or_else(|| groups.iter().find_map(|group| self.within(group)))
-            }
+        let picked = if let Some(order) = self.order.filter(|_| groups.len() > 1) {
+            self.nearest(order)
+        } else {
+            let chosen = if groups.len() > 1 { self.view.group(self.ticket()) } else { 0 };
+            let picked = groups.get(chosen).and_then(|group| self.within(group));
+            picked.or_else(|| groups.iter().find_map(|group| self.within(group)))
         };
         // Whoever was tried or has just gone may have been the last of its group, and the view may be a moment old.
         picked.or_else(|| self.drawn(0..self.picker.members.len()))

@@ -33,13 +33,12 @@ pub(super) fn check(root: &Node, report: &mut Report) {
             report.error(at.key("near"), near.key.span, message);
             continue;
         }
-        match failover.get("zone") {
-            Some(zone) => check_zone(zone, &names, &at.key("zone"), report),
-            None => {
-                let message =
-                    "where do clients go whose place is not known? Name the gateway's own zone: failover: { zone: … }";
-                report.error(at.key("near"), near.key.span, message);
-            }
+        if let Some(zone) = failover.get("zone") {
+            check_zone(zone, &names, &at.key("zone"), report);
+        } else {
+            let message =
+                "where do clients go whose place is not known? Name the gateway's own zone: failover: { zone: … }";
+            report.error(at.key("near"), near.key.span, message);
         }
         for (index, target) in upstream.value.get("targets").map(Node::items).unwrap_or_default().iter().enumerate() {
             if let Some(zone) = target.get("zone") {

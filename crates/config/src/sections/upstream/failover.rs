@@ -36,7 +36,7 @@ pub struct Failover {
 #[serde(deny_unknown_fields)]
 #[schemars(extend("oneOf" = [{ "required": ["database"] }, { "required": ["header"] }]))]
 pub struct Near {
-    /// A database of countries or cities in the format of MaxMind (`.mmdb`), such as GeoLite2 City, relative to this file: at most
+    /// A database of countries or cities such as `GeoLite2-City.mmdb`, relative to this file: at most
     /// 1 GiB, which is held in memory. The client's address is looked up there, the real one, after `trusted_proxies`. A file that
     /// changes takes effect with the reload that follows; one that is broken is refused, and the one before stays in use.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,4 +1,4 @@
-//! Where an address is: databases in the format of MaxMind, read once and held in memory.
+//! Where an address is: `.mmdb` databases, read once and held in memory.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
