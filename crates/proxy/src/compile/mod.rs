@@ -212,7 +212,7 @@ fn pools(config: &Config, shared: &Arc<Shared>, before: Option<&Snapshot>, error
         let before = before.get(name.as_str()).copied();
         let path = ConfigPath::from("upstreams").key(name.as_str());
         let (transport, near) = (transport(upstream, &path, errors), near(config, upstream, &path, shared, errors));
-        let (transport, near) = (transport?, near?);
+        let (transport, near) = (transport?, near.ok()?);
         if let Some(same) = before.filter(|before| before.is_of(upstream, &transport, near.as_ref(), &config.resolver))
         {
             return Some((name.shared(), same.clone()));
@@ -295,17 +295,17 @@ fn transport(
     }
 }
 
-/// Which zones are near to whom; `None` after an error, which is then reported.
+/// Which zones are near to whom; `Err` after an error, which is then reported.
 fn near(
     config: &Config,
     upstream: &portreeve_config::Upstream,
     path: &ConfigPath,
     shared: &Shared,
     errors: &mut Errors<'_>,
-) -> Option<Option<Near>> {
+) -> Result<Option<Near>, ()> {
     let at = path.key("failover").key("near").key("database");
     let loaded = Near::load(&upstream.failover, &config.zones, &errors.folder(&at), shared.upstreams.databases());
-    loaded.map_err(|message| errors.at(&at, message)).ok()
+    loaded.map_err(|message| errors.at(&at, message))
 }
 
 fn priorities(config: &Config) -> Priorities {

@@ -44,17 +44,15 @@ pub(super) async fn connect(leg: &Leg) -> pingora::Result<Box<Link>> {
             second.lose();
             Ok(link)
         }
-        Either::Left((Err(error), other)) => match other.await {
-            Ok(link) => {
+        Either::Left((Err(error), other)) => {
+            if let Ok(link) = other.await {
                 leg.settle(Settled::won(second, Some(Fault::ConnectFailed)));
-                Ok(link)
+                return Ok(link);
             }
-            Err(_) => {
-                leg.settle(Settled::lost(second.address()));
-                second.fail(Fault::ConnectFailed);
-                Err(error)
-            }
-        },
+            leg.settle(Settled::lost(second.address()));
+            second.fail(Fault::ConnectFailed);
+            Err(error)
+        }
         Either::Right((Ok(link), _)) => {
             leg.settle(Settled::won(second, None));
             Ok(link)
