@@ -236,7 +236,8 @@ async fn a_target_that_has_its_connections_is_passed_over_for_another() {
     }
     until("each has two", async || ((a.count(), b.count()) == (2, 2)).then_some(())).await;
     assert_eq!(gateway.get("/").await.status, 503);
-    (a.cue(), b.cue());
+    a.cue();
+    b.cue();
     for client in &mut clients {
         assert_eq!(client.answer().await.text(), "served");
     }

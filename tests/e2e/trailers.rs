@@ -1,5 +1,7 @@
 //! Trailers, between every two sides that can carry them.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::net::SocketAddr;
 
 use bytes::Bytes;

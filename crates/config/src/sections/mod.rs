@@ -44,8 +44,8 @@ pub use tcp::{Tcp, TcpTimeouts};
 pub use tier::Tier;
 pub use tls::{Certificate, ClientAuth, ClientAuthMode, Hsts, ListenerTls, RedirectToHttps, TlsVersion, UnknownSni};
 pub use upstream::{
-    AdaptiveLimit, Backoff, Balance, CheckMethod, Discover, Failover, Health, HealthExpect, Hedge, Near, Outlier, Probe,
-    Protocol, ProxyProtocol, Retry, RetryOn, RouteRetry, Sticky, Target, Timeouts, Upstream, UpstreamLimits,
+    AdaptiveLimit, Backoff, Balance, CheckMethod, Discover, Failover, Health, HealthExpect, Hedge, Near, Outlier,
+    Probe, Protocol, ProxyProtocol, Retry, RetryOn, RouteRetry, Sticky, Target, Timeouts, Upstream, UpstreamLimits,
     UpstreamTls,
 };
 pub use usage::{Usage, UsageExport};

@@ -6,7 +6,9 @@ use std::time::Duration;
 use http::StatusCode;
 use parking_lot::Mutex;
 use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder, register_histogram_vec_with_registry, register_int_counter_vec_with_registry,
+    register_int_counter_with_registry, register_int_gauge_vec_with_registry, register_int_gauge_with_registry,
 };
 
 use super::tcp::{TcpMetrics, TcpVecs};
@@ -14,31 +16,64 @@ use crate::fault::Fault;
 use crate::snapshot::Snapshot;
 use crate::upstream::RetryCause;
 
-const REQUESTS: &str = "portreeve_requests_total";
-const DURATION: &str = "portreeve_request_duration_seconds";
-const ATTEMPTS: &str = "portreeve_upstream_attempts_total";
-const FAILURES: &str = "portreeve_upstream_failures_total";
-const RETRIES: &str = "portreeve_upstream_retries_total";
-const UPSTREAM_LIMIT: &str = "portreeve_upstream_limit_requests";
-const HEDGES: &str = "portreeve_upstream_hedges_total";
-const UPSTREAM_IN_FLIGHT: &str = "portreeve_upstream_in_flight_requests";
-const UPSTREAM_WAITING: &str = "portreeve_upstream_waiting_requests";
-const MIRRORED: &str = "portreeve_mirrored_requests_total";
-const DISCOVERIES: &str = "portreeve_upstream_discoveries_total";
-const AVAILABLE: &str = "portreeve_upstream_target_available";
-const HEALTHY: &str = "portreeve_upstream_target_healthy";
-const IN_FLIGHT: &str = "portreeve_upstream_target_in_flight_requests";
-const EJECTED: &str = "portreeve_upstream_target_ejected";
-const RELOAD_SUCCESS: &str = "portreeve_config_last_reload_success";
-const GENERATION: &str = "portreeve_config_generation";
-const CONNECTIONS: &str = "portreeve_connections";
-const CONNECTIONS_REFUSED: &str = "portreeve_connections_refused_total";
-const TLS_HANDSHAKES: &str = "portreeve_tls_handshakes_total";
-const REQUESTS_REFUSED: &str = "portreeve_requests_refused_total";
-const CERTIFICATE_EXPIRY: &str = "portreeve_certificate_expiry_seconds";
-const ACME_ORDERS: &str = "portreeve_acme_orders_total";
-const USAGE_FAILURES: &str = "portreeve_usage_failures_total";
-const LOG_DROPPED: &str = "portreeve_access_log_dropped_total";
+/// A metric and what it says.
+type Named = (&'static str, &'static str);
+
+const REQUESTS: Named =
+    ("portreeve_requests_total", "Requests by route and class of the status sent (none: the client left first).");
+const DURATION: Named =
+    ("portreeve_request_duration_seconds", "From the complete request head to the last byte of the answer.");
+const ATTEMPTS: Named = ("portreeve_upstream_attempts_total", "Tries at targets by what came of them.");
+const FAILURES: Named =
+    ("portreeve_upstream_failures_total", "Attempts that failed, and requests that came to no attempt, by reason.");
+const RETRIES: Named =
+    ("portreeve_upstream_retries_total", "Retries that were made, and those that the budget did not allow.");
+const UPSTREAM_LIMIT: Named =
+    ("portreeve_upstream_limit_requests", "Requests that an upstream with limits may have in flight now.");
+const HEDGES: Named = (
+    "portreeve_upstream_hedges_total",
+    "Second targets that were asked, by whether they were heard, and those that the budget did not allow.",
+);
+const UPSTREAM_IN_FLIGHT: Named =
+    ("portreeve_upstream_in_flight_requests", "Requests that an upstream with limits has in flight now.");
+const UPSTREAM_WAITING: Named =
+    ("portreeve_upstream_waiting_requests", "Requests that wait for their turn at an upstream with limits now.");
+const MIRRORED: Named =
+    ("portreeve_mirrored_requests_total", "Copies of requests for another upstream, by what came of them.");
+const DISCOVERIES: Named = (
+    "portreeve_upstream_discoveries_total",
+    "Answers of DNS and files of targets; after all but ok, the last targets are kept.",
+);
+const AVAILABLE: Named = (
+    "portreeve_upstream_target_available",
+    "1 while a target gets requests: healthy, and not taken out by an operator.",
+);
+const HEALTHY: Named =
+    ("portreeve_upstream_target_healthy", "1 while the checks of a target pass; 0 before the first has.");
+const IN_FLIGHT: Named = ("portreeve_upstream_target_in_flight_requests", "Requests being tried at a target now.");
+const EJECTED: Named = ("portreeve_upstream_target_ejected", "1 while a target is out because attempts at it failed.");
+const RELOAD_SUCCESS: Named =
+    ("portreeve_config_last_reload_success", "1 if the last reload took effect, 0 if its file was refused.");
+const GENERATION: Named = ("portreeve_config_generation", "Number of the configuration in effect.");
+const CONNECTIONS: Named = ("portreeve_connections", "Client connections open now.");
+const CONNECTIONS_REFUSED: Named =
+    ("portreeve_connections_refused_total", "Connections that ended before a request: limits, PROXY protocol, TLS.");
+const TLS_HANDSHAKES: Named = (
+    "portreeve_tls_handshakes_total",
+    "TLS handshakes that came to their end, by version and whether a session was resumed.",
+);
+const REQUESTS_REFUSED: Named = (
+    "portreeve_requests_refused_total",
+    "Requests refused before routing, since they are malformed, too large or too slow.",
+);
+const CERTIFICATE_EXPIRY: Named =
+    ("portreeve_certificate_expiry_seconds", "When the certificate of a listener expires, in seconds since 1970.");
+const ACME_ORDERS: Named =
+    ("portreeve_acme_orders_total", "Certificates that the gateway asked for by itself, by what came of it.");
+const USAGE_FAILURES: Named =
+    ("portreeve_usage_failures_total", "Turns in which usage could not be kept as it should be, by what failed.");
+const LOG_DROPPED: Named =
+    ("portreeve_access_log_dropped_total", "Access-log lines dropped because the writer was behind.");
 
 /// Upper bounds in seconds: from an answer in memory to the longest usual timeout.
 const BUCKETS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0];
@@ -85,146 +120,49 @@ impl Metrics {
     /// Never for the constants of this file; `prometheus` says otherwise.
     pub(crate) fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
-        let metrics = Self {
-            requests: IntCounterVec::new(
-                Opts::new(REQUESTS, "Requests by route and class of the status sent (none: the client left first)."),
-                &["route", "status_class"],
-            )?,
-            duration: HistogramVec::new(
-                HistogramOpts::new(DURATION, "From the complete request head to the last byte of the answer.")
-                    .buckets(BUCKETS.to_vec()),
-                &["route"],
-            )?,
-            attempts: IntCounterVec::new(
-                Opts::new(ATTEMPTS, "Tries at targets by what came of them."),
-                &["upstream", "result"],
-            )?,
-            failures: IntCounterVec::new(
-                Opts::new(FAILURES, "Attempts that failed, and requests that came to no attempt, by reason."),
-                &["upstream", "reason"],
-            )?,
-            hedges: IntCounterVec::new(
-                Opts::new(
-                    HEDGES,
-                    "Second targets that were asked, by whether they were heard, and those that the budget did not allow.",
-                ),
-                &["upstream", "outcome"],
-            )?,
-            retries: IntCounterVec::new(
-                Opts::new(RETRIES, "Retries that were made, and those that the budget did not allow."),
-                &["upstream", "outcome"],
-            )?,
-            upstream_in_flight: IntGaugeVec::new(
-                Opts::new(UPSTREAM_IN_FLIGHT, "Requests that an upstream with limits has in flight now."),
-                &["upstream"],
-            )?,
-            upstream_limit: IntGaugeVec::new(
-                Opts::new(UPSTREAM_LIMIT, "Requests that an upstream with limits may have in flight now."),
-                &["upstream"],
-            )?,
-            upstream_waiting: IntGaugeVec::new(
-                Opts::new(UPSTREAM_WAITING, "Requests that wait for their turn at an upstream with limits now."),
-                &["upstream"],
-            )?,
-            mirrored: IntCounterVec::new(
-                Opts::new(MIRRORED, "Copies of requests for another upstream, by what came of them."),
-                &["route", "outcome"],
-            )?,
-            discoveries: IntCounterVec::new(
-                Opts::new(
-                    DISCOVERIES,
-                    "Answers of DNS and files of targets; after all but ok, the last targets are kept.",
-                ),
-                &["upstream", "result"],
-            )?,
-            available: IntGaugeVec::new(
-                Opts::new(AVAILABLE, "1 while a target gets requests: healthy, and not taken out by an operator."),
-                &["upstream", "target"],
-            )?,
-            healthy: IntGaugeVec::new(
-                Opts::new(HEALTHY, "1 while the checks of a target pass; 0 before the first has."),
-                &["upstream", "target"],
-            )?,
-            ejected: IntGaugeVec::new(
-                Opts::new(EJECTED, "1 while a target is out because attempts at it failed."),
-                &["upstream", "target"],
-            )?,
-            in_flight: IntGaugeVec::new(
-                Opts::new(IN_FLIGHT, "Requests being tried at a target now."),
-                &["upstream", "target"],
-            )?,
-            reload_success: IntGauge::new(
-                RELOAD_SUCCESS,
-                "1 if the last reload took effect, 0 if its file was refused.",
-            )?,
-            generation: IntGauge::new(GENERATION, "Number of the configuration in effect.")?,
-            connections: IntGauge::new(CONNECTIONS, "Client connections open now.")?,
-            connections_refused: IntCounterVec::new(
-                Opts::new(CONNECTIONS_REFUSED, "Connections that ended before a request: limits, PROXY protocol, TLS."),
-                &["listener", "reason"],
-            )?,
-            tls_handshakes: IntCounterVec::new(
-                Opts::new(
-                    TLS_HANDSHAKES,
-                    "TLS handshakes that came to their end, by version and whether a session was resumed.",
-                ),
-                &["listener", "version", "resumed"],
-            )?,
-            requests_refused: IntCounterVec::new(
-                Opts::new(
-                    REQUESTS_REFUSED,
-                    "Requests refused before routing, since they are malformed, too large or too slow.",
-                ),
-                &["listener", "reason"],
-            )?,
-            certificate_expiry: IntGaugeVec::new(
-                Opts::new(CERTIFICATE_EXPIRY, "When the certificate of a listener expires, in seconds since 1970."),
-                &["listener", "certificate"],
-            )?,
-            acme_orders: IntCounterVec::new(
-                Opts::new(ACME_ORDERS, "Certificates that the gateway asked for by itself, by what came of it."),
-                &["certificate", "outcome"],
-            )?,
-            usage_failures: IntCounterVec::new(
-                Opts::new(USAGE_FAILURES, "Turns in which usage could not be kept as it should be, by what failed."),
-                &["stage"],
-            )?,
-            log_dropped: IntCounter::new(LOG_DROPPED, "Access-log lines dropped because the writer was behind.")?,
+        let counters = |(name, help): Named, labels: &[&str]| {
+            register_int_counter_vec_with_registry!(Opts::new(name, help), labels, registry)
+        };
+        let gauges = |(name, help): Named, labels: &[&str]| {
+            register_int_gauge_vec_with_registry!(Opts::new(name, help), labels, registry)
+        };
+        let gauge = |(name, help): Named| register_int_gauge_with_registry!(Opts::new(name, help), registry);
+        let counter = |(name, help): Named| register_int_counter_with_registry!(Opts::new(name, help), registry);
+        let histograms = |(name, help): Named, labels: &[&str]| {
+            let options = HistogramOpts::new(name, help).buckets(BUCKETS.to_vec());
+            register_histogram_vec_with_registry!(options, labels, registry)
+        };
+        Ok(Self {
+            requests: counters(REQUESTS, &["route", "status_class"])?,
+            duration: histograms(DURATION, &["route"])?,
+            attempts: counters(ATTEMPTS, &["upstream", "result"])?,
+            failures: counters(FAILURES, &["upstream", "reason"])?,
+            hedges: counters(HEDGES, &["upstream", "outcome"])?,
+            retries: counters(RETRIES, &["upstream", "outcome"])?,
+            upstream_in_flight: gauges(UPSTREAM_IN_FLIGHT, &["upstream"])?,
+            upstream_limit: gauges(UPSTREAM_LIMIT, &["upstream"])?,
+            upstream_waiting: gauges(UPSTREAM_WAITING, &["upstream"])?,
+            mirrored: counters(MIRRORED, &["route", "outcome"])?,
+            discoveries: counters(DISCOVERIES, &["upstream", "result"])?,
+            available: gauges(AVAILABLE, &["upstream", "target"])?,
+            healthy: gauges(HEALTHY, &["upstream", "target"])?,
+            ejected: gauges(EJECTED, &["upstream", "target"])?,
+            in_flight: gauges(IN_FLIGHT, &["upstream", "target"])?,
+            reload_success: gauge(RELOAD_SUCCESS)?,
+            generation: gauge(GENERATION)?,
+            connections: gauge(CONNECTIONS)?,
+            connections_refused: counters(CONNECTIONS_REFUSED, &["listener", "reason"])?,
+            tls_handshakes: counters(TLS_HANDSHAKES, &["listener", "version", "resumed"])?,
+            requests_refused: counters(REQUESTS_REFUSED, &["listener", "reason"])?,
+            certificate_expiry: gauges(CERTIFICATE_EXPIRY, &["listener", "certificate"])?,
+            acme_orders: counters(ACME_ORDERS, &["certificate", "outcome"])?,
+            usage_failures: counters(USAGE_FAILURES, &["stage"])?,
+            log_dropped: counter(LOG_DROPPED)?,
             tcp: TcpVecs::new(&registry)?,
             plugins: portreeve_plugin::engine::Metrics::new(registry.clone()),
             registry,
             scrape: Arc::default(),
-        };
-        metrics.register()?;
-        Ok(metrics)
-    }
-
-    fn register(&self) -> prometheus::Result<()> {
-        self.registry.register(Box::new(self.requests.clone()))?;
-        self.registry.register(Box::new(self.duration.clone()))?;
-        self.registry.register(Box::new(self.attempts.clone()))?;
-        self.registry.register(Box::new(self.failures.clone()))?;
-        self.registry.register(Box::new(self.retries.clone()))?;
-        self.registry.register(Box::new(self.hedges.clone()))?;
-        self.registry.register(Box::new(self.upstream_in_flight.clone()))?;
-        self.registry.register(Box::new(self.upstream_limit.clone()))?;
-        self.registry.register(Box::new(self.upstream_waiting.clone()))?;
-        self.registry.register(Box::new(self.mirrored.clone()))?;
-        self.registry.register(Box::new(self.discoveries.clone()))?;
-        self.registry.register(Box::new(self.available.clone()))?;
-        self.registry.register(Box::new(self.healthy.clone()))?;
-        self.registry.register(Box::new(self.ejected.clone()))?;
-        self.registry.register(Box::new(self.in_flight.clone()))?;
-        self.registry.register(Box::new(self.reload_success.clone()))?;
-        self.registry.register(Box::new(self.generation.clone()))?;
-        self.registry.register(Box::new(self.connections.clone()))?;
-        self.registry.register(Box::new(self.connections_refused.clone()))?;
-        self.registry.register(Box::new(self.tls_handshakes.clone()))?;
-        self.registry.register(Box::new(self.requests_refused.clone()))?;
-        self.registry.register(Box::new(self.certificate_expiry.clone()))?;
-        self.registry.register(Box::new(self.acme_orders.clone()))?;
-        self.registry.register(Box::new(self.usage_failures.clone()))?;
-        self.registry.register(Box::new(self.log_dropped.clone()))
+        })
     }
 
     pub(crate) fn route(&self, route: Arc<str>) -> RouteMetrics {
