@@ -72,29 +72,29 @@ pub(super) fn check_unique(root: &Node, report: &mut Report) {
     }
 }
 
-/// Reports a step with the name of another: their numbers would be mixed up, and what they keep (counts of a limit, say)
-/// would be shared, which is what `share` is for.
+/// Reports a step with the name of another in the same list: their numbers would be mixed up.
 pub(super) fn check_step_names(root: &Node, report: &mut Report) {
-    let (top, mut first) = (ConfigPath::root(), HashMap::new());
+    let top = ConfigPath::root();
     for section in ["listeners", "routes"] {
         for (index, item) in root.get(section).map(Node::items).unwrap_or_default().iter().enumerate() {
             if let Some(steps) = item.get("plugins") {
-                check_names_of(steps, &top.key(section).index(index).key("plugins"), &mut first, report);
+                check_names_of(steps, &top.key(section).index(index).key("plugins"), report);
             }
         }
     }
     for chain in root.get("chains").map(Node::entries).unwrap_or_default() {
-        check_names_of(&chain.value, &top.key("chains").key(&chain.key.text), &mut first, report);
+        check_names_of(&chain.value, &top.key("chains").key(&chain.key.text), report);
     }
 }
 
-fn check_names_of<'n>(steps: &'n Node, path: &ConfigPath, first: &mut HashMap<&'n str, Span>, report: &mut Report) {
+fn check_names_of(steps: &Node, path: &ConfigPath, report: &mut Report) {
+    let mut first: HashMap<&str, Span> = HashMap::new();
     for (index, step) in steps.items().iter().enumerate() {
         let Some((name, text)) = step.get("name").and_then(|name| Some((name, name.str()?))) else {
             continue;
         };
         if let Some(first) = first.get(text) {
-            let message = format!("a second step {text:?}; a name is one step's in the whole file, so give it another");
+            let message = format!("a second step {text:?} in this list; give it a name of its own");
             let others = vec![("first defined here".into(), *first)];
             report.error_with(path.index(index).key("name"), name.span, message, others);
         } else {

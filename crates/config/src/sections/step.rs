@@ -14,7 +14,7 @@ use crate::units::Name;
 pub struct Step {
     /// What the step does.
     pub action: Action,
-    /// A name for logs, metrics and what the plugin keeps over a reload, which no other step of the file has. When left
+    /// A name for logs, metrics and what the plugin keeps over a reload, which no other step of the same list has. When left
     /// out it is `<chain, route or listener>/<plugin>`, such as `api/rate-limit`; the second step of that plugin in the list
     /// is `api/rate-limit#2`, and so on.
     pub name: Option<Name>,
@@ -132,7 +132,7 @@ where
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "only its schema is used")]
 struct Beside {
-    /// A name for logs, metrics and what the plugin keeps over a reload, which no other step of the file has. When left
+    /// A name for logs, metrics and what the plugin keeps over a reload, which no other step of the same list has. When left
     /// out it is `<chain, route or listener>/<plugin>`, such as `api/rate-limit`; the second step of that plugin in the list
     /// is `api/rate-limit#2`, and so on.
     name: Option<Name>,
