@@ -14,7 +14,8 @@ use crate::units::Name;
 pub struct Step {
     /// What the step does.
     pub action: Action,
-    /// A name for logs, metrics and what the plugin keeps over a reload, which no other step of the same list has. When left
+    /// A name for logs, metrics and what the plugin keeps over a reload, which no other step of the same list has. A step of
+    /// a later list that has it too is told apart by its list, such as `orders:mine`; nothing is shared by a name. When left
     /// out it is `<chain, route or listener>/<plugin>`, such as `api/rate-limit`; the second step of that plugin in the list
     /// is `api/rate-limit#2`, and so on.
     pub name: Option<Name>,
@@ -132,7 +133,8 @@ where
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "only its schema is used")]
 struct Beside {
-    /// A name for logs, metrics and what the plugin keeps over a reload, which no other step of the same list has. When left
+    /// A name for logs, metrics and what the plugin keeps over a reload, which no other step of the same list has. A step of
+    /// a later list that has it too is told apart by its list, such as `orders:mine`; nothing is shared by a name. When left
     /// out it is `<chain, route or listener>/<plugin>`, such as `api/rate-limit`; the second step of that plugin in the list
     /// is `api/rate-limit#2`, and so on.
     name: Option<Name>,

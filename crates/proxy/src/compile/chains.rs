@@ -144,12 +144,16 @@ impl<'c> Chains<'c> {
     }
 
     /// The step's own name, or `<chain or route>/<plugin>`, with a number from the second step of that plugin on. Steps of
-    /// other plugins and of other lists do not count, so that what is written elsewhere leaves the name as it is.
+    /// other plugins and of other lists do not count, so that what is written elsewhere leaves the name as it is. A name of
+    /// its own that a step of an earlier list has already is told apart by the list: what steps keep under their names (counts
+    /// of a limit, say) is shared where the file says `share`, and not by accident.
     fn name(&self, flat: &FlatStep<'_>) -> Arc<str> {
-        if let Some(name) = &flat.step.name {
-            return name.shared();
-        }
         let (owner, list) = self.owner(&flat.step.at.path);
+        if let Some(name) = &flat.step.name {
+            let first = self.config.steps().find(|step| step.name.as_ref() == Some(name));
+            let is_first = first.is_none_or(|first| first.at.path == flat.step.at.path);
+            return if is_first { name.shared() } else { format!("{owner}:{name}").into() };
+        }
         let before = list.iter().take_while(|step| step.at.path != flat.step.at.path);
         let alike = |step: &&ConfigStep| {
             step.name.is_none() && matches!(&step.action, Action::Plugin { plugin, .. } if plugin == flat.plugin)

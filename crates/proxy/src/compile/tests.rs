@@ -132,6 +132,13 @@ fn steps_are_named_by_their_chain_and_plugin_and_repeated_ones_are_numbered() {
 }
 
 #[test]
+fn a_name_that_a_step_of_another_list_has_is_told_apart_by_the_list() {
+    let snapshot = compiled(&NAMES.replace("[use: api, notes]", "[use: api, { notes: {}, name: mine }]")).unwrap();
+    assert_eq!(steps(&snapshot, 0)[3..], ["mine", "api/notes#3", "r:mine"]);
+    assert_eq!(steps(&snapshot, 1)[4], "mine", "the same step as in the other route");
+}
+
+#[test]
 fn a_step_of_another_plugin_that_is_put_in_renames_nothing() {
     let names = steps(&compiled(&NAMES.replace("[notes, other, notes,", "[other, notes, notes,")).unwrap(), 0);
     assert_eq!(names, ["api/other", "api/notes", "api/notes#2", "mine", "api/notes#3", "r/notes"]);
