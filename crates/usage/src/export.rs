@@ -28,15 +28,18 @@ pub struct Export {
     pub keep: u32,
 }
 
-/// Which file it is, and how much of it counts.
+/// Which file it is, how much of it counts, and how many lines were written, to it and to those before it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Position {
     inode: u64,
     length: u64,
+    lines: u64,
 }
 
 #[derive(Serialize)]
 struct Written<'s> {
+    /// Tells lines apart whose spans begin in the same second, and grows by one with each.
+    number: u64,
     since: &'s str,
     until: &'s str,
     #[serde(flatten)]
@@ -68,7 +71,7 @@ impl Export {
         }
         let there = file.metadata()?;
         let length = if there.ino() == known.inode { there.len().min(known.length) } else { there.len() };
-        Ok(Position { inode: there.ino(), length })
+        Ok(Position { inode: there.ino(), length, lines: known.lines })
     }
 
     /// Writes these spans after `from`, to the disk. Returns where they end.
@@ -83,14 +86,14 @@ impl Export {
         }
         file.set_len(from.length)?;
         file.seek(SeekFrom::Start(from.length))?;
-        let mut text = Vec::new();
+        let (mut text, mut lines) = (Vec::new(), from.lines);
         for segment in segments {
-            write_lines(&mut text, segment)?;
+            write_lines(&mut text, segment, &mut lines)?;
             file.write_all(&text)?;
             text.clear();
         }
         file.sync_all()?;
-        Ok(Position { inode: from.inode, length: file.stream_position()? })
+        Ok(Position { inode: from.inode, length: file.stream_position()?, lines })
     }
 
     /// Begins another file if this one has become too long.
@@ -110,7 +113,7 @@ impl Export {
             }
         }
         fs::rename(&self.path, numbered(1))?;
-        Ok(Position::default())
+        Ok(Position { lines: at.lines, ..Position::default() })
     }
 
     fn open(&self) -> io::Result<File> {
@@ -118,14 +121,16 @@ impl Export {
     }
 }
 
-fn write_lines(text: &mut Vec<u8>, segment: &Segment) -> io::Result<()> {
+fn write_lines(text: &mut Vec<u8>, segment: &Segment, lines: &mut u64) -> io::Result<()> {
     let (since, until) = (at(segment.since), at(segment.until));
     let mut line = |key: &Key, line: &Line, rest: bool| {
         let Line { counts, missed, latency } = line;
         let latency_ms = Latency::of(latency);
+        *lines += 1;
+        let (number, since, until) = (*lines, &*since, &*until);
         serde_json::to_writer(
             &mut *text,
-            &Written { since: &since, until: &until, key, rest, counts, missed: *missed, latency_ms },
+            &Written { number, since, until, key, rest, counts, missed: *missed, latency_ms },
         )?;
         text.push(b'\n');
         io::Result::Ok(())
