@@ -219,3 +219,26 @@ async fn trailers_of_a_target_of_http2_reach_a_client_of_http1_that_takes_them()
     let told: Vec<_> = origin.heads().iter().map(|head| head.headers.contains_key("te")).collect();
     assert_eq!(told, [true, false, true]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_targets_that_were_asked_only_the_trailers_of_the_one_that_is_heard_pass() {
+    let (a, b) = (RawOrigin::start().await, RawOrigin::start().await);
+    let gateway = before(&[a.address(), b.address()], "hedge: { after: 10ms, budget: 100% }").await;
+    let answer = |status: &str, trailers: &str| {
+        let head = format!("HTTP/1.1 {status}\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n");
+        head + &format!("2\r\nok\r\n0\r\n{trailers}\r\n")
+    };
+    for trailers in ["x-sum: good\r\n", ""] {
+        let mut client = gateway.wire().await;
+        client.send("GET / HTTP/1.1\r\nhost: x\r\nte: trailers\r\nconnection: te, close\r\n\r\n").await;
+        // Whichever is asked first.
+        let ((mut one, _), (mut other, _)) = tokio::select! {
+            one = a.request() => (one, b.request().await),
+            one = b.request() => (one, a.request().await),
+        };
+        one.send(answer("503 Service Unavailable", "x-sum: bad\r\n")).await;
+        other.send(answer("200 OK", trailers)).await;
+        let came = String::from_utf8(client.rest().await).unwrap();
+        assert!(came.starts_with("HTTP/1.1 200 ") && came.ends_with(&format!("ok\r\n0\r\n{trailers}\r\n")), "{came}");
+    }
+}

@@ -73,6 +73,15 @@ impl Carrier {
         self.is_used.load(Ordering::Relaxed) && self.due.lock().is_some()
     }
 
+    /// Another connection is heard: what came on this one is not said, what came on that one is.
+    pub(crate) fn replace(&self, by: &Self) {
+        let came = by.came.lock().take();
+        if came.is_some() {
+            self.is_used.store(true, Ordering::Relaxed);
+        }
+        *self.came.lock() = came;
+    }
+
     fn send(&self, fields: Box<HeaderMap>) {
         self.is_used.store(true, Ordering::Relaxed);
         *self.due.lock() = Some(fields);

@@ -221,9 +221,12 @@ impl Race {
     /// The second is heard.
     fn win(&mut self, leg: &Leg) -> Heard {
         let nothing = Heard { link: None, read: BytesMut::new(), end: Ok(()) };
-        let Some(Runner { second: Some(second), state: State::Said(link, read), .. }) = self.second.take() else {
+        let Some(Runner { second: Some(second), state: State::Said(link, read), leg: heard }) = self.second.take()
+        else {
             return nothing;
         };
+        // A whole answer may have come by now, of either.
+        leg.trailers.replace(&heard.trailers);
         let first = match self.first {
             None => None,
             Some(Said::Answer(_)) => Some(Fault::TargetAnswered),
