@@ -146,3 +146,22 @@ async fn the_connection_of_the_one_that_was_heard_is_kept() {
     }
     all_is_quiet(&gateway, &[&a, &b]).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_has_its_target_is_not_moved_because_that_is_slow() {
+    let (a, b) = (Origin::start("a").await, Origin::start("b").await);
+    let gateway = pool(&[&a, &b], "hedge: { after: 20ms, budget: 100% }, sticky: { cookie: sid }").await;
+    let cookie = until("somebody is sent to a", async || {
+        let answer = gateway.get("/").await;
+        let set = answer.header("set-cookie").and_then(|set| Some(set.split(';').next()?.to_owned()));
+        set.filter(|_| answer.origin() == "a")
+    })
+    .await;
+    a.play(|_| vec![Beat::Pause(Duration::from_millis(200)), Beat::answer(200, &[], "slow")]);
+    let before = hedges(&gateway, "won").await;
+    for _ in 0..3 {
+        let answer = gateway.get("/").header("cookie", &cookie).await;
+        assert_eq!((answer.text().as_str(), answer.header("set-cookie")), ("slow", None));
+    }
+    assert_eq!(hedges(&gateway, "won").await, before);
+}

@@ -70,3 +70,26 @@ async fn a_client_that_takes_a_little_now_and_then_is_served() {
     }
     sending.await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_target_is_blamed_for_a_client_that_does_not_send_the_rest() {
+    let (a, b) = (RawOrigin::start().await, RawOrigin::start().await);
+    let yaml = r#"
+upstreams: { raw: { targets: ["@a", "@b"], outlier: { consecutive_failures: 1 }, timeouts: { first_byte: FIRST } } }
+routes: [{ name: all, match: { path: "/**" }, public: true, upstream: raw, timeout: WHOLE }]
+"#;
+    let yaml = yaml.replace("@a", &a.address().to_string()).replace("@b", &b.address().to_string());
+    // Whether the time of the request is over, or that of the target.
+    for (first_byte, whole) in [("30s", "500ms"), ("500ms", "30s")] {
+        let gateway = Gateway::spawn(&yaml.replace("FIRST", first_byte).replace("WHOLE", whole)).await;
+        let mut client = gateway.wire().await;
+        client.send(format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 20000\r\n\r\n{}", "x".repeat(10_000))).await;
+        let (_target, _) = tokio::select! { one = a.request() => one, one = b.request() => one };
+        let status = client.answer().await.status;
+        assert!([408, 504].contains(&status), "{status}");
+        for target in [&a, &b] {
+            let told = gateway.admin().target("raw", target.address()).await;
+            assert_eq!((&told["available"], &told["in_flight"]), (&true.into(), &0.into()), "{told}");
+        }
+    }
+}

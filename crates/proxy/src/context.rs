@@ -281,7 +281,9 @@ impl Request {
         let idle = patience.map_or(self.idle(), |patience| patience.min(self.idle()));
         let silence = if self.streams { idle } else { first_byte };
         let is_first = self.attempt.number == 0 && self.hedge.is_none();
-        let hedge = if try_of.is_safe && is_first {
+        // Who is where the client was before knows what no other does: being slow is no reason to move the client.
+        let stays = self.wants.stay.is_some_and(|stay| stay.address == member.target.address);
+        let hedge = if try_of.is_safe && is_first && !stays {
             let mut tried = self.tried.clone();
             tried.push(member.target.address);
             pool.hedge(&self.wants, tried, now)
@@ -320,7 +322,10 @@ impl Request {
             return false;
         }
         self.stale += 1;
-        self.tried.pop();
+        let target = self.attempt.target;
+        self.tried.retain(|tried| Some(*tried) != target);
+        // Another that was asked beside it was asked: not once more.
+        self.settle();
         self.attempt.number = self.attempt.number.saturating_sub(1);
         true
     }

@@ -69,6 +69,11 @@ impl Fault {
         }
     }
 
+    /// Whether time ran out while a target was being asked.
+    pub(crate) const fn is_of_time(self) -> bool {
+        matches!(self, Self::AnswerTimeout | Self::PerTryTimeout | Self::Deadline)
+    }
+
     /// Whether it speaks against the target that was being asked.
     pub(crate) const fn blames_target(self) -> bool {
         // `TargetAnswered` has been judged by its status already.

@@ -53,8 +53,13 @@ pub(crate) struct Loop;
 /// [`Loop`] if `Via` says that the request goes in a circle.
 pub(crate) fn forward(head: &mut RequestHeader, facts: &Facts, of_places: &[HeaderName]) -> Result<SocketAddr, Loop> {
     remove_forged(head, facts.trusted);
-    if !facts.trusted {
-        for name in of_places {
+    if !facts.trusted && !of_places.is_empty() {
+        let reads_as = |name: &HeaderName, place: &HeaderName| {
+            name == place || name.as_str().contains('_') && name.as_str().replace('_', "-") == place.as_str()
+        };
+        let tells = |name: &&HeaderName| of_places.iter().any(|place| reads_as(name, place));
+        let told: Vec<_> = head.headers.keys().filter(tells).cloned().collect();
+        for name in &told {
             head.remove_header(name);
         }
     }

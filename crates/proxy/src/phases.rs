@@ -301,7 +301,7 @@ impl ProxyHttp for Phases {
         let out_of_patience = line.is_some_and(|line| line.take_attempt_over());
         if *error.esource() != ErrorSource::Upstream && !out_of_patience {
             if line.is_some_and(|line| line.refused() == Some(Reason::Late)) {
-                cx.failed(Fault::Deadline);
+                if session.as_mut().is_body_done() { cx.failed(Fault::Deadline) } else { cx.gave_up(Fault::Deadline) }
             }
             cx.leave_target();
             // The client's fault or ours: nothing of the target's, and not better elsewhere.
@@ -330,7 +330,14 @@ impl ProxyHttp for Phases {
             error.set_retry(true);
             return error;
         }
-        cx.failed(fault);
+        // Who waits for the rest of a request is not slow; who does not take it is.
+        let waits =
+            fault.is_of_time() && *error.etype() != ErrorType::WriteTimedout && !session.as_mut().is_body_done();
+        if waits {
+            cx.gave_up(fault);
+        } else {
+            cx.failed(fault);
+        }
         cx.leave_target();
         let cause = fault.retry_cause();
         let retry = cause.is_some_and(|cause| replayable(session, cx) && cx.may_retry(cause, None));

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::book::{Book, Segment};
 use crate::export::Export;
@@ -85,6 +85,8 @@ pub struct Usage {
     table: Table,
     is_on: AtomicBool,
     kept: Mutex<Kept>,
+    /// Settings that are not in effect yet: whoever waits for the disk takes them.
+    wanted: Mutex<Option<Settings>>,
 }
 
 #[derive(Debug)]
@@ -110,7 +112,7 @@ impl Usage {
     pub fn new(now: i64) -> Self {
         let settings = Settings { max_keys: 1, keep: Keep { hours: 1, days: 1 }, path: None, export: None };
         let kept = Kept { settings, book: Book::default(), since: now, folder: None, saved: Saved::default() };
-        Self { table: Table::new(1), is_on: AtomicBool::new(false), kept: Mutex::new(kept) }
+        Self { table: Table::new(1), is_on: AtomicBool::new(false), kept: Mutex::new(kept), wanted: Mutex::default() }
     }
 
     /// Counts as these settings say from now on, or not at all. What was counted stays.
@@ -118,9 +120,17 @@ impl Usage {
         self.is_on.store(settings.is_some(), Ordering::Relaxed);
         let Some(settings) = settings else { return };
         self.table.resize(settings.max_keys);
+        *self.wanted.lock() = Some(settings);
+    }
+
+    /// What is kept, with the newest settings. Waits while something is being saved.
+    fn kept(&self) -> MutexGuard<'_, Kept> {
         let mut kept = self.kept.lock();
-        let path = kept.settings.path.take().or_else(|| settings.path.clone());
-        kept.settings = Settings { path, ..settings };
+        if let Some(settings) = self.wanted.lock().take() {
+            let path = kept.settings.path.take().or_else(|| settings.path.clone());
+            kept.settings = Settings { path, ..settings };
+        }
+        kept
     }
 
     /// Counts one request, at its end. A key that is known allocates nothing.
@@ -134,7 +144,7 @@ impl Usage {
     /// waits for the disk.
     pub fn tick(&self, now: i64) -> Vec<Failure> {
         let mut failures = Vec::new();
-        let mut kept = self.kept.lock();
+        let mut kept = self.kept();
         kept.settle(now, &mut failures);
         let every = kept.settings.export.as_ref().map_or(HOUR, |export| export.every);
         let has_folded = start_of(now, every) > start_of(kept.since, every);
@@ -152,7 +162,7 @@ impl Usage {
     /// The end: folds, saves and exports whatever there is, and gives the folder back.
     pub fn finish(&self, now: i64) -> Vec<Failure> {
         let mut failures = Vec::new();
-        let mut kept = self.kept.lock();
+        let mut kept = self.kept();
         kept.settle(now, &mut failures);
         kept.fold(&self.table, now, &mut failures);
         kept.save(&self.table, now, &mut failures);
@@ -165,7 +175,7 @@ impl Usage {
 
     /// The answer to a query. It waits while something is being saved.
     pub fn page(&self, query: &Query, now: i64) -> Page {
-        let kept = self.kept.lock();
+        let kept = self.kept();
         let open = Segment { since: kept.since, until: now, sheet: self.table.look() };
         let hours = i64::from(kept.settings.keep.hours);
         query.answer(&Sources {

@@ -176,11 +176,12 @@ impl State {
     }
 
     fn observe(&mut self, now: Duration, in_flight: u32, sample: Sample, bounds: Bounds) {
-        if self.window.is_stale(now) {
+        if self.window.is_stale(now, self.pace) {
             // Nobody came for long, or the clock was set.
             (self.window, self.phase) = (Window::new(now), Phase::Steady);
             self.looked = now;
         }
+        let now = now.max(self.window.begun());
         match self.phase {
             // At once, in the middle of a window: the others look now.
             Phase::Steady if in_flight > self.half(bounds) && self.is_due(now) => {

@@ -34,6 +34,8 @@ const SHORTEST: Duration = Duration::from_millis(100);
 const LONG_ENOUGH: Duration = Duration::from_millis(300);
 /// What was begun so long ago says nothing about now.
 const STALE: Duration = Duration::from_mins(1);
+/// Two threads that looked at the clock before they came are not further apart.
+const CROSSING: Duration = Duration::from_secs(1);
 /// No answer comes faster than this, in seconds: a logarithm has to have a bottom.
 const FASTEST: f64 = 1e-6;
 
@@ -53,9 +55,14 @@ impl Window {
         }
     }
 
-    /// Whether it was begun too long ago, or after now.
-    pub(super) fn is_stale(&self, now: Duration) -> bool {
-        now < self.begun || now > self.begun + STALE
+    /// Whether it was begun too long ago, or so long after now that the clock was set: threads look at it one after the other
+    /// and come in any order. `pace` is what an answer takes.
+    pub(super) fn is_stale(&self, now: Duration, pace: Duration) -> bool {
+        now + CROSSING < self.begun || now > self.begun + STALE.max(6 * pace)
+    }
+
+    pub(super) fn begun(&self) -> Duration {
+        self.begun
     }
 
     /// Whether the limit can be moved by it. Not before an answer takes effect that a request under the last limit got.

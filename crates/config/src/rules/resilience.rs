@@ -31,6 +31,9 @@ pub(super) fn check_upstream(upstream: &Node, path: &ConfigPath, report: &mut Re
     }
 }
 
+/// With more, the bound that is halved to see what an answer takes unhindered would still be above what the upstream can work on.
+const MOST_TOLERANCE: f64 = 0.75;
+
 /// The keys of `limits` that bound something.
 const BOUNDS: [&str; 4] = ["requests", "adaptive", "requests_per_target", "connections_per_target"];
 
@@ -41,6 +44,12 @@ fn check_adaptive(limits: &Node, path: &ConfigPath, report: &mut Report) {
             "adaptive finds this bound by itself; write its upper end as adaptive: { max: … } and remove requests";
         let others = vec![("adaptive stands here".to_owned(), adaptive.key.span)];
         report.error_with(path.key("requests"), requests.key.span, message, others);
+    }
+    if let Some(node) = adaptive.value.get("tolerance")
+        && node.str().and_then(|text| text.parse().ok()).is_some_and(|share: Percent| share.fraction() > MOST_TOLERANCE)
+    {
+        let message = "more than 75%, from which on a queue that grows is taken for no queue";
+        report.error(path.key("adaptive").key("tolerance"), node.span, message);
     }
     let bound = |key: &str, default: u32| match adaptive.value.get(key) {
         Some(node) => node.to_json().as_u64(),

@@ -67,17 +67,18 @@ pub(super) async fn reset(
     }
     let by = from.ip().to_canonical();
     let (mut done, mut failed) = (0, false);
-    let key = (!asked.key.is_empty()).then(|| asked.key.join(" "));
+    // Not the key itself: it may be a credential.
+    let by_key = !asked.key.is_empty();
     for account in &told {
         let (step, consumer) = (&*account.step, asked.consumer.as_deref());
         match &account.told {
             Ok(()) => {
                 done += 1;
-                tracing::info!(%by, step, consumer, key, "What was used of limits was given back, as ordered.");
+                tracing::info!(%by, step, consumer, by_key, "What was used of limits was given back, as ordered.");
             }
             Err(NoAccount::Failed(error)) => {
                 failed = true;
-                tracing::warn!(%by, step, consumer, key, %error, "What was used of limits could not be given back.");
+                tracing::warn!(%by, step, consumer, by_key, %error, "What was used of limits could not be given back.");
             }
             Err(NoAccount::NotCounted(_)) => {}
         }

@@ -49,11 +49,17 @@ impl Request {
     /// doing. Comes before the target is left.
     pub(crate) fn failed(&mut self, fault: Fault) {
         self.settle();
-        self.fault = Some(fault);
         // A client that gave little time says nothing of the target.
         if fault.blames_target() && (fault != Fault::Deadline || self.patience.is_none()) {
             self.report(Told::by_fault(fault));
         }
+        self.gave_up(fault);
+    }
+
+    /// The same, but it says nothing of the target: the request had not even come whole.
+    pub(crate) fn gave_up(&mut self, fault: Fault) {
+        self.settle();
+        self.fault = Some(fault);
         if let Some(pool) = self.pool() {
             pool.metrics.failed(fault);
         }

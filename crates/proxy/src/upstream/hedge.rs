@@ -121,10 +121,19 @@ impl Second {
     }
 
     fn tell(&mut self, told: Told) {
-        self.hedges.metrics.hedged(false);
         if let Some(in_flight) = self.in_flight.take() {
+            self.hedges.metrics.hedged(false);
             self.hedges.limits.learn(&in_flight, told, Instant::now());
             self.hedges.members.report(&in_flight, told.outcome());
+        }
+    }
+}
+
+impl Drop for Second {
+    /// Nobody came to be heard: the client left, or the time of the attempt was over.
+    fn drop(&mut self) {
+        if self.in_flight.is_some() {
+            self.hedges.metrics.hedged(false);
         }
     }
 }

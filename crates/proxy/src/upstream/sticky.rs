@@ -58,7 +58,7 @@ struct Fields {
 pub(crate) struct Stay {
     /// Its place in the picker when the members were last published; it may be another's by now.
     pub(super) place: usize,
-    pub(super) address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Sticky {

@@ -53,7 +53,7 @@ pub struct AdaptiveLimit {
     #[serde(default = "default_max")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max: u32,
-    /// How much longer than without a queue answers may take to begin before the bound goes down.
+    /// How much longer than without a queue answers may take to begin before the bound goes down: at most 75%.
     #[serde(default = "default_tolerance")]
     pub tolerance: Percent,
 }

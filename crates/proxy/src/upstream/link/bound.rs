@@ -134,9 +134,9 @@ async fn sweep(connections: Weak<Connections>) {
         let mut gone = Vec::new();
         let is_empty = {
             let mut idle = connections.idle.lock();
-            let (kept, old): (Vec<_>, Vec<_>) = idle.drain(..).partition(Kept::is_fresh);
-            gone.extend(old);
-            *idle = kept;
+            for mut kept in std::mem::take(&mut *idle) {
+                if kept.may_stay() { idle.push(kept) } else { gone.push(kept) }
+            }
             // Under the lock, so that whoever keeps the next one sees it.
             connections.is_swept.store(!idle.is_empty(), Ordering::Release);
             idle.is_empty()
@@ -150,8 +150,8 @@ async fn sweep(connections: Weak<Connections>) {
 }
 
 impl Kept {
-    fn is_fresh(&self) -> bool {
-        self.since.elapsed() < self.link.dial().timeouts().idle.get()
+    fn may_stay(&mut self) -> bool {
+        self.since.elapsed() < self.link.dial().timeouts().idle.get() && self.link.is_quiet()
     }
 }
 

@@ -56,7 +56,10 @@ pub(crate) struct Leg {
     /// Whom else to ask, and when.
     hedge: Option<Hedge>,
     is_hedged: AtomicBool,
+    /// Who was asked beside the target.
+    second: OnceLock<std::net::SocketAddr>,
     settled: Mutex<Option<Settled>>,
+    is_told: AtomicBool,
     /// What follows the bodies of the request and of its answer.
     pub(crate) trailers: Carrier,
     web_socket: OnceLock<Arc<WebSocket>>,
@@ -96,7 +99,9 @@ impl Leg {
             first,
             hedge,
             is_hedged: AtomicBool::new(false),
+            second: OnceLock::new(),
             settled: Mutex::new(None),
+            is_told: AtomicBool::new(false),
             reused: AtomicBool::new(false),
             heard: AtomicBool::new(false),
             fault: Mutex::new(None),
@@ -140,7 +145,9 @@ impl Leg {
     /// Whom else to ask: once.
     pub(super) fn second(&self) -> Option<Second> {
         let hedge = self.hedge.as_ref().filter(|_| !self.is_hedged.swap(true, Ordering::Relaxed))?;
-        hedge.second()
+        let second = hedge.second()?;
+        self.second.set(second.address()).ok();
+        Some(second)
     }
 
     /// The race is over. What was wrong with the first is forgotten when the second is heard.
@@ -151,9 +158,18 @@ impl Leg {
         *self.settled.lock() = Some(settled);
     }
 
-    /// How the race ended, if there was one: told once.
+    /// How the race ended, if there was one, or that it came to no end: told once.
     pub(crate) fn settled(&self) -> Option<Settled> {
-        self.hedge.as_ref().and_then(|_| self.settled.lock().take())
+        let second = self.hedge.as_ref().and_then(|_| self.second.get())?;
+        if self.is_told.swap(true, Ordering::Relaxed) {
+            return None;
+        }
+        Some(self.settled.lock().take().unwrap_or_else(|| Settled::lost(*second)))
+    }
+
+    /// The connection was used before: it may have been closed meanwhile.
+    pub(super) fn reuses(&self) {
+        self.reused.store(true, Ordering::Relaxed);
     }
 
     /// What went wrong, in the words of log and metrics.
@@ -195,10 +211,7 @@ impl L4Connect for Connecting {
     async fn connect(&self, _: &SocketAddr) -> pingora::Result<Stream> {
         let leg = &self.0;
         let link = match idle::take(&leg.dial, leg.kept()) {
-            Some(link) => {
-                leg.reused.store(true, Ordering::Relaxed);
-                link
-            }
+            Some(link) => link,
             None => race::connect(leg).await?,
         };
         Ok(VirtualSocketStream::new(Box::new(Loan::new(link, leg.clone()))).into())

@@ -34,6 +34,9 @@ pub(super) struct Loan {
 impl Loan {
     pub(super) fn new(mut link: Box<Link>, leg: Arc<Leg>) -> Self {
         link.ask(leg.terms.asked);
+        if link.was_kept() {
+            leg.reuses();
+        }
         let race = Race::new(&leg);
         Self { link: Some(link), leg, given_back: false, race, ahead: BytesMut::new() }
     }
@@ -129,7 +132,8 @@ impl VirtualSocket for Loan {
 impl Drop for Loan {
     fn drop(&mut self) {
         let is_shared = self.leg.first.is_empty();
-        if let Some(link) = self.link.take().filter(|link| self.given_back && is_shared && link.may_be_kept()) {
+        if let Some(mut link) = self.link.take().filter(|link| self.given_back && is_shared && link.may_be_kept()) {
+            link.keep();
             idle::keep(link);
         }
     }

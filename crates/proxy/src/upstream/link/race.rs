@@ -155,6 +155,9 @@ impl Race {
                 None => dial.open(&first).await.map_err(io::Error::other)?,
             };
             link.ask(asked.terms.asked);
+            if link.was_kept() {
+                asked.reuses();
+            }
             let mut rest = &sent[..];
             while !rest.is_empty() {
                 let n = std::future::poll_fn(|cx| link.poll_request(cx, rest, &asked)).await?;
@@ -211,6 +214,8 @@ impl Race {
             let Some(second) = runner.second else { return };
             leg.settle(Settled::lost(second.address()));
             match &runner.state {
+                // A kept connection that was closed meanwhile says nothing.
+                State::Failed if runner.leg.was_stale() => second.lose(),
                 State::Failed => second.fail(runner.leg.fault_of()),
                 State::Said(..) => second.fail(Fault::TargetAnswered),
                 _ => second.lose(),

@@ -67,6 +67,7 @@ pub(super) struct Link {
     patience: Deadline,
     /// For writing: a target that takes nothing.
     stalled: Deadline,
+    was_kept: bool,
     /// Counted, where connections are.
     _permit: Option<Permit>,
 }
@@ -86,6 +87,7 @@ impl Link {
             lines: Bytes::new(),
             patience: Deadline::default(),
             stalled: Deadline::default(),
+            was_kept: false,
             _permit: permit,
         }
     }
@@ -104,6 +106,15 @@ impl Link {
         self.patience.clear();
         self.trailers.clear();
         self.answers.ask(asked);
+    }
+
+    /// It is put away for another request: by the time of that the target may have closed it.
+    pub(super) fn keep(&mut self) {
+        self.was_kept = true;
+    }
+
+    pub(super) fn was_kept(&self) -> bool {
+        self.was_kept
     }
 
     /// What the connection has become, once the hooks know it.
