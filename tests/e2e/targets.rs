@@ -62,7 +62,7 @@ async fn an_upgrade_that_nobody_asked_for_is_502() {
     for body in ["", "content-length: 4\r\n\r\nbody"] {
         let end = if body.is_empty() { "\r\n" } else { "" };
         let mut wire = gateway.wire().await;
-        wire.send(format!("POST / HTTP/1.1\r\nhost: x\r\n{body}{end}")).await;
+        wire.send(format!("POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{body}{end}")).await;
         let answer = wire.answer().await;
         assert_eq!(answer.status, 502, "{answer:?}");
         assert!(answer.is_problem(), "{answer:?}");

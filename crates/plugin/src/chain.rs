@@ -210,6 +210,11 @@ impl Chain {
         self.request_body.iter().any(|(index, _)| run.entered(*index))
     }
 
+    /// Whether any step that the request entered may change what a target is sent.
+    pub fn touches_upstream_request(&self, run: &Run) -> bool {
+        self.upstream_request.iter().any(|(index, _)| run.entered(*index))
+    }
+
     /// Whether there is any request hook at all.
     pub fn touches_request(&self) -> bool {
         !self.request.is_empty()

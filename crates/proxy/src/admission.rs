@@ -13,7 +13,7 @@ use portreeve_router::{Allow, Found, Lookup, Outcome};
 
 use crate::context::Request;
 use crate::listener::ALLOW;
-use crate::phases::facts;
+use crate::phases::{end_after, facts};
 use crate::route::Route;
 use crate::snapshot::Snapshot;
 use crate::{crumbs, forwarding, grpc, head, trailers};
@@ -34,7 +34,7 @@ pub(crate) async fn admit(session: &mut Session, cx: &mut Request) -> Result<Opt
         Ok(ambiguity) => ambiguity,
         Err(bad) => {
             // Where this request ends is as doubtful as the rest of it.
-            session.set_keepalive(None);
+            end_after(session);
             if let Some(facts) = facts(session.digest()) {
                 facts.line.is_malformed();
             }
@@ -99,7 +99,7 @@ fn arrive(session: &mut Session, cx: &mut Request) -> Result<(), Reply> {
     cx.exchange.tls = facts.tls.as_ref().map(|tls| tls.client.clone());
     let entrance = cx.snapshot.listeners.get(facts.listener).and_then(Option::as_ref);
     let Some(entrance) = entrance.filter(|entrance| entrance.tcp.is_none()).cloned() else {
-        session.set_keepalive(None);
+        end_after(session);
         return Err(refuse(cx, StatusCode::MISDIRECTED_REQUEST, "this listener is no longer served"));
     };
     cx.exchange.listener = entrance.name.clone();

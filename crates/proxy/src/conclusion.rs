@@ -10,7 +10,7 @@ use portreeve_plugin::engine::Summary;
 use crate::context::Request;
 use crate::listener::Reason;
 use crate::observe::{Ended, Line, record_usage};
-use crate::phases::{answered, facts};
+use crate::phases::{answered, end_after, facts};
 use crate::{grpc, head, reply, status};
 
 /// Sends the error page, if the client can still be sent one. Never names a target or a cause.
@@ -36,7 +36,11 @@ pub(crate) async fn fail(session: &mut Session, error: &Error, cx: &mut Request)
     });
     let error_code = page.status_code().as_u16();
     // An unread body would be taken for the next request.
-    session.set_keepalive(None);
+    if refused.is_some() {
+        end_after(session);
+    } else {
+        session.set_keepalive(None);
+    }
     if reply::send(session, cx, page).await.is_err() {
         return none;
     }

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, StatusCode, header};
 use pingora::http::{RequestHeader, ResponseHeader};
-use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 use portreeve_balance::{InFlight, Tried};
 use portreeve_plugin::engine::{Attempt, Chain, Exchange, Failure, Origin, Run, Summary, View};
@@ -26,7 +25,7 @@ use crate::mirror::{Copy, Mirror};
 use crate::route::{End, Route};
 use crate::snapshot::{Entrance, Snapshot};
 use crate::trailers::Terms;
-use crate::upstream::{BadAnswer, Leg, MAX_INTERIM, Pool, Slot, Told, Wants, check_response};
+use crate::upstream::{BadAnswer, Leg, MAX_INTERIM, Pool, Prepared, Slot, Start, Told, Wants, check_response};
 
 /// The context of one request. Boxed, since Pingora moves it by value.
 pub(crate) type Context = Box<Request>;
@@ -102,7 +101,12 @@ pub(crate) struct Try {
     pub(crate) is_safe: bool,
     /// For whom it is, where targets want to know.
     pub(crate) told: Header,
+    /// The longest that it may wait for the head of its answer.
+    pub(crate) per_try: Option<Duration>,
 }
+
+/// Makes what an attempt is done by, and the connection's side of it where the target speaks HTTP/1.1.
+pub(crate) type Make<T> = fn(&Prepared, Start) -> (T, Option<Arc<Leg>>);
 
 /// The upstream of a request.
 #[derive(Debug)]
@@ -257,9 +261,9 @@ impl Request {
         }
     }
 
-    /// The peer of the next attempt: another target than those tried, with what is left of the time, and at most `limit` for
-    /// each silence of the target.
-    pub(crate) fn next_attempt(&mut self, try_of: Try, limit: Option<Duration>) -> pingora::Result<Box<HttpPeer>> {
+    /// Begins the next attempt: at another target than those tried, with what is left of the time, and at most `limit` for each
+    /// silence of the target. `make` makes what it is done by.
+    pub(crate) fn next_attempt<T>(&mut self, try_of: Try, limit: Option<Duration>, make: Make<T>) -> pingora::Result<T> {
         let now = Instant::now();
         let left = self.deadline.saturating_duration_since(now);
         let patience = self.patience.map(|patience| patience.saturating_duration_since(now));
@@ -290,7 +294,8 @@ impl Request {
         } else {
             None
         };
-        let (peer, leg) = member.prepared.attempt(try_of.asked, silence, &try_of.told, hedge);
+        let Try { asked, told, per_try, .. } = try_of;
+        let (made, leg) = make(&member.prepared, Start { asked, silence, told, hedge, per_try });
         self.head_until = self.streams.then(|| now + first_byte);
         self.interim = 0;
         self.leg = leg;
@@ -303,12 +308,17 @@ impl Request {
             self.body_in = 0;
             self.restart_bodies();
         }
-        Ok(peer)
+        Ok(made)
     }
 
     /// Whether nothing has been tried before.
     pub(crate) fn is_first_attempt(&self) -> bool {
         self.attempt.number + self.stale == 1
+    }
+
+    /// The connection's side of this attempt, to make the connection by.
+    pub(crate) fn shared_leg(&self) -> Option<Arc<Leg>> {
+        self.leg.clone()
     }
 
     /// What the connection of this attempt has to say of it.
@@ -525,6 +535,15 @@ impl Request {
             Some(route) => route.chain.upstream_request(head, attempt, exchange, at_route),
             None => Ok(()),
         }
+    }
+
+    /// Whether the head that goes to a target in HTTP/1.1 is anything but what the chain has left, or is needed otherwise.
+    pub(crate) fn changes_the_head(&self) -> bool {
+        self.route.as_ref().is_some_and(|route| route.chain.touches_upstream_request(&self.at_route))
+            || self.entrance.as_ref().is_some_and(|entrance| entrance.chain.touches_upstream_request(&self.at_entrance))
+            || self.copy.is_some()
+            || self.trailers.are_taken()
+            || self.pool().is_some_and(Pool::is_sticky)
     }
 
     /// Whether any plugin may change the body of the request.

@@ -171,6 +171,11 @@ impl Terms {
         }
     }
 
+    /// The client takes them.
+    pub(crate) fn are_taken(&self) -> bool {
+        self.taken
+    }
+
     /// The head of an attempt is about to be sent: tells the target that trailers are taken, and prepares for those of the
     /// request if its body goes out in chunks.
     pub(crate) fn head_goes_out(&mut self, upstream: &mut RequestHeader, has_body: bool, leg: Option<&Leg>) {

@@ -17,10 +17,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use pingora::protocols::SocketDigest;
 use pingora::protocols::raw_connect::ProxyDigest;
-use portreeve_wire::http1::{At, Outgoing, Requests};
+use portreeve_wire::http1::{At, Body, Outgoing, Requests};
 use portreeve_wire::http2::{Frames, PREFACE};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -168,6 +168,42 @@ impl Connection {
         self.patience.clear();
     }
 
+    /// Whether the request in hand is one that ends with its head, and leaves the protocol as it is.
+    pub(super) fn is_simple(&self) -> bool {
+        let is_none = |body| matches!(body, Body::None | Body::Length(0));
+        self.requests.at() == At::End
+            && self.requests.head().is_some_and(|head| is_none(head.body) && !head.upgrade && !head.expects_continue)
+    }
+
+    /// Whether the client means to send further requests here.
+    pub(super) fn is_persistent(&self) -> bool {
+        self.requests.head().is_some_and(|head| head.is_persistent)
+    }
+
+    /// Takes the bytes of a request that is simple.
+    pub(super) fn take_head(&mut self) -> Bytes {
+        // A copy, so that the buffer stays for the next one.
+        let head = Bytes::copy_from_slice(self.ahead.get(..self.in_hand).unwrap_or_default());
+        self.pass(self.in_hand);
+        head
+    }
+
+    /// What is gathered of the answer, to be added to.
+    pub(super) fn answer(&mut self) -> &mut Vec<u8> {
+        self.answering = true;
+        &mut self.out
+    }
+
+    pub(super) fn line(&self) -> Arc<Line> {
+        self.line.clone()
+    }
+
+    /// When this is dropped, the client learns that it was broken off.
+    pub(super) fn reset_when_closed(&self) {
+        // Best effort: a connection that has been reset already needs none.
+        SockRef::from(&self.io).set_linger(Some(Duration::ZERO)).ok();
+    }
+
     /// Whether the request in hand has been read to its end: then another may follow.
     pub(super) fn is_between(&self) -> bool {
         self.reading == Reading::Requests && self.in_hand == 0 && self.requests.at() == At::End
@@ -252,7 +288,12 @@ impl Connection {
     fn hand_over(&mut self, limit: usize, buf: &mut ReadBuf<'_>) {
         let n = self.ahead.len().min(limit).min(buf.remaining());
         buf.put_slice(self.ahead.get(..n).unwrap_or_default());
-        self.ahead.advance(n);
+        self.pass(n);
+    }
+
+    /// So many of the bytes that wait have been taken.
+    fn pass(&mut self, n: usize) {
+        self.ahead.advance(n.min(self.ahead.len()));
         self.in_hand = self.in_hand.saturating_sub(n);
         if self.ahead.is_empty() && self.ahead.capacity() > KEEP {
             self.ahead = BytesMut::new();
@@ -432,7 +473,7 @@ impl Connection {
         let Poll::Ready(written) = written else {
             ready!(self.stalled.poll_within(cx, self.terms.stall));
             // Closed in the usual way, the kernel would go on holding what this client does not take.
-            SockRef::from(&self.io).set_linger(Some(Duration::ZERO)).ok();
+            self.reset_when_closed();
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")));
         };
         self.stalled.clear();

@@ -65,6 +65,7 @@ impl Facts {
 #[derive(Debug, Default)]
 pub(crate) struct Line {
     tunnel: AtomicBool,
+    last: AtomicBool,
     web_socket: OnceLock<Arc<WebSocket>>,
     refused: Mutex<Option<Reason>>,
     times: Mutex<Times>,
@@ -108,6 +109,7 @@ impl Line {
     pub(super) fn of_stream(&self) -> Arc<Self> {
         Arc::new(Self {
             tunnel: AtomicBool::default(),
+            last: AtomicBool::default(),
             web_socket: OnceLock::new(),
             refused: Mutex::default(),
             times: Mutex::default(),
@@ -124,6 +126,15 @@ impl Line {
     /// So many requests of this connection were not well-formed.
     pub(super) fn malformed(&self) -> u32 {
         self.common.malformed.load(Ordering::Relaxed)
+    }
+
+    /// No other request follows this one on the connection. In HTTP/2 it means nothing.
+    pub(crate) fn set_last(&self) {
+        self.last.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_last(&self) -> bool {
+        self.last.load(Ordering::Relaxed)
     }
 
     /// The request was answered with 101: from here on the bytes are another protocol's.

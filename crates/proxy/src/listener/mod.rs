@@ -8,6 +8,7 @@ mod connection;
 mod crowd;
 mod deadline;
 mod facts;
+mod http1;
 mod http2;
 mod listening;
 mod refused;

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use super::connection::{Connection, Next};
 use super::crowd::{Crowd, Full};
 use super::facts::Facts;
+use super::http1::Http1;
 use super::http2;
 use super::refused::{self, Reason};
 use super::tcp::{self, Tcp};
@@ -89,13 +90,14 @@ impl Serving {
         let Ok(connection) = Connection::new(transport, facts.clone(), terms.clone(), self.farewell.clone()) else {
             return Ok(());
         };
-        self.speak(connection, http2, &facts, entrance).await;
+        self.speak(Box::new(connection), http2, &facts, entrance).await;
         drop(place);
         Ok(())
     }
 
     /// One request after the other, or HTTP/2.
-    async fn speak(&self, mut connection: Connection, http2: bool, facts: &Facts, entrance: &Entrance) {
+    async fn speak(&self, mut connection: Box<Connection>, http2: bool, facts: &Facts, entrance: &Entrance) {
+        let http1 = Http1::of(&connection);
         let mut stop = self.stop.clone();
         let stopping = stop.wait_for(|stopping| *stopping).map(drop).fuse();
         let mut stopping = std::pin::pin!(stopping);
@@ -106,25 +108,34 @@ impl Serving {
                 Next::Request => {}
                 Next::Http2 => {
                     // Boxed: it is larger than all that an HTTP/1.1 connection carries.
-                    return Box::pin(http2::serve(connection, self, facts, entrance)).await;
+                    return Box::pin(http2::serve(*connection, self, facts, entrance)).await;
                 }
                 Next::Nothing => return,
-                Next::Refused(reason) => return self.refuse(connection, reason, facts, entrance).await,
+                Next::Refused(reason) => return self.refuse(*connection, reason, facts, entrance).await,
             }
             left = left.saturating_sub(1);
-            let mut session = ServerSession::new_http1(Box::new(connection));
             let last = left == 0 || *self.stop.borrow();
-            // The time until the next request is kept by the connection; here only whether there is one.
-            session.set_keepalive((!last).then_some(1));
-            let reused = self.proxy.process_new_http(session, &self.stop).await;
-            let Some((stream, _)) = reused.map(pingora::apps::ReusedHttpStream::consume) else { return };
-            let Ok(again) = stream.into_any().downcast::<Connection>() else { return };
-            connection = *again;
+            let again = if connection.is_simple() {
+                http1.serve(connection, self, last).await
+            } else {
+                self.converse(connection, last).await
+            };
+            let Some(again) = again else { return };
+            connection = again;
             // Anything else would mean that Pingora and we disagree on where the request ended.
             if !connection.is_between() {
                 return;
             }
         }
+    }
+
+    /// A request with a body, or one that asks for another protocol: Pingora's session speaks on the connection.
+    async fn converse(&self, connection: Box<Connection>, last: bool) -> Option<Box<Connection>> {
+        let mut session = ServerSession::new_http1(connection);
+        // The time until the next request is kept by the connection; here only whether there is one.
+        session.set_keepalive((!last).then_some(1));
+        let (stream, _) = self.proxy.process_new_http(session, &self.stop).await?.consume();
+        stream.into_any().downcast().ok()
     }
 
     async fn refuse(&self, connection: Connection, reason: Reason, facts: &Facts, entrance: &Entrance) {

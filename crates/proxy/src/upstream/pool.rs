@@ -237,6 +237,11 @@ impl Pool {
         self.members.near.as_ref()?.header()
     }
 
+    /// Whether clients come back to their targets by a cookie.
+    pub(crate) fn is_sticky(&self) -> bool {
+        self.members.sticky.is_some()
+    }
+
     /// Takes the cookie of a sticky upstream off what its target is sent.
     pub(crate) fn hide_cookie(&self, head: &mut RequestHeader) {
         if let Some(sticky) = &self.members.sticky {

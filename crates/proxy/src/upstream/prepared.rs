@@ -20,6 +20,20 @@ pub(crate) struct Prepared {
     way: Way,
 }
 
+/// What an attempt begins with.
+#[derive(Debug)]
+pub(crate) struct Start {
+    pub(crate) asked: Asked,
+    /// How long the target may be silent.
+    pub(crate) silence: Duration,
+    /// For whom the connection is, if the target wants to know.
+    pub(crate) told: Header,
+    /// Who may be asked beside the target.
+    pub(crate) hedge: Option<Hedge>,
+    /// The longest that the attempt may wait for the head of its answer.
+    pub(crate) per_try: Option<Duration>,
+}
+
 /// How connections to a target are made.
 #[derive(Debug)]
 enum Way {
@@ -47,16 +61,25 @@ impl Prepared {
         }
     }
 
-    /// What Pingora makes one attempt by, in which the target may be silent for so long; and in HTTP/1.1 the connection's side
-    /// of it.
-    pub(crate) fn attempt(
-        &self,
-        asked: Asked,
-        silence: Duration,
-        told: &Header,
-        hedge: Option<Hedge>,
-    ) -> (Box<HttpPeer>, Option<Arc<Leg>>) {
-        self.leg(Terms { asked, silence, idle: self.timeouts().idle.get() }, told, hedge)
+    /// What Pingora makes one attempt by; and in HTTP/1.1 the connection's side of it.
+    pub(crate) fn attempt(&self, start: Start) -> (Box<HttpPeer>, Option<Arc<Leg>>) {
+        let (mut peer, leg) = self.leg(self.terms(&start), &start.told, start.hedge);
+        if let Some(most) = start.per_try {
+            let connect = peer.options.total_connection_timeout;
+            peer.options.total_connection_timeout = Some(connect.map_or(most, |connect| connect.min(most)));
+        }
+        (peer, leg)
+    }
+
+    /// What an attempt in HTTP/1.1 is made by without Pingora.
+    pub(crate) fn alone(&self, start: Start) -> ((), Option<Arc<Leg>>) {
+        let terms = self.terms(&start);
+        let leg = self.dial().map(|dial| Leg::with(dial.clone(), terms, dial.announcement(&start.told), start.hedge));
+        ((), leg)
+    }
+
+    fn terms(&self, start: &Start) -> Terms {
+        Terms { asked: start.asked, silence: start.silence, idle: self.timeouts().idle.get() }
     }
 
     /// The same for the gateway itself, on a connection that has been idle for less than `idle`, or on a new one.

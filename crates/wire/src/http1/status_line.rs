@@ -7,6 +7,9 @@ use crate::class;
 /// What every answer that we read begins with.
 const BEGINNING: &[u8] = b"HTTP/1.";
 
+/// Where in a status line the reason begins.
+pub(super) const REASON: usize = "HTTP/1.1 200 ".len();
+
 /// Refuses what no status line can come of, without waiting for the end of the line.
 pub(super) fn check_beginning<'a>(bytes: impl Iterator<Item = &'a u8>) -> Result<(), Flaw> {
     if bytes.zip(BEGINNING).all(|(byte, wanted)| byte == wanted) { Ok(()) } else { Err(Flaw::StatusLine) }

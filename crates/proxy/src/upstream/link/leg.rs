@@ -16,7 +16,7 @@ use portreeve_balance::InFlight;
 use portreeve_wire::http1::{Asked, Flaw};
 
 use super::loan::Loan;
-use super::{Dial, idle, race};
+use super::Dial;
 use crate::trailers::Carrier;
 use crate::upstream::hedge::{Hedge, Second};
 use crate::web_socket::WebSocket;
@@ -209,11 +209,10 @@ pub(in crate::upstream) struct Connecting(pub(in crate::upstream) Arc<Leg>);
 #[async_trait]
 impl L4Connect for Connecting {
     async fn connect(&self, _: &SocketAddr) -> pingora::Result<Stream> {
-        let leg = &self.0;
-        let link = match idle::take(&leg.dial, leg.kept()) {
-            Some(link) => link,
-            None => race::connect(leg).await?,
+        let loan = match Loan::kept(&self.0) {
+            Some(loan) => loan,
+            None => Loan::open(&self.0).await?,
         };
-        Ok(VirtualSocketStream::new(Box::new(Loan::new(link, leg.clone()))).into())
+        Ok(VirtualSocketStream::new(Box::new(loan)).into())
     }
 }

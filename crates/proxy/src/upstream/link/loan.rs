@@ -1,4 +1,4 @@
-//! A connection lent to Pingora for one exchange, as a stream that ends where the answer does.
+//! A connection lent for one exchange, as a stream that ends where the answer does.
 
 use std::io;
 use std::pin::Pin;
@@ -7,21 +7,22 @@ use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket};
+use portreeve_wire::http1::Content;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::idle;
 use super::leg::Leg;
-use super::race::Race;
+use super::race::{self, Race};
 use super::wire::Link;
 
-/// A connection that is Pingora's until this is dropped. Then it is kept if Pingora gave it back, and closed otherwise.
+/// A connection that is whose exchange it is until this is dropped. Then it is kept if it was given back, and closed otherwise.
 ///
-/// Pingora gives a connection back by looking whether it may be kept: it reads one byte, which must not come, before it puts
+/// Pingora, which has some of them (docs/adr/0023), gives a connection back by looking whether it may be kept: it reads one byte, which must not come, before it puts
 /// the connection into a pool of its own (`test_reusable_stream` in pingora-core's `connectors/mod.rs`). It does so only when
 /// the request has been sent whole and the answer has been read to its end. Here that read finds the end of the stream, so
 /// Pingora lets go of it; and this tells that the connection is good.
 #[derive(Debug)]
-pub(super) struct Loan {
+pub(crate) struct Loan {
     link: Option<Box<Link>>,
     leg: Arc<Leg>,
     given_back: bool,
@@ -32,7 +33,30 @@ pub(super) struct Loan {
 }
 
 impl Loan {
-    pub(super) fn new(mut link: Box<Link>, leg: Arc<Leg>) -> Self {
+    /// A connection that was kept, if there is one.
+    pub(crate) fn kept(leg: &Arc<Leg>) -> Option<Self> {
+        idle::take(&leg.dial, leg.kept()).map(|link| Self::new(link, leg.clone()))
+    }
+
+    /// A new connection, or, where there may not be one more, one that has become idle meanwhile. Cancel safe.
+    ///
+    /// # Errors
+    /// Nobody answers at the address in time, or not who should.
+    pub(crate) async fn open(leg: &Arc<Leg>) -> pingora::Result<Self> {
+        race::connect(leg).await.map(|link| Self::new(link, leg.clone()))
+    }
+
+    /// How the body of the answer is delimited, once its head has come.
+    pub(crate) fn content(&self) -> Option<Content> {
+        self.link.as_ref()?.content()
+    }
+
+    /// The exchange is over. Another may follow if request and answer allow it.
+    pub(crate) fn give_back(mut self) {
+        self.given_back = true;
+    }
+
+    fn new(mut link: Box<Link>, leg: Arc<Leg>) -> Self {
         link.ask(leg.terms.asked);
         if link.was_kept() {
             leg.reuses();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
-use portreeve_wire::http1::{Asked, At, Bounds, Flaw, Outgoing, Responses};
+use portreeve_wire::http1::{Asked, At, Bounds, Content, Flaw, Outgoing, Responses};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -99,6 +99,11 @@ impl Link {
     /// The status of the answer in hand, as far as its head has come.
     pub(super) fn status(&self) -> Option<u16> {
         self.answers.answer().map(|answer| answer.status)
+    }
+
+    /// How the body of the answer in hand is delimited, once its head has come.
+    pub(super) fn content(&self) -> Option<Content> {
+        self.answers.answer().map(|answer| Content::of(answer.body, BOUNDS))
     }
 
     /// A request is about to be sent.

@@ -1,0 +1,123 @@
+//! A target's answer on its way to the client: its head as it comes, its head as it goes on, each chunk of its body.
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, StatusCode, Version, header};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::{Error, ErrorType, Result};
+use pingora_proxy::Session;
+use portreeve_plugin::engine::Origin;
+
+use crate::attempt::{RETRY_STATUS, bad_target, replayable};
+use crate::context::Request;
+use crate::listener::Facts;
+use crate::phases::{bound_writes, end_after, facts, fatal};
+use crate::upstream::{Leg, RetryCause};
+use crate::web_socket::WebSocket;
+use crate::{grpc, head, web_socket};
+
+/// The target's head, before anything else sees it: the place to try again by status.
+pub(crate) fn comes(session: &mut Session, answer: &mut ResponseHeader, cx: &mut Request) -> Result<()> {
+    cx.check_answer(answer, session.req_header()).map_err(|bad| bad_target(bad.to_string()))?;
+    cx.target_answered(answer.status);
+    let cause = RetryCause::Status(answer.status.as_u16());
+    if cx.retry_terms().is_some_and(|terms| terms.cover(cause))
+        && replayable(session, cx)
+        && cx.may_retry(cause, Some(&answer.headers))
+    {
+        let mut error = Error::explain(ErrorType::CustomCode(RETRY_STATUS, answer.status.as_u16()), "");
+        error.set_retry(true);
+        return Err(error);
+    }
+    Ok(())
+}
+
+/// The head of the answer on its way to the client.
+pub(crate) async fn goes_on(session: &mut Session, answer: &mut ResponseHeader, cx: &mut Request) -> Result<()> {
+    if answer.status.is_informational() && answer.status != StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(());
+    }
+    // RFC 9110 §2.5: the version of a message is that of whoever sends it.
+    answer.set_version(Version::HTTP_11);
+    let nominated = head::strip_hop_by_hop(answer);
+    cx.grpc_status = grpc::status(&answer.headers);
+    cx.answer_begins(answer);
+    bound_writes(session, cx);
+    if answer.status == StatusCode::SWITCHING_PROTOCOLS {
+        session.set_read_timeout(Some(cx.idle()));
+    }
+    if let Some(facts) = facts(session.digest()) {
+        facts.line.set_deadline(cx.until());
+        cx.trailers.answer_begins(nominated, session.req_header(), answer, &facts.line.trailers);
+        if answer.status == StatusCode::SWITCHING_PROTOCOLS {
+            open_tunnel(answer, facts, cx.leg());
+        }
+    }
+    if session.is_process_shutting_down() {
+        end_after(session);
+    }
+    if session.req_header().version < Version::HTTP_11 && answer.headers.contains_key(header::TRANSFER_ENCODING) {
+        // RFC 9112 §6.1: never chunks for a 1.0 client; the end of the connection is the end of the body.
+        session.set_keepalive(None);
+        answer.remove_header(&header::TRANSFER_ENCODING);
+    }
+    if cx.touches_response_body() && has_body(session.req_header(), answer) {
+        let announced = answer.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+        let announced: Option<usize> = announced.and_then(|length| length.parse().ok());
+        if let (Some(length), Some(limit)) = (announced, cx.response_body_limit())
+            && length > limit
+        {
+            return Error::e_explain(ErrorType::HTTPStatus(502), "the answer is longer than a plugin holds");
+        }
+        head::strip_body_facts(answer);
+        if session.req_header().version == Version::HTTP_11 {
+            answer.insert_header(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"))?;
+        }
+    }
+    let asked = session.req_header();
+    cx.remember_target(asked, answer);
+    let hooks = cx.response(answer, asked, Origin::Upstream).await;
+    hooks.map_err(|failure| fatal(cx, &failure, StatusCode::BAD_GATEWAY))?;
+    cx.mark(answer);
+    Ok(())
+}
+
+/// Each chunk of the answer's body.
+pub(crate) fn chunk(session: &mut Session, body: &mut Option<Bytes>, last: bool, cx: &mut Request) -> Result<()> {
+    if session.was_upgraded() {
+        return Ok(());
+    }
+    if cx.is_late() {
+        return Error::e_explain(
+            ErrorType::HTTPStatus(504),
+            "the route's timeout passed while the answer was sent",
+        );
+    }
+    if cx.touches_response_body() && (last || body.is_some()) {
+        let mut chunk = body.take().unwrap_or_default();
+        let outcome = cx.response_body(&mut chunk, last, session.req_header());
+        *body = (!chunk.is_empty()).then_some(chunk);
+        outcome.map_err(|failure| fatal(cx, &failure, StatusCode::BAD_GATEWAY))?;
+    }
+    if last && let Some(facts) = facts(session.digest()) {
+        cx.answer_ends(session.req_header(), &facts.line.trailers);
+    }
+    Ok(())
+}
+
+/// From here on the bytes are another protocol's.
+fn open_tunnel(answer: &ResponseHeader, facts: &Facts, leg: Option<&Leg>) {
+    match leg.filter(|_| web_socket::is_agreed_on(&answer.headers)) {
+        None => facts.line.open_tunnel(),
+        Some(leg) => {
+            let socket = WebSocket::open();
+            leg.open_web_socket(socket.clone());
+            facts.line.open_web_socket(socket);
+        }
+    }
+}
+
+/// Whether a body follows this head (RFC 9112 §6.3).
+fn has_body(asked: &RequestHeader, answer: &ResponseHeader) -> bool {
+    asked.method != Method::HEAD && !answer.status.is_informational() && !matches!(answer.status.as_u16(), 204 | 304)
+}
+

@@ -1,0 +1,151 @@
+//! What comes before an attempt at a target, and what is made of one that failed.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use http::{Method, StatusCode, header};
+use pingora::http::RequestHeader;
+use pingora::{Error, ErrorSource, ErrorType, ImmutStr, Result};
+use pingora_proxy::Session;
+use portreeve_wire::http1::Asked;
+use portreeve_wire::proxy_protocol::Header;
+
+use crate::context::{Make, Request, Try};
+use crate::fault::Fault;
+use crate::listener::{AttemptTime, Reason};
+use crate::phases::{answered, facts, fatal, is_http2};
+use crate::upstream::{Leg, RetryCause};
+
+/// The error by which an answer's status asks for another attempt.
+pub(crate) const RETRY_STATUS: &str = "status worth a retry";
+
+/// Prepares an attempt: another target each time. `make` makes what it is done by.
+pub(crate) async fn begin<T>(session: &mut Session, cx: &mut Request, make: Make<T>) -> Result<T> {
+    if let Some(facts) = facts(session.digest()) {
+        facts.line.set_deadline(cx.until());
+    }
+    cx.wait_for_turn(session).await?;
+    let per_try = cx.per_try();
+    let head = session.req_header();
+    let asked = Asked { is_head: head.method == Method::HEAD, upgrade: head.headers.contains_key(header::UPGRADE) };
+    let is_safe = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS) && !asked.upgrade;
+    let told = told(session, cx);
+    let try_of = Try { asked, is_safe: is_safe && session.as_mut().is_body_empty(), told, per_try };
+    let made = cx.next_attempt(try_of, per_try.filter(|_| is_http2(session)), make)?;
+    let is_whole = session.as_mut().is_body_done();
+    if let Some(facts) = facts(session.digest()) {
+        facts.line.set_deadline(cx.until());
+        if let Some(per_try) = per_try {
+            let until = AttemptTime::Until(Instant::now() + per_try);
+            facts.line.set_attempt(if is_whole { until } else { AttemptTime::OnceWhole(per_try) });
+        }
+    }
+    Ok(made)
+}
+
+/// The head of an attempt, without what was only between the client and us: the hooks of plugins.
+///
+/// # Errors
+/// A hook failed: 500.
+pub(crate) fn prepares(upstream: &mut RequestHeader, cx: &mut Request) -> Result<()> {
+    cx.hide_cookie(upstream);
+    cx.upstream_request(upstream).map_err(|failure| fatal(cx, &failure, StatusCode::INTERNAL_SERVER_ERROR))
+}
+
+/// No connection: nothing was sent, so any request may be tried elsewhere.
+pub(crate) fn is_not_connected(cx: &mut Request, mut error: Box<Error>) -> Box<Error> {
+    let fault = Fault::of(&error);
+    // Whatever it was: there is no connection.
+    let is_known = fault.retry_cause() == Some(RetryCause::Connect);
+    cx.failed(if is_known { fault } else { Fault::ConnectFailed });
+    cx.leave_target();
+    error.set_retry(cx.may_retry(RetryCause::Connect, None));
+    error
+}
+
+/// A failure after the connection: tried elsewhere only if nothing is lost by it.
+pub(crate) fn broke(session: &mut Session, cx: &mut Request, mut error: Box<Error>, reused: bool) -> Box<Error> {
+    if matches!(error.etype(), ErrorType::CustomCode(RETRY_STATUS, _)) {
+        cx.failed(Fault::TargetAnswered);
+        cx.leave_target();
+        error.set_retry(true);
+        return error;
+    }
+    let line = facts(session.digest()).map(|facts| &facts.line);
+    let out_of_patience = line.is_some_and(|line| line.take_attempt_over());
+    if *error.esource() != ErrorSource::Upstream && !out_of_patience {
+        if line.is_some_and(|line| line.refused() == Some(Reason::Late)) {
+            if session.as_mut().is_body_done() { cx.failed(Fault::Deadline) } else { cx.gave_up(Fault::Deadline) }
+        }
+        cx.leave_target();
+        // The client's fault or ours: nothing of the target's, and not better elsewhere.
+        error.set_retry(false);
+        return error;
+    }
+    if let Some(leg) = cx.leg() {
+        leg.explain(&mut error);
+    }
+    let fault = match () {
+        () if out_of_patience => Fault::PerTryTimeout,
+        () if answered(session).is_some() => Fault::AnswerBroken,
+        () => cx.fault_of(&error, is_http2(session)),
+    };
+    if out_of_patience {
+        error = Error::create(ErrorType::ReadTimedout, ErrorSource::Upstream, None, None);
+    }
+    error.retry.decide_reuse(reused);
+    // A kept connection that the target had closed meanwhile says nothing of the target: again, and there if need be. Nor
+    // does a stream that it did not begin with (RFC 9113 §8.7), which any request survives.
+    let untouched = *error.etype() == ErrorType::H2Error && error.retry();
+    let stale = cx.leg().map_or_else(|| error.retry(), Leg::was_stale);
+    let is_stale = stale && (replayable(session, cx) || (untouched && resendable(session)));
+    if is_stale && cx.forget_stale_attempt() {
+        cx.leave_target();
+        error.set_retry(true);
+        return error;
+    }
+    // Who waits for the rest of a request is not slow; who does not take it is.
+    let waits =
+        fault.is_of_time() && *error.etype() != ErrorType::WriteTimedout && !session.as_mut().is_body_done();
+    if waits {
+        cx.gave_up(fault);
+    } else {
+        cx.failed(fault);
+    }
+    cx.leave_target();
+    let cause = fault.retry_cause();
+    let retry = cause.is_some_and(|cause| replayable(session, cx) && cx.may_retry(cause, None));
+    error.set_retry(retry);
+    error
+}
+
+/// For whom a request is, where its targets want to be told by the PROXY protocol: the real client, and where it had connected to.
+fn told(session: &Session, cx: &Request) -> Header {
+    if cx.pool().is_none_or(|pool| pool.transport().announces().is_none()) {
+        return Header::Local;
+    }
+    let of_proxy = facts(session.digest()).and_then(|facts| facts.destination);
+    let own = || session.server_addr().and_then(|address| address.as_inet().copied());
+    let destination = of_proxy.or_else(own).unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
+    let destination = SocketAddr::new(destination.ip().to_canonical(), destination.port());
+    Header::Proxied { source: cx.exchange.client, destination }
+}
+
+/// Whether sending this request again can neither do a thing twice nor lose a part of it.
+pub(crate) fn replayable(session: &Session, cx: &Request) -> bool {
+    let asked = session.req_header();
+    let repeats = cx.retry_terms().is_some_and(|terms| terms.repeats(&asked.method, &asked.headers));
+    repeats && resendable(session)
+}
+
+/// Whether this request is still there as a whole, and its client has heard nothing yet.
+fn resendable(session: &Session) -> bool {
+    !session.as_ref().retry_buffer_truncated() && answered(session).is_none()
+}
+
+/// The target does not keep to the protocol: 502, its connection is closed, and it is not asked again.
+#[expect(clippy::unnecessary_box_returns, reason = "Pingora's hooks return boxed errors")]
+pub(crate) fn bad_target(why: impl Into<ImmutStr>) -> Box<Error> {
+    Error::create(ErrorType::HTTPStatus(502), ErrorSource::Upstream, Some(why.into()), None)
+}
+

@@ -1,0 +1,56 @@
+//! Requests in HTTP/1.x that end with their head: each is a session of ours, from the bytes of its head to those of its answer.
+//!
+//! Those with a body, or that ask for another protocol, are Pingora's sessions over the same connection (docs/adr/0023).
+
+mod answer;
+mod head;
+mod session;
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use pingora::apps::HttpServerApp;
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::{Digest, GetProxyDigest, GetSocketDigest};
+
+use self::session::Single;
+use super::connection::Connection;
+use super::serve::Serving;
+
+/// Where a session leaves its connection when another request may follow.
+type Back = Arc<Mutex<Option<Box<Connection>>>>;
+
+/// What the requests of one connection share.
+#[derive(Debug)]
+pub(super) struct Http1 {
+    digest: Digest,
+    back: Back,
+}
+
+impl Http1 {
+    pub(super) fn of(connection: &Connection) -> Self {
+        let digest = Digest {
+            proxy_digest: connection.get_proxy_digest(),
+            socket_digest: connection.get_socket_digest(),
+            ..Digest::default()
+        };
+        Self { digest, back: Back::default() }
+    }
+
+    /// Serves the request in hand, which has no body. The connection comes back if another one may follow; after the `last` none
+    /// may.
+    pub(super) async fn serve(
+        &self,
+        mut connection: Box<Connection>,
+        serving: &Serving,
+        last: bool,
+    ) -> Option<Box<Connection>> {
+        let head = head::read(&connection.take_head())?;
+        let session = Single::new(connection, head, self.digest.clone(), self.back.clone(), last);
+        let session = ServerSession::new_custom(Box::new(session));
+        // It never hands the connection back itself: such sessions are not Pingora's to keep.
+        let none = serving.proxy.process_new_http(session, &serving.stop).await;
+        debug_assert!(none.is_none(), "Pingora keeps no session that is not its own");
+        self.back.lock().take()
+    }
+}

@@ -1,0 +1,375 @@
+//! One request without a body, as Pingora sees it: its door for sessions that are not Pingora's own.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, Version};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::Digest;
+use pingora::protocols::http::HttpTask;
+use pingora::protocols::http::custom::CustomMessageWrite;
+use pingora::protocols::http::custom::server::Session;
+use pingora::protocols::l4::socket::SocketAddr;
+use pingora::{Error, ErrorType, OrErr, Result};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::Back;
+use super::answer::{Framing, Says, write_chunk_line, write_head};
+use crate::listener::connection::Connection;
+use crate::listener::facts::Line;
+
+/// One request and its answer. When the answer has gone whole and another request may follow, the connection is given back.
+pub(super) struct Single {
+    connection: Option<Box<Connection>>,
+    line: Arc<Line>,
+    head: RequestHeader,
+    /// The head that was sent.
+    answer: Option<Box<ResponseHeader>>,
+    framing: Framing,
+    is_over: bool,
+    /// Another request may follow, as far as is known.
+    is_kept: bool,
+    /// Bytes of the body so far.
+    sent: usize,
+    digest: Digest,
+    back: Back,
+    /// Kept because Pingora asks for them. All that is waited for has its time at the connection.
+    timeouts: Timeouts,
+}
+
+#[derive(Default)]
+struct Timeouts {
+    read: Option<Duration>,
+    write: Option<Duration>,
+    drain: Option<Duration>,
+}
+
+impl Single {
+    pub(super) fn new(connection: Box<Connection>, head: RequestHeader, digest: Digest, back: Back, last: bool) -> Self {
+        Self {
+            is_kept: !last && connection.is_persistent(),
+            line: connection.line(),
+            connection: Some(connection),
+            head,
+            answer: None,
+            framing: Framing::None,
+            is_over: false,
+            sent: 0,
+            digest,
+            back,
+            timeouts: Timeouts::default(),
+        }
+    }
+
+    /// The connection; it is there until this is dropped.
+    fn connection(&mut self) -> Result<&mut Connection> {
+        match &mut self.connection {
+            Some(connection) => Ok(connection),
+            None => Error::e_explain(ErrorType::InternalError, "the connection has been given back"),
+        }
+    }
+
+    /// Gathers a head: any number of interim ones (RFC 9110 §15.2), then one that counts.
+    fn put_head(&mut self, head: Box<ResponseHeader>, end: bool) -> Result<()> {
+        if self.answer.is_some() {
+            return Ok(());
+        }
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Error::e_explain(ErrorType::InternalError, "nobody asked for another protocol");
+        }
+        if head.status.is_informational() {
+            // HTTP/1.0 has none.
+            if self.head.version >= Version::HTTP_11 {
+                let says = Says { framing: None, is_kept: true };
+                write_head(self.connection()?.answer(), &head, says);
+            }
+            return Ok(());
+        }
+        self.framing = Framing::of(&head, &self.head, end);
+        self.is_kept &= !self.line.is_last() && self.framing != Framing::UntilClose;
+        let says = Says { framing: Some(self.framing), is_kept: self.is_kept };
+        write_head(self.connection()?.answer(), &head, says);
+        self.answer = Some(head);
+        Ok(())
+    }
+
+    /// Gathers or sends a piece of the body. Waits while the client takes nothing.
+    async fn put_body(&mut self, data: &[u8]) -> Result<()> {
+        if data.is_empty() || self.framing == Framing::None {
+            return Ok(());
+        }
+        if self.answer.is_none() || self.is_over {
+            return Error::e_explain(ErrorType::InternalError, "a body without a head, or behind its end");
+        }
+        match &mut self.framing {
+            Framing::Length(left) => {
+                let Some(after) = left.checked_sub(data.len() as u64) else {
+                    return Error::e_explain(ErrorType::InternalError, "more body than was announced");
+                };
+                *left = after;
+            }
+            Framing::Chunked => write_chunk_line(self.connection()?.answer(), data.len()),
+            Framing::UntilClose | Framing::None => {}
+        }
+        self.put(data).await?;
+        if self.framing == Framing::Chunked {
+            self.connection()?.answer().extend_from_slice(b"\r\n");
+        }
+        self.sent += data.len();
+        Ok(())
+    }
+
+    async fn put(&mut self, mut data: &[u8]) -> Result<()> {
+        let connection = self.connection()?;
+        while !data.is_empty() {
+            let taken = poll_fn(|cx| Pin::new(&mut *connection).poll_write(cx, data)).await;
+            let taken = taken.or_err(ErrorType::WriteError, "while the answer was sent").map_err(Error::into_down)?;
+            data = data.get(taken..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// The answer is over, but for what follows it: sends all that was gathered.
+    async fn end(&mut self) -> Result<()> {
+        if self.is_over || self.answer.is_none() {
+            return Ok(());
+        }
+        match self.framing {
+            Framing::Length(1..) => {
+                return Error::e_explain(ErrorType::InternalError, "less body than was announced");
+            }
+            Framing::Chunked => {
+                let trailers = self.line.trailers.take_due();
+                let out = self.connection()?.answer();
+                out.extend_from_slice(b"0\r\n");
+                for (name, value) in trailers.iter().flat_map(|trailers| trailers.iter()) {
+                    for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+                        out.extend_from_slice(part);
+                    }
+                }
+                out.extend_from_slice(b"\r\n");
+            }
+            _ => {}
+        }
+        let connection = self.connection()?;
+        let sent = poll_fn(|cx| Pin::new(&mut *connection).poll_flush(cx)).await;
+        sent.or_err(ErrorType::WriteError, "while the answer was sent").map_err(Error::into_down)?;
+        self.is_over = true;
+        Ok(())
+    }
+
+    /// Until the request is answered, only whether the client stays is of interest, and the time.
+    fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let connection = match self.connection() {
+            Ok(connection) => connection,
+            Err(error) => return Poll::Ready(Err(error)),
+        };
+        // It never hands bytes over: there is no body.
+        Pin::new(connection).poll_read(cx, &mut ReadBuf::new(&mut [0])).map(|left| match left {
+            Ok(()) => Error::e_explain(ErrorType::ConnectionClosed, "the client left"),
+            Err(error) => Error::e_because(ErrorType::ReadError, "while the answer was waited for", error),
+        })
+    }
+}
+
+impl Drop for Single {
+    fn drop(&mut self) {
+        if self.is_over && self.is_kept && !self.line.is_last() {
+            *self.back.lock() = self.connection.take();
+        }
+    }
+}
+
+#[async_trait]
+impl Session for Single {
+    fn req_header(&self) -> &RequestHeader {
+        &self.head
+    }
+
+    fn req_header_mut(&mut self) -> &mut RequestHeader {
+        &mut self.head
+    }
+
+    async fn read_body_bytes(&mut self) -> Result<Option<Bytes>> {
+        Ok(None)
+    }
+
+    async fn read_body_or_idle(&mut self, _no_body_expected: bool) -> Result<Option<Bytes>> {
+        poll_fn(|cx| self.poll_client(cx)).await.map(|()| None).map_err(Error::into_down)
+    }
+
+    async fn drain_request_body(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn write_response_header(&mut self, head: Box<ResponseHeader>, end: bool) -> Result<()> {
+        let is_interim = head.status.is_informational();
+        self.put_head(head, end)?;
+        if end && !is_interim { self.end().await } else { Ok(()) }
+    }
+
+    async fn write_response_header_ref(&mut self, head: &ResponseHeader, end: bool) -> Result<()> {
+        self.write_response_header(Box::new(head.clone()), end).await
+    }
+
+    async fn write_body(&mut self, data: Bytes, end: bool) -> Result<()> {
+        self.put_body(&data).await?;
+        if end { self.end().await } else { Ok(()) }
+    }
+
+    /// They go with the end of the body, and only if the client takes them (`trailers.rs`).
+    async fn write_trailers(&mut self, _trailers: HeaderMap) -> Result<()> {
+        Error::e_explain(ErrorType::InternalError, "HTTP/1.1 has no trailers without chunks")
+    }
+
+    async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
+        let mut is_over = false;
+        for task in tasks {
+            is_over |= match task {
+                HttpTask::Header(head, end) => {
+                    let is_interim = head.status.is_informational();
+                    self.put_head(head, end)?;
+                    end && !is_interim
+                }
+                HttpTask::Body(data, end) => {
+                    self.put_body(data.as_deref().unwrap_or_default()).await?;
+                    end
+                }
+                HttpTask::UpgradedBody(..) => {
+                    return Error::e_explain(ErrorType::InternalError, "nobody asked for another protocol");
+                }
+                HttpTask::Trailer(_) | HttpTask::Done => true,
+                HttpTask::Failed(error) => return Err(error),
+            };
+        }
+        if is_over {
+            self.end().await?;
+        }
+        Ok(is_over)
+    }
+
+    fn set_read_timeout(&mut self, timeout: Option<Duration>) {
+        self.timeouts.read = timeout;
+    }
+
+    fn get_read_timeout(&self) -> Option<Duration> {
+        self.timeouts.read
+    }
+
+    fn set_write_timeout(&mut self, timeout: Option<Duration>) {
+        self.timeouts.write = timeout;
+    }
+
+    fn get_write_timeout(&self) -> Option<Duration> {
+        self.timeouts.write
+    }
+
+    fn set_total_drain_timeout(&mut self, timeout: Option<Duration>) {
+        self.timeouts.drain = timeout;
+    }
+
+    fn get_total_drain_timeout(&self) -> Option<Duration> {
+        self.timeouts.drain
+    }
+
+    fn request_summary(&self) -> String {
+        format!("{} {}", self.head.method, self.head.uri.path())
+    }
+
+    fn response_written(&self) -> Option<&ResponseHeader> {
+        self.answer.as_deref()
+    }
+
+    /// Breaks off, so that nobody takes a part of the answer for the whole.
+    async fn shutdown(&mut self, _code: u32, _why: &str) {
+        if !self.is_over {
+            self.is_kept = false;
+            if let Some(connection) = self.connection.as_ref().filter(|_| self.framing == Framing::UntilClose) {
+                connection.reset_when_closed();
+            }
+        }
+    }
+
+    fn is_body_done(&mut self) -> bool {
+        true
+    }
+
+    async fn finish(&mut self) -> Result<()> {
+        self.end().await
+    }
+
+    fn is_body_empty(&mut self) -> bool {
+        true
+    }
+
+    fn body_bytes_sent(&self) -> usize {
+        self.sent
+    }
+
+    fn body_bytes_read(&self) -> usize {
+        0
+    }
+
+    fn digest(&self) -> Option<&Digest> {
+        Some(&self.digest)
+    }
+
+    fn digest_mut(&mut self) -> Option<&mut Digest> {
+        Some(&mut self.digest)
+    }
+
+    fn client_addr(&self) -> Option<&SocketAddr> {
+        self.digest.socket_digest.as_ref()?.peer_addr()
+    }
+
+    fn server_addr(&self) -> Option<&SocketAddr> {
+        self.digest.socket_digest.as_ref()?.local_addr()
+    }
+
+    /// For subrequests, of which there are none here.
+    fn pseudo_raw_h1_request_header(&self) -> Bytes {
+        Bytes::new()
+    }
+
+    /// There is nothing to keep.
+    fn enable_retry_buffering(&mut self) {}
+
+    fn retry_buffer_truncated(&self) -> bool {
+        false
+    }
+
+    fn get_retry_buffer(&self) -> Option<Bytes> {
+        None
+    }
+
+    /// There are no messages beside HTTP's own, here and below.
+    async fn finish_custom(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn take_custom_message_reader(
+        &mut self,
+    ) -> Option<Box<dyn futures::Stream<Item = Result<Bytes>> + Unpin + Send + Sync + 'static>> {
+        None
+    }
+
+    fn restore_custom_message_reader(
+        &mut self,
+        _reader: Box<dyn futures::Stream<Item = Result<Bytes>> + Unpin + Send + Sync + 'static>,
+    ) -> Result<()> {
+        Ok(())
+    }
+
+    fn take_custom_message_writer(&mut self) -> Option<Box<dyn CustomMessageWrite>> {
+        None
+    }
+
+    fn restore_custom_message_writer(&mut self, _writer: Box<dyn CustomMessageWrite>) -> Result<()> {
+        Ok(())
+    }
+}
