@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -12,13 +12,13 @@ use pingora::protocols::l4::socket::SocketAddr;
 use pingora::protocols::l4::stream::Stream;
 use pingora::protocols::l4::virt::VirtualSocketStream;
 use pingora::{Error, ErrorType, ImmutStr};
-use portreeve_balance::InFlight;
 use portreeve_wire::http1::{Asked, Flaw};
 
 use super::loan::Loan;
 use super::Dial;
+use super::rival::{Rival, Settled};
 use crate::trailers::Carrier;
-use crate::upstream::hedge::{Hedge, Second};
+use crate::upstream::hedge::Hedge;
 use crate::web_socket::WebSocket;
 
 /// What an attempt asks of its connection.
@@ -53,37 +53,11 @@ pub(crate) struct Leg {
     /// What is said before anything else, if the target wants to know for whom the connection is. Such a connection serves
     /// nobody else.
     pub(super) first: Bytes,
-    /// Whom else to ask, and when.
-    hedge: Option<Hedge>,
-    is_hedged: AtomicBool,
-    /// Who was asked beside the target.
-    second: OnceLock<std::net::SocketAddr>,
-    settled: Mutex<Option<Settled>>,
-    is_told: AtomicBool,
+    /// Who may be asked beside the target.
+    pub(super) rival: Rival,
     /// What follows the bodies of the request and of its answer.
     pub(crate) trailers: Carrier,
     web_socket: OnceLock<Arc<WebSocket>>,
-}
-
-/// How a race of two targets ended.
-#[derive(Debug)]
-pub(crate) struct Settled {
-    /// The second.
-    pub(crate) second: std::net::SocketAddr,
-    /// The request there, if it was heard and not the first.
-    pub(crate) won: Option<InFlight>,
-    /// What was wrong with the first, if it was not only slower.
-    pub(crate) first: Option<crate::fault::Fault>,
-}
-
-impl Settled {
-    pub(super) fn lost(second: std::net::SocketAddr) -> Self {
-        Self { second, won: None, first: None }
-    }
-
-    pub(super) fn won(second: Second, first: Option<crate::fault::Fault>) -> Self {
-        Self { second: second.address(), won: second.win(), first }
-    }
 }
 
 impl Leg {
@@ -97,11 +71,7 @@ impl Leg {
             dial,
             terms,
             first,
-            hedge,
-            is_hedged: AtomicBool::new(false),
-            second: OnceLock::new(),
-            settled: Mutex::new(None),
-            is_told: AtomicBool::new(false),
+            rival: Rival::new(hedge),
             reused: AtomicBool::new(false),
             heard: AtomicBool::new(false),
             fault: Mutex::new(None),
@@ -137,34 +107,17 @@ impl Leg {
         if self.first.is_empty() { self.terms.idle } else { Duration::ZERO }
     }
 
-    /// When another target is to be asked, if one may be.
-    pub(super) fn hedge_due(&self) -> Option<Instant> {
-        self.hedge.as_ref().filter(|_| !self.is_hedged.load(Ordering::Relaxed)).map(Hedge::due)
-    }
-
-    /// Whom else to ask: once.
-    pub(super) fn second(&self) -> Option<Second> {
-        let hedge = self.hedge.as_ref().filter(|_| !self.is_hedged.swap(true, Ordering::Relaxed))?;
-        let second = hedge.second()?;
-        self.second.set(second.address()).ok();
-        Some(second)
-    }
-
     /// The race is over. What was wrong with the first is forgotten when the second is heard.
     pub(super) fn settle(&self, settled: Settled) {
         if settled.won.is_some() {
             *self.fault.lock() = None;
         }
-        *self.settled.lock() = Some(settled);
+        self.rival.settle(settled);
     }
 
     /// How the race ended, if there was one, or that it came to no end: told once.
     pub(crate) fn settled(&self) -> Option<Settled> {
-        let second = self.hedge.as_ref().and_then(|_| self.second.get())?;
-        if self.is_told.swap(true, Ordering::Relaxed) {
-            return None;
-        }
-        Some(self.settled.lock().take().unwrap_or_else(|| Settled::lost(*second)))
+        self.rival.settled()
     }
 
     /// The connection was used before: it may have been closed meanwhile.

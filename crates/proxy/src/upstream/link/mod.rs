@@ -9,6 +9,7 @@ mod idle;
 mod leg;
 mod loan;
 mod race;
+mod rival;
 mod tls;
 mod wire;
 

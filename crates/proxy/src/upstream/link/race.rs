@@ -16,7 +16,8 @@ use parking_lot::Mutex;
 use tokio::io::ReadBuf;
 use tokio::time::{Sleep, sleep_until};
 
-use super::leg::{Leg, Settled};
+use super::leg::Leg;
+use super::rival::Settled;
 use super::wire::Link;
 use super::{Dial, idle};
 use crate::fault::Fault;
@@ -31,12 +32,12 @@ const READ: usize = 16 * 1024;
 /// A connection for the attempt, or, if that takes too long, for another target.
 pub(super) async fn connect(leg: &Leg) -> pingora::Result<Box<Link>> {
     let first = Box::pin(leg.dial.open(&leg.first));
-    let Some(due) = leg.hedge_due() else { return first.await };
+    let Some(due) = leg.rival.due() else { return first.await };
     let first = match select(first, Box::pin(sleep_until(due.into()))).await {
         Either::Left((link, _)) => return link,
         Either::Right(((), first)) => first,
     };
-    let Some(second) = leg.second() else { return first.await };
+    let Some(second) = leg.rival.second() else { return first.await };
     let Some(dial) = second.prepared().dial().cloned() else { return first.await };
     match select(first, Box::pin(open(&dial, leg))).await {
         Either::Left((Ok(link), _)) => {
@@ -119,7 +120,7 @@ pub(super) struct Heard {
 impl Race {
     /// A race that may begin, if the attempt is hedged and has not raced for its connection.
     pub(super) fn new(leg: &Leg) -> Option<Box<Self>> {
-        let due = leg.hedge_due()?;
+        let due = leg.rival.due()?;
         let clock = Box::pin(sleep_until(due.into()));
         Some(Box::new(Self { clock, sent: BytesMut::new(), second: None, first: None }))
     }
@@ -144,7 +145,7 @@ impl Race {
         if !self.sent.ends_with(b"\r\n\r\n") {
             return Err(());
         }
-        let second = leg.second().ok_or(())?;
+        let second = leg.rival.second().ok_or(())?;
         let dial = second.prepared().dial().cloned().ok_or(())?;
         let (sent, first, kept) = (self.sent.split().freeze(), leg.first.clone(), leg.kept());
         let leg = Leg::new(dial.clone(), leg.terms);
