@@ -192,6 +192,25 @@ pub(crate) fn strip_hop_by_hop(head: &mut ResponseHeader) -> Vec<HeaderName> {
     nominated
 }
 
+/// Writes the fields that go on in HTTP/1.1. Names mean the same in any letter case (RFC 9110 §5.1), and none is kept: each word
+/// begins with a capital, as nearly everybody writes them.
+pub(crate) fn write_fields(out: &mut Vec<u8>, headers: &HeaderMap, goes_on: impl Fn(&HeaderName, &HeaderValue) -> bool) {
+    for (name, value) in headers {
+        if !goes_on(name, value) {
+            continue;
+        }
+        let mut begins = true;
+        out.extend(name.as_str().bytes().map(|letter| {
+            let written = if begins { letter.to_ascii_uppercase() } else { letter };
+            begins = letter == b'-';
+            written
+        }));
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
 /// Removes what a target said of a body that plugins may change: its length, its validators, its digests.
 pub(crate) fn strip_body_facts(head: &mut ResponseHeader) {
     for name in &BODY_FACTS {

@@ -18,7 +18,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use self::reading::Reading;
 use crate::context::Request;
-use crate::phases::is_http2;
 use crate::upstream::{Loan, Prepared};
 use crate::{answer, attempt};
 
@@ -111,9 +110,8 @@ async fn exchange(session: &mut Session, cx: &mut Request, loan: &mut Loan) -> R
     sent.await.or_err(ErrorType::WriteError, "while the request was sent").map_err(Error::into_up)?;
     cx.sent();
     let mut came = BytesMut::with_capacity(READ);
-    let keeps_case = !is_http2(session);
     let (head, mut reading) = loop {
-        match reading::head(&mut came, keeps_case)? {
+        match reading::head(&mut came)? {
             None if read(session, loan, &mut came, READ).await? == 0 => {
                 return Err(Error::explain(ErrorType::ConnectionClosed, "before the head of an answer").into_up());
             }

@@ -6,7 +6,7 @@ use pingora::http::RequestHeader;
 
 use crate::attempt;
 use crate::context::Request;
-use crate::head::is_hop_by_hop;
+use crate::head::{is_hop_by_hop, write_fields};
 
 /// Of an offer that nobody takes (RFC 9113 §3.1).
 static HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
@@ -37,7 +37,7 @@ fn is_of_hop(name: &HeaderName) -> bool {
     is_hop_by_hop(name) || *name == HTTP2_SETTINGS
 }
 
-/// Writes those fields that go on, in the letter case they came in.
+/// Writes a head with those fields that go on.
 fn write(head: &RequestHeader, goes_on: impl Fn(&HeaderName) -> bool) -> Vec<u8> {
     let mut out = Vec::with_capacity(256 + head.headers.len() * 48);
     for part in [head.method.as_str().as_bytes(), b" ", head.raw_path(), b" HTTP/1.1\r\n"] {
@@ -50,17 +50,10 @@ fn write(head: &RequestHeader, goes_on: impl Fn(&HeaderName) -> bool) -> Vec<u8>
             out.extend_from_slice(part);
         }
     }
-    let mut cased = head.case_header_iter();
-    for (name, value) in &head.headers {
-        let cased = cased.next().map_or(name.as_str().as_bytes(), |(name, _)| name.as_slice());
-        // A length other than none would promise a body.
-        if !goes_on(name) || *name == header::CONTENT_LENGTH && value != "0" {
-            continue;
-        }
-        for part in [cased, b": ", value.as_bytes(), b"\r\n"] {
-            out.extend_from_slice(part);
-        }
-    }
+    // A length other than none would promise a body.
+    write_fields(&mut out, &head.headers, |name, value| {
+        goes_on(name) && (*name != header::CONTENT_LENGTH || value == "0")
+    });
     out.extend_from_slice(b"\r\n");
     out
 }
@@ -91,7 +84,7 @@ mod tests {
             ("X-Kept", "1"),
             ("x-kept", "2"),
         ];
-        assert_eq!(written("/a?b", &fields), "GET /a?b HTTP/1.1\r\nHost: a\r\nX-Kept: 1\r\nx-kept: 2\r\n\r\n");
+        assert_eq!(written("/a?b", &fields), "GET /a?b HTTP/1.1\r\nHost: a\r\nX-Kept: 1\r\nX-Kept: 2\r\n\r\n");
     }
 
     #[test]

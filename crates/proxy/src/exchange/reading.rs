@@ -1,47 +1,56 @@
 //! An answer as it comes: its heads, then the content of its body. Its bytes have been read strictly by the connection.
 
+use std::sync::LazyLock;
+
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
+use memchr::memmem;
 use pingora::http::ResponseHeader;
 use pingora::{Error, ErrorType, OrErr, Result};
 use portreeve_wire::http1::{Content, Parts};
 
 use crate::upstream::Loan;
 
-/// Fields that are added on the way: room for them is made at once.
-const ADDED: usize = 4;
+/// Room that is made at once. Arbitrary: most answers have fewer.
+const FIELDS: usize = 16;
 
-/// Takes the head at the beginning of `came`, if it has come whole. `keeps_case`: with the letter case of its names.
+/// Takes the head at the beginning of `came`, if it has come whole.
 ///
 /// # Errors
 /// It is none, which the connection has ruled out.
-pub(super) fn head(came: &mut BytesMut, keeps_case: bool) -> Result<Option<Box<ResponseHeader>>> {
-    let Some(length) = Parts::of(came).map(|parts| parts.length) else { return Ok(None) };
+pub(super) fn head(came: &mut BytesMut) -> Result<Option<Box<ResponseHeader>>> {
+    // Behind it a chunk or the beginning of a body may have come: it stays.
+    let Some(length) = length(came) else { return Ok(None) };
     let bytes = came.split_to(length).freeze();
-    parse(&bytes, keeps_case).map(Some).map_err(Error::into_up)
+    let head = parse(&bytes).ok_or_else(|| Error::explain(ErrorType::InvalidHTTPHeader, "no head of an answer"));
+    head.map(Some).map_err(Error::into_up)
 }
 
-fn parse(bytes: &Bytes, keeps_case: bool) -> Result<Box<ResponseHeader>> {
-    let none = || Error::explain(ErrorType::InvalidHTTPHeader, "no head of an answer");
-    let parts = Parts::of(bytes).ok_or_else(none)?;
-    let (status, reason, is_http10) = parts.status_line().ok_or_else(none)?;
-    let room = Some(parts.count + ADDED);
-    let mut head = if keeps_case {
-        ResponseHeader::build(status, room)?
-    } else {
-        ResponseHeader::build_no_case(status, room)?
-    };
-    head.set_version(if is_http10 { Version::HTTP_10 } else { Version::HTTP_11 });
-    if head.status.canonical_reason().is_none_or(|usual| usual.as_bytes() != reason)
-        && let Ok(reason) = std::str::from_utf8(reason)
-    {
-        head.set_reason_phrase(Some(reason))?;
+/// Bytes of the head, if it has come whole.
+fn length(came: &[u8]) -> Option<usize> {
+    static END: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"\r\n\r\n"));
+    END.find(came).map(|at| at + 4)
+}
+
+fn parse(bytes: &Bytes) -> Option<Box<ResponseHeader>> {
+    let mut parts = Parts::of(bytes)?;
+    let (status, reason, is_http10) = parts.status_line()?;
+    let mut headers = HeaderMap::with_capacity(FIELDS);
+    for (name, value) in parts.by_ref() {
+        let value = HeaderValue::from_maybe_shared(bytes.slice_ref(value)).ok()?;
+        headers.try_append(HeaderName::from_bytes(name).ok()?, value).ok()?;
     }
-    for (name, value) in parts.fields() {
-        let value = HeaderValue::from_maybe_shared(bytes.slice_ref(value));
-        head.append_header(bytes.slice_ref(name), value.or_err(ErrorType::InvalidHTTPHeader, "a field's value")?)?;
+    parts.length()?;
+    let mut answer = Response::new(()).into_parts().0;
+    answer.status = StatusCode::from_u16(status).ok()?;
+    answer.version = if is_http10 { Version::HTTP_10 } else { Version::HTTP_11 };
+    answer.headers = headers;
+    let is_usual = answer.status.canonical_reason().is_some_and(|usual| usual.as_bytes() == reason);
+    let mut head = ResponseHeader::from(answer);
+    if !is_usual && let Ok(reason) = std::str::from_utf8(reason) {
+        head.set_reason_phrase(Some(reason)).ok()?;
     }
-    Ok(Box::new(head))
+    Some(Box::new(head))
 }
 
 /// The body behind a head.
@@ -118,13 +127,11 @@ mod tests {
     #[test]
     fn a_head_is_what_its_bytes_say() {
         let bytes = Bytes::from_static(b"HTTP/1.0 299 So so\r\nSeRver: x\r\nX-A:  1 \r\nx-a: \xff\r\n\r\n");
-        let head = parse(&bytes, true).unwrap();
+        let head = parse(&bytes).unwrap();
         assert_eq!((head.status.as_u16(), head.get_reason_phrase()), (299, Some("So so")));
         assert_eq!(head.version, Version::HTTP_10);
         let fields: Vec<_> = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
         assert_eq!(fields, [("server", &b"x"[..]), ("x-a", b"1"), ("x-a", b"\xff")]);
-        let names: Vec<_> = head.case_header_iter().map(|(name, _)| name.as_slice()).collect();
-        assert_eq!(names, [&b"SeRver"[..], b"X-A", b"x-a"]);
     }
 
     fn reading(body: AnswerBody) -> Reading {

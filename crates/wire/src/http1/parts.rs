@@ -5,55 +5,36 @@ use memchr::memchr;
 use super::status_line;
 use crate::class;
 
-/// The lines of a head that a reader has found whole and well-formed.
+/// The lines of a head that a reader has found well-formed, one after the other.
 ///
 /// ```
 /// use portreeve_wire::http1::Parts;
 ///
-/// let parts = Parts::of(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nrest").unwrap();
+/// let mut parts = Parts::of(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nrest").unwrap();
 /// assert_eq!(parts.line, b"GET / HTTP/1.1");
-/// assert_eq!(parts.fields().collect::<Vec<_>>(), [(&b"Host"[..], &b"a"[..])]);
-/// assert_eq!(parts.length, 27);
+/// assert_eq!(parts.by_ref().collect::<Vec<_>>(), [(&b"Host"[..], &b"a"[..])]);
+/// assert_eq!(parts.length(), Some(27));
 /// ```
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Parts<'h> {
     /// The request line, or the status line.
     pub line: &'h [u8],
-    /// How many fields there are.
-    pub count: usize,
-    /// Bytes of the head, with the empty line at its end.
-    pub length: usize,
-    fields: &'h [u8],
+    rest: &'h [u8],
+    all: usize,
+    is_whole: bool,
 }
 
 impl<'h> Parts<'h> {
-    /// The head at the beginning of `bytes`; `None` if its end is not among them.
+    /// The head at the beginning of `bytes`; `None` if not even its first line has come.
     pub fn of(bytes: &'h [u8]) -> Option<Self> {
         // One empty line may come before a request (RFC 9112 §2.2).
-        let head = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);
-        let (line, fields) = split_line(head)?;
-        let (mut rest, mut count) = (fields, 0);
-        loop {
-            let (field, after) = split_line(rest)?;
-            rest = after;
-            if field.is_empty() {
-                break;
-            }
-            count += 1;
-        }
-        let fields = fields.get(..fields.len() - rest.len())?;
-        Some(Self { line, count, length: bytes.len() - rest.len(), fields })
+        let (line, rest) = split_line(bytes.strip_prefix(b"\r\n").unwrap_or(bytes))?;
+        Some(Self { line, rest, all: bytes.len(), is_whole: false })
     }
 
-    /// Names as they were sent, and values without the white space around them.
-    pub fn fields(&self) -> impl Iterator<Item = (&'h [u8], &'h [u8])> + use<'h> {
-        let mut rest = self.fields;
-        std::iter::from_fn(move || {
-            let (line, after) = split_line(rest)?;
-            rest = after;
-            let (name, value) = line.split_at_checked(memchr(b':', line)?)?;
-            Some((name, class::trim(value.get(1..)?)))
-        })
+    /// Bytes of the head, with the empty line at its end, once all fields have been seen; `None` if it has not come whole.
+    pub fn length(&self) -> Option<usize> {
+        self.is_whole.then(|| self.all - self.rest.len())
     }
 
     /// Method, target and whether the version is 1.0, of a request.
@@ -66,6 +47,25 @@ impl<'h> Parts<'h> {
     pub fn status_line(&self) -> Option<(u16, &'h [u8], bool)> {
         let (is_http10, status) = status_line::parse(self.line).ok()?;
         Some((status, self.line.get(status_line::REASON..).unwrap_or_default(), is_http10))
+    }
+}
+
+impl<'h> Iterator for Parts<'h> {
+    type Item = (&'h [u8], &'h [u8]);
+
+    /// The next field: its name as it was sent, and its value without the white space around it.
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.is_whole {
+            return None;
+        }
+        let (line, rest) = split_line(self.rest)?;
+        self.rest = rest;
+        if line.is_empty() {
+            self.is_whole = true;
+            return None;
+        }
+        let (name, value) = line.split_at_checked(memchr(b':', line)?)?;
+        Some((name, class::trim(value.get(1..)?)))
     }
 }
 

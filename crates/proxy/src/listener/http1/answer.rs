@@ -6,6 +6,8 @@ use http::{HeaderName, Method, StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::date::get_cached_date;
 
+use crate::head::write_fields;
+
 /// Fields of this connection alone: what goes out says them itself, or not at all.
 static OF_CONNECTION: [HeaderName; 4] = [
     header::CONNECTION,
@@ -52,29 +54,16 @@ pub(super) struct Says {
     pub(super) is_kept: bool,
 }
 
-/// Writes a head: names in the letter case they came in, those that have none as is usual (`Content-Type`).
+/// Writes a head.
 pub(super) fn write_head(out: &mut Vec<u8>, head: &ResponseHeader, says: Says) {
     let reason = head.get_reason_phrase().unwrap_or_default();
-    out.reserve(head.headers.len() * 40 + 128);
+    out.reserve(head.headers.len() * 48 + 128);
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(head.status.as_str().as_bytes());
     out.push(b' ');
     out.extend_from_slice(reason.as_bytes());
     out.extend_from_slice(b"\r\n");
-    let mut cased = head.case_header_iter();
-    for (name, value) in &head.headers {
-        let cased = cased.next();
-        if OF_CONNECTION.contains(name) {
-            continue;
-        }
-        match cased {
-            Some((name, _)) => out.extend_from_slice(name.as_slice()),
-            None => write_titled(out, name),
-        }
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(value.as_bytes());
-        out.extend_from_slice(b"\r\n");
-    }
+    write_fields(out, &head.headers, |name, _| !OF_CONNECTION.contains(name));
     if let Some(framing) = says.framing {
         if !head.headers.contains_key(header::DATE) {
             out.extend_from_slice(b"Date: ");
@@ -93,16 +82,6 @@ pub(super) fn write_head(out: &mut Vec<u8>, head: &ResponseHeader, says: Says) {
         out.extend_from_slice(connection);
     }
     out.extend_from_slice(b"\r\n");
-}
-
-/// Writes a name that has no letter case of its own with a capital at the beginning of each word.
-fn write_titled(out: &mut Vec<u8>, name: &HeaderName) {
-    let mut begins = true;
-    out.extend(name.as_str().bytes().map(|letter| {
-        let letter = if begins { letter.to_ascii_uppercase() } else { letter };
-        begins = letter == b'-';
-        letter
-    }));
 }
 
 /// Writes the line before a chunk.
