@@ -87,10 +87,7 @@ pub(crate) fn chunk(session: &mut Session, body: &mut Option<Bytes>, last: bool,
         return Ok(());
     }
     if cx.is_late() {
-        return Error::e_explain(
-            ErrorType::HTTPStatus(504),
-            "the route's timeout passed while the answer was sent",
-        );
+        return Error::e_explain(ErrorType::HTTPStatus(504), "the route's timeout passed while the answer was sent");
     }
     if cx.touches_response_body() && (last || body.is_some()) {
         let mut chunk = body.take().unwrap_or_default();
@@ -120,4 +117,3 @@ fn open_tunnel(answer: &ResponseHeader, facts: &Facts, leg: Option<&Leg>) {
 fn has_body(asked: &RequestHeader, answer: &ResponseHeader) -> bool {
     asked.method != Method::HEAD && !answer.status.is_informational() && !matches!(answer.status.as_u16(), 204 | 304)
 }
-

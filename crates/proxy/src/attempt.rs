@@ -30,7 +30,7 @@ pub(crate) async fn begin<T>(session: &mut Session, cx: &mut Request, make: Make
     let asked = Asked { is_head: head.method == Method::HEAD, upgrade: head.headers.contains_key(header::UPGRADE) };
     let is_safe = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS) && !asked.upgrade;
     let told = told(session, cx);
-    let try_of = Try { asked, is_safe: is_safe && session.as_mut().is_body_empty(), told, per_try };
+    let try_of = Try { asked, is_safe: is_safe && session.as_mut().is_body_empty(), told, most: per_try };
     let made = cx.next_attempt(try_of, per_try.filter(|_| is_http2(session)), make)?;
     let is_whole = session.as_mut().is_body_done();
     if let Some(facts) = facts(session.digest()) {
@@ -53,6 +53,7 @@ pub(crate) fn prepares(upstream: &mut RequestHeader, cx: &mut Request) -> Result
 }
 
 /// No connection: nothing was sent, so any request may be tried elsewhere.
+#[expect(clippy::unnecessary_box_returns, reason = "Pingora's hooks return boxed errors")]
 pub(crate) fn is_not_connected(cx: &mut Request, mut error: Box<Error>) -> Box<Error> {
     let fault = Fault::of(&error);
     // Whatever it was: there is no connection.
@@ -64,6 +65,7 @@ pub(crate) fn is_not_connected(cx: &mut Request, mut error: Box<Error>) -> Box<E
 }
 
 /// A failure after the connection: tried elsewhere only if nothing is lost by it.
+#[expect(clippy::unnecessary_box_returns, reason = "Pingora's hooks return boxed errors")]
 pub(crate) fn broke(session: &mut Session, cx: &mut Request, mut error: Box<Error>, reused: bool) -> Box<Error> {
     if matches!(error.etype(), ErrorType::CustomCode(RETRY_STATUS, _)) {
         cx.failed(Fault::TargetAnswered);
@@ -105,8 +107,7 @@ pub(crate) fn broke(session: &mut Session, cx: &mut Request, mut error: Box<Erro
         return error;
     }
     // Who waits for the rest of a request is not slow; who does not take it is.
-    let waits =
-        fault.is_of_time() && *error.etype() != ErrorType::WriteTimedout && !session.as_mut().is_body_done();
+    let waits = fault.is_of_time() && *error.etype() != ErrorType::WriteTimedout && !session.as_mut().is_body_done();
     if waits {
         cx.gave_up(fault);
     } else {
@@ -148,4 +149,3 @@ fn resendable(session: &Session) -> bool {
 pub(crate) fn bad_target(why: impl Into<ImmutStr>) -> Box<Error> {
     Error::create(ErrorType::HTTPStatus(502), ErrorSource::Upstream, Some(why.into()), None)
 }
-

@@ -102,7 +102,7 @@ pub(crate) struct Try {
     /// For whom it is, where targets want to know.
     pub(crate) told: Header,
     /// The longest that it may wait for the head of its answer.
-    pub(crate) per_try: Option<Duration>,
+    pub(crate) most: Option<Duration>,
 }
 
 /// Makes what an attempt is done by, and the connection's side of it where the target speaks HTTP/1.1.
@@ -263,7 +263,12 @@ impl Request {
 
     /// Begins the next attempt: at another target than those tried, with what is left of the time, and at most `limit` for each
     /// silence of the target. `make` makes what it is done by.
-    pub(crate) fn next_attempt<T>(&mut self, try_of: Try, limit: Option<Duration>, make: Make<T>) -> pingora::Result<T> {
+    pub(crate) fn next_attempt<T>(
+        &mut self,
+        try_of: Try,
+        limit: Option<Duration>,
+        make: Make<T>,
+    ) -> pingora::Result<T> {
         let now = Instant::now();
         let left = self.deadline.saturating_duration_since(now);
         let patience = self.patience.map(|patience| patience.saturating_duration_since(now));
@@ -294,7 +299,7 @@ impl Request {
         } else {
             None
         };
-        let Try { asked, told, per_try, .. } = try_of;
+        let Try { asked, told, most: per_try, .. } = try_of;
         let (made, leg) = make(&member.prepared, Start { asked, silence, told, hedge, per_try });
         self.head_until = self.streams.then(|| now + first_byte);
         self.interim = 0;

@@ -13,18 +13,6 @@ use crate::query;
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
-static HOP_BY_HOP: [HeaderName; 9] = [
-    header::CONNECTION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    KEEP_ALIVE,
-    PROXY_CONNECTION,
-];
-
 /// Those of an answer that Pingora leaves in place.
 static OF_HOP: [HeaderName; 3] = [KEEP_ALIVE, PROXY_CONNECTION, header::PROXY_AUTHENTICATE];
 
@@ -173,7 +161,19 @@ pub(crate) fn host(head: &RequestHeader) -> &str {
 
 /// Fields that concern one connection only (RFC 9110 §7.6.1).
 pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
-    HOP_BY_HOP.contains(name)
+    // By their text: one comparison, of those that are as long.
+    matches!(
+        name.as_str(),
+        "connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "keep-alive"
+            | "proxy-connection"
+    )
 }
 
 /// Removes from a target's answer what concerned the connection to the target, and tells what `Connection` named. Pingora does
@@ -184,7 +184,9 @@ pub(crate) fn strip_hop_by_hop(head: &mut ResponseHeader) -> Vec<HeaderName> {
         head.remove_header(name);
     }
     // Looked for together, and removed by name only where there are any: removing looks in two maps each time.
-    if head.headers.keys().any(|name| OF_HOP.contains(name)) {
+    let is_of_hop =
+        |name: &HeaderName| matches!(name.as_str(), "keep-alive" | "proxy-connection" | "proxy-authenticate");
+    if head.headers.keys().any(is_of_hop) {
         for name in &OF_HOP {
             head.remove_header(name);
         }
@@ -194,17 +196,24 @@ pub(crate) fn strip_hop_by_hop(head: &mut ResponseHeader) -> Vec<HeaderName> {
 
 /// Writes the fields that go on in HTTP/1.1. Names mean the same in any letter case (RFC 9110 §5.1), and none is kept: each word
 /// begins with a capital, as nearly everybody writes them.
-pub(crate) fn write_fields(out: &mut Vec<u8>, headers: &HeaderMap, goes_on: impl Fn(&HeaderName, &HeaderValue) -> bool) {
+pub(crate) fn write_fields(
+    out: &mut Vec<u8>,
+    headers: &HeaderMap,
+    goes_on: impl Fn(&HeaderName, &HeaderValue) -> bool,
+) {
     for (name, value) in headers {
         if !goes_on(name, value) {
             continue;
         }
+        let at = out.len();
+        out.extend_from_slice(name.as_str().as_bytes());
         let mut begins = true;
-        out.extend(name.as_str().bytes().map(|letter| {
-            let written = if begins { letter.to_ascii_uppercase() } else { letter };
-            begins = letter == b'-';
-            written
-        }));
+        for letter in out.get_mut(at..).unwrap_or_default() {
+            if begins {
+                letter.make_ascii_uppercase();
+            }
+            begins = *letter == b'-';
+        }
         out.extend_from_slice(b": ");
         out.extend_from_slice(value.as_bytes());
         out.extend_from_slice(b"\r\n");

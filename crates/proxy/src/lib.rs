@@ -22,6 +22,7 @@ mod head;
 mod https;
 mod listener;
 mod mirror;
+mod names;
 mod observe;
 mod pages;
 mod phases;

@@ -89,13 +89,9 @@ async fn borrow(session: &mut Session, cx: &Request) -> Result<Loan, Unconnected
     let opening = Box::pin(tokio::time::timeout(most, Loan::open(&leg)));
     tokio::select! {
         biased;
-        opened = opening => match opened {
-            Ok(opened) => opened.map_err(Unconnected::NoTarget),
-            Err(_) => {
-                let late = Error::explain(ErrorType::ConnectTimedout, "no connection within the time of an attempt");
-                Err(Unconnected::NoTarget(late))
-            }
-        },
+        opened = opening => opened.unwrap_or_else(|_| {
+            Err(Error::explain(ErrorType::ConnectTimedout, "no connection within the time of an attempt"))
+        }).map_err(Unconnected::NoTarget),
         left = client_leaves(session) => Err(Unconnected::NoClient(left)),
     }
 }
@@ -191,7 +187,6 @@ async fn read(session: &mut Session, loan: &mut Loan, into: &mut BytesMut, most:
 }
 
 /// Ready when the client has left, or the time of its request is up.
-#[expect(clippy::unnecessary_box_returns, reason = "Pingora's errors are boxed")]
 async fn client_leaves(session: &mut Session) -> Box<Error> {
     match session.as_mut().read_body_or_idle(true).await {
         Err(error) => error.into_down(),

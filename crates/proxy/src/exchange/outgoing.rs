@@ -8,9 +8,6 @@ use crate::attempt;
 use crate::context::Request;
 use crate::head::{is_hop_by_hop, write_fields};
 
-/// Of an offer that nobody takes (RFC 9113 §3.1).
-static HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
-
 /// The bytes of the head of `asked`, after the hooks of this attempt.
 ///
 /// # Errors
@@ -34,7 +31,8 @@ pub(super) fn head(asked: &RequestHeader, cx: &mut Request) -> Result<Vec<u8>> {
 
 /// Whether this field is of the client's connection (RFC 9110 §7.6.1).
 fn is_of_hop(name: &HeaderName) -> bool {
-    is_hop_by_hop(name) || *name == HTTP2_SETTINGS
+    // The last is of an offer that nobody takes (RFC 9113 §3.1).
+    is_hop_by_hop(name) || name.as_str() == "http2-settings"
 }
 
 /// Writes a head with those fields that go on.

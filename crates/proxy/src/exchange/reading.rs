@@ -3,12 +3,13 @@
 use std::sync::LazyLock;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
 use memchr::memmem;
 use pingora::http::ResponseHeader;
 use pingora::{Error, ErrorType, OrErr, Result};
 use portreeve_wire::http1::{Content, Parts};
 
+use crate::names;
 use crate::upstream::Loan;
 
 /// Room that is made at once. Arbitrary: most answers have fewer.
@@ -38,7 +39,7 @@ fn parse(bytes: &Bytes) -> Option<Box<ResponseHeader>> {
     let mut headers = HeaderMap::with_capacity(FIELDS);
     for (name, value) in parts.by_ref() {
         let value = HeaderValue::from_maybe_shared(bytes.slice_ref(value)).ok()?;
-        headers.try_append(HeaderName::from_bytes(name).ok()?, value).ok()?;
+        headers.try_append(names::name(name)?, value).ok()?;
     }
     parts.length()?;
     let mut answer = Response::new(()).into_parts().0;

@@ -64,7 +64,8 @@ impl<'h> Iterator for Parts<'h> {
             self.is_whole = true;
             return None;
         }
-        let (name, value) = line.split_at_checked(memchr(b':', line)?)?;
+        // Names are short.
+        let (name, value) = line.split_at_checked(line.iter().position(|&byte| byte == b':')?)?;
         Some((name, class::trim(value.get(1..)?)))
     }
 }

@@ -9,12 +9,9 @@ use pingora::protocols::http::date::get_cached_date;
 use crate::head::write_fields;
 
 /// Fields of this connection alone: what goes out says them itself, or not at all.
-static OF_CONNECTION: [HeaderName; 4] = [
-    header::CONNECTION,
-    header::TRANSFER_ENCODING,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-];
+fn is_of_connection(name: &HeaderName) -> bool {
+    matches!(name.as_str(), "connection" | "transfer-encoding" | "keep-alive" | "proxy-connection")
+}
 
 /// How the body of an answer is delimited (RFC 9112 §6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +60,7 @@ pub(super) fn write_head(out: &mut Vec<u8>, head: &ResponseHeader, says: Says) {
     out.push(b' ');
     out.extend_from_slice(reason.as_bytes());
     out.extend_from_slice(b"\r\n");
-    write_fields(out, &head.headers, |name, _| !OF_CONNECTION.contains(name));
+    write_fields(out, &head.headers, |name, _| !is_of_connection(name));
     if let Some(framing) = says.framing {
         if !head.headers.contains_key(header::DATE) {
             out.extend_from_slice(b"Date: ");
@@ -77,8 +74,7 @@ pub(super) fn write_head(out: &mut Vec<u8>, head: &ResponseHeader, says: Says) {
             }
             _ => {}
         }
-        let connection: &[u8] =
-            if says.is_kept { b"Connection: keep-alive\r\n" } else { b"Connection: close\r\n" };
+        let connection: &[u8] = if says.is_kept { b"Connection: keep-alive\r\n" } else { b"Connection: close\r\n" };
         out.extend_from_slice(connection);
     }
     out.extend_from_slice(b"\r\n");

@@ -1,9 +1,11 @@
 //! The head of a request as Pingora has it, made of bytes that have been read strictly.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Version};
 use pingora::http::RequestHeader;
 use portreeve_wire::http1::Parts;
+
+use crate::names;
 
 /// Room that is made at once: for what browsers send, and what is added on the way. Arbitrary.
 const FIELDS: usize = 20;
@@ -15,7 +17,7 @@ pub(super) fn read(bytes: &Bytes) -> Option<RequestHeader> {
     let mut headers = HeaderMap::with_capacity(FIELDS);
     for (name, value) in parts.by_ref() {
         let value = HeaderValue::from_maybe_shared(bytes.slice_ref(value)).ok()?;
-        headers.try_append(HeaderName::from_bytes(name).ok()?, value).ok()?;
+        headers.try_append(names::name(name)?, value).ok()?;
     }
     parts.length()?;
     let mut request = Request::new(()).into_parts().0;

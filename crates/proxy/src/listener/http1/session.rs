@@ -50,7 +50,13 @@ struct Timeouts {
 }
 
 impl Single {
-    pub(super) fn new(connection: Box<Connection>, head: RequestHeader, digest: Digest, back: Back, last: bool) -> Self {
+    pub(super) fn new(
+        connection: Box<Connection>,
+        head: RequestHeader,
+        digest: Digest,
+        back: Back,
+        last: bool,
+    ) -> Self {
         Self {
             is_kept: !last && connection.is_persistent(),
             line: connection.line(),

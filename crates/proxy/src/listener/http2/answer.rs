@@ -23,12 +23,21 @@ static OF_CONNECTION: [HeaderName; 5] = [
     HeaderName::from_static("proxy-connection"),
 ];
 
+/// What is kept of a head, which itself goes to the client.
+fn remembered(head: &ResponseHeader) -> Result<ResponseHeader> {
+    let mut remembered = ResponseHeader::build_no_case(head.status, Some(1))?;
+    if let Some(kind) = head.headers.get(header::CONTENT_TYPE) {
+        remembered.insert_header(header::CONTENT_TYPE, kind.clone())?;
+    }
+    Ok(remembered)
+}
+
 /// An answer as it goes out.
 pub(super) struct Answer {
     respond: SendResponse<Bytes>,
     /// There once the head has been sent.
     writer: Option<SendStream<Bytes>>,
-    /// The head that was sent.
+    /// Of the head that was sent, what is asked for afterwards: the status, and what kind of answer it is.
     pub(super) head: Option<Box<ResponseHeader>>,
     /// The end has been sent.
     ended: bool,
@@ -55,9 +64,10 @@ impl Answer {
             return self.write_interim(&head).await;
         }
         head.insert_header(header::DATE, get_cached_date())?;
-        let sent = self.respond.send_response(Response::from_parts(head.as_owned_parts(), ()), end);
+        let remembered = remembered(&head)?;
+        let sent = self.respond.send_response(Response::from_parts((*head).into(), ()), end);
         self.writer = Some(sent.or_err(ErrorType::WriteError, "while the head was sent").map_err(Error::into_down)?);
-        (self.head, self.ended) = (Some(head), end);
+        (self.head, self.ended) = (Some(Box::new(remembered)), end);
         Ok(())
     }
 

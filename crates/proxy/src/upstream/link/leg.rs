@@ -14,8 +14,8 @@ use pingora::protocols::l4::virt::VirtualSocketStream;
 use pingora::{Error, ErrorType, ImmutStr};
 use portreeve_wire::http1::{Asked, Flaw};
 
-use super::loan::Loan;
 use super::Dial;
+use super::loan::Loan;
 use super::rival::{Rival, Settled};
 use crate::trailers::Carrier;
 use crate::upstream::hedge::Hedge;

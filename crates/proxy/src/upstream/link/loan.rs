@@ -56,7 +56,7 @@ impl Loan {
         self.given_back = true;
     }
 
-    fn new(mut link: Box<Link>, leg: Arc<Leg>) -> Self {
+    pub(super) fn new(mut link: Box<Link>, leg: Arc<Leg>) -> Self {
         link.ask(leg.terms.asked);
         if link.was_kept() {
             leg.reuses();

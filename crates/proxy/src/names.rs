@@ -1,0 +1,92 @@
+//! Names of fields as they come over the wire. Nearly all have come before, spelt the same: each worker remembers some, so that
+//! a name is neither checked nor copied again.
+
+use std::cell::RefCell;
+
+use http::HeaderName;
+
+/// How many a worker remembers. A power of two; arbitrary: clients and targets use some dozens.
+const SEEN: usize = 256;
+/// Longer ones are not worth remembering. Arbitrary.
+const LONGEST: usize = 48;
+
+thread_local! {
+    static NAMES: RefCell<Box<[Option<Seen>]>> = RefCell::new((0..SEEN).map(|_| None).collect());
+}
+
+struct Seen {
+    spelt: Box<[u8]>,
+    name: HeaderName,
+}
+
+/// The name that is spelt so; `None` if it is none (RFC 9110 §5.1).
+pub(crate) fn name(spelt: &[u8]) -> Option<HeaderName> {
+    NAMES.with_borrow_mut(|names| {
+        let seen = names.get_mut(place(spelt))?;
+        if let Some(seen) = seen.as_ref().filter(|seen| *seen.spelt == *spelt) {
+            return Some(seen.name.clone());
+        }
+        let name = HeaderName::from_bytes(spelt).ok()?;
+        if spelt.len() <= LONGEST {
+            *seen = Some(Seen { spelt: spelt.into(), name: name.clone() });
+        }
+        Some(name)
+    })
+}
+
+/// Where a name is remembered, by its ends and its length: names that share a place take it from each other.
+fn place(spelt: &[u8]) -> usize {
+    let word = |bytes: Option<&[u8; 8]>| bytes.map(|bytes| u64::from_le_bytes(*bytes));
+    let (first, last) = match (word(spelt.first_chunk()), word(spelt.last_chunk())) {
+        (Some(first), Some(last)) => (first, last),
+        _ => (spelt.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)), 0),
+    };
+    // Fibonacci hashing: the high bits of the product depend on all bits of the word.
+    let mixed = (first ^ last.rotate_left(29) ^ spelt.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    usize::try_from(mixed >> (u64::BITS - SEEN.ilog2())).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_name_is_what_it_would_be_without_memory(spelt in prop::collection::vec("[A-Za-z-]{0,6}|.{0,60}", 1..40)) {
+            for spelt in spelt.iter().chain(&spelt) {
+                prop_assert_eq!(name(spelt.as_bytes()), HeaderName::from_bytes(spelt.as_bytes()).ok());
+            }
+        }
+    }
+
+    #[test]
+    fn usual_names_do_not_take_each_others_places() {
+        let usual = [
+            "Host",
+            "User-Agent",
+            "Accept",
+            "Accept-Encoding",
+            "Accept-Language",
+            "Authorization",
+            "Cookie",
+            "Referer",
+            "Connection",
+            "Content-Type",
+            "Content-Length",
+            "Date",
+            "Server",
+            "Cache-Control",
+            "ETag",
+            "Last-Modified",
+            "X-Request-Id",
+            "Vary",
+            "Set-Cookie",
+            "Transfer-Encoding",
+        ];
+        let places: std::collections::BTreeSet<_> = usual.iter().map(|name| place(name.as_bytes())).collect();
+        // Perhaps a pair of them does; more would make remembering useless.
+        assert!(places.len() + 1 >= usual.len(), "{places:?}");
+    }
+}
