@@ -6,7 +6,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 CONFIG ?= gateway.yaml
 BUILT := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help demo test lint bench conformance soak docs release setup
+.PHONY: help demo test lint bench conformance soak fuzz docs release setup
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS=$$'\t' read -r goal does; do printf 'make %-11s %s\n' "$$goal" "$$does"; done
@@ -42,6 +42,10 @@ conformance: ## Tools that nobody here wrote, before the gateway: curl, nghttp2,
 soak: ## Twenty minutes of every protocol, broken-off requests, slow peers, reloads and dying targets: nothing may leak
 	@scripts/setup build
 	tests/soak/run
+
+fuzz: ## Every fuzz target for a minute (docs/security.md)
+	@scripts/setup build
+	scripts/fuzz
 
 docs: ## Makes docs/configuration.md and gateway.schema.json anew from the types
 	@scripts/setup build

@@ -199,6 +199,34 @@ async fn a_restart_shows_what_the_store_has_and_renews_what_is_old() {
     assert_ne!(std::fs::read(&kept).unwrap(), (aged.key + &aged.pem).into_bytes());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_goes_on_waiting_for_what_failed_until_the_section_is_another() {
+    let ((_clear, clear), (_secure, secure)) = (reserve(), reserve());
+    let (clear_text, secure_text) = (clear.to_string(), secure.to_string());
+    let first = Site::at(&clear_text, &secure_text, Certificates::new()).await;
+    // It looks for pages where the gateway speaks TLS.
+    let authority = Pebble::start(secure, secure).await;
+    let waiting = |site: &Site| {
+        let folder = std::fs::read_dir(site.store()).unwrap().next().unwrap().unwrap().path();
+        let mut files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+        files.find(|file| file.to_string_lossy().ends_with(".waiting.json"))
+    };
+    first.wants(&authority, NAMES, "").await.unwrap();
+    until("a refusal", async || (first.orders("refused").await >= 1).then_some(())).await;
+    until("it is kept", async || waiting(&first)).await;
+
+    let Site { gateway, files, .. } = first;
+    gateway.running().stop(Duration::ZERO, Duration::ZERO).await;
+    let second = Site::at(&clear_text, &secure_text, files).await;
+    second.wants(&authority, NAMES, "").await.unwrap();
+    // Orders are made one after the other: one that was begun by the restart would be counted before this.
+    second.wants(&authority, NAMES, ", challenge: tls-alpn-01").await.unwrap();
+    second.shows_one(&TlsClient::trusting(authority.root(), None)).await;
+    until("it is counted", async || (second.orders("issued").await >= 1).then_some(())).await;
+    assert_eq!(second.orders("refused").await, 0);
+    assert_eq!(waiting(&second), None);
+}
+
 fn now() -> u64 {
     std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs()
 }

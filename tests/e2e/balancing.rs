@@ -70,6 +70,9 @@ async fn least_time_turns_to_the_fast_target_and_tells_what_it_expects() {
     assert!((1..10).contains(&slow.count()), "{} went to the slow one", slow.count());
     let told = gateway.admin().target("pool", slow.address()).await;
     assert!(told["latency_ms"].as_f64().unwrap() > 100.0, "{told}");
+    let metric =
+        format!("portreeve_upstream_target_latency_seconds{{target=\"{}\",upstream=\"pool\"}}", slow.address());
+    assert!(gateway.admin().metric(&metric).await.unwrap() > 0.1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -215,17 +218,24 @@ async fn a_target_that_answers_500_is_ejected_and_comes_back_by_itself() {
     }
     assert_eq!(statuses.iter().filter(|status| **status == 500).count(), 3, "{statuses:?}");
     let told = gateway.admin().target("pool", a.address()).await;
-    let gauge = format!("portreeve_upstream_target_ejected{{target=\"{}\",upstream=\"pool\"}}", a.address());
-    let shown = gateway.admin().metric(&gauge).await;
+    let metric = async |what: &str| {
+        let metric = format!("portreeve_upstream_target_{what}{{target=\"{}\",upstream=\"pool\"}}", a.address());
+        gateway.admin().metric(&metric).await
+    };
+    let shown = [metric("ejected").await, metric("ejections").await];
+    let out = metric("changed_timestamp_seconds").await.unwrap();
     let through = answered(&gateway, 10).await;
     // All of this takes milliseconds; only a machine that stood still for two seconds would not see it.
     if begun.elapsed() < Duration::from_secs(2) {
-        assert_eq!((&told["ejected"], &told["ejections"], shown), (&true.into(), &1.into(), Some(1.0)));
+        assert_eq!((&told["ejected"], &told["ejections"], shown), (&true.into(), &1.into(), [Some(1.0); 2]));
         assert_eq!(through, only("b", 10));
     }
     a.echo();
     until("the target is asked again", async || (answered(&gateway, 2).await.len() == 2).then_some(())).await;
-    assert_eq!(gateway.admin().target("pool", a.address()).await["ejected"], false);
+    let told = gateway.admin().target("pool", a.address()).await;
+    assert_eq!(told["ejected"], false);
+    // Two seconds later, rounded to seconds.
+    assert!(told["since"].as_f64().unwrap() > out, "{told} {out}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

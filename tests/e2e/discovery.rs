@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use portreeve_tests::{Answer, Dns, Gateway, Origin, until};
+use portreeve_tests::{Answer, Dns, Gateway, Load, Origin, until};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -79,6 +80,35 @@ async fn a_name_is_followed_when_its_time_to_live_is_over_and_no_request_fails()
     assert!(moved.elapsed() < Duration::from_secs(15), "{:?}", moved.elapsed());
     assert_eq!(answering(&gateway, 5).await, set(&["b"]));
     assert_eq!(source(&gateway).await["source"], format!("dns users.test:{port}"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_flaps_costs_no_request_under_load() {
+    let (dns, a) = (Dns::start().await, Origin::start("a").await);
+    let port = a.address().port();
+    let _b = elsewhere(SocketAddr::from(([127, 0, 0, 2], port)), "b").await;
+    dns.is("users.test", 0, &["127.0.0.1"]);
+    let gateway = Arc::new(gateway(&dns, &format!("targets: [\"users.test:{port}\"], health: {{ tcp: true }}")).await);
+    let load = Load::on(&gateway);
+    let addresses: [&[&str]; 4] = [&["127.0.0.2"], &["127.0.0.1", "127.0.0.2"], &["127.0.0.1"], &["127.0.0.2"]];
+    for addresses in addresses {
+        dns.is("users.test", 0, addresses);
+        let wanted: Vec<_> = addresses.iter().map(|ip| format!("{ip}:{port}")).collect();
+        until("the name is followed", async || {
+            let targets = gateway.admin().json("/api/v1/upstreams").await[0]["targets"].clone();
+            let told: Vec<_> = targets.as_array().unwrap().iter().map(|target| target["address"].clone()).collect();
+            (told == wanted).then_some(())
+        })
+        .await;
+        load.serve(20).await;
+        // A question without an answer in between.
+        dns.be_silent(true);
+        let failed = counted(&gateway, "failed").await;
+        until("a failure is counted", async || (counted(&gateway, "failed").await > failed).then_some(())).await;
+        dns.be_silent(false);
+        load.serve(20).await;
+    }
+    assert_eq!(load.end().await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

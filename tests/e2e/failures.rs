@@ -1,14 +1,29 @@
-//! Targets that fail in every way targets fail, one and half of them, under load, and come back: what clients notice.
+//! Targets that fail in every way targets fail, one and half of them, under load, and come back: what clients notice. Here they
+//! are played; in `killed.rs` they are processes.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use portreeve_tests::{Beat, Gateway, Origin, until};
-use serde_json::Value;
-use tokio::task::JoinSet;
+use portreeve_tests::{Beat, CLIENTS, Gateway, Load, Origin, until};
 
-/// How a target fails. Health checks are answered no better than requests.
+/// A target that fails in one way. Health checks are answered no better than requests.
+pub(crate) trait Victim {
+    fn address(&self) -> SocketAddr;
+    /// Fails from now on. `gateway` sends it requests.
+    async fn strike(&mut self, gateway: &Gateway);
+    async fn heal(&mut self);
+    /// Until it has been sent a request, again.
+    async fn is_asked(&self, gateway: &Gateway);
+}
+
+/// One that is played.
+struct Played {
+    way: Way,
+    origin: Origin,
+}
+
+/// How it fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     /// Its process is gone: connections are refused, those that were open closed.
@@ -25,92 +40,91 @@ enum Way {
     HalfOpen,
 }
 
-impl Way {
-    async fn strike(self, origin: &mut Origin) {
-        let beats = match self {
-            Self::Refuses => return origin.die().await,
-            Self::Resets => vec![Beat::Reset],
-            Self::BlackHole => vec![Beat::Await(u64::MAX)],
-            Self::Slow => vec![Beat::Pause(Duration::from_secs(20)), Beat::answer(200, &[], "late")],
-            Self::Errors => vec![Beat::answer(503, &[], "sick")],
-            Self::HalfOpen => vec![Beat::write("HTTP/1.1 200 OK\r\ncontent-"), Beat::Await(u64::MAX)],
+impl Victim for Played {
+    fn address(&self) -> SocketAddr {
+        self.origin.address()
+    }
+
+    async fn strike(&mut self, _: &Gateway) {
+        let beats = match self.way {
+            Way::Refuses => return self.origin.die().await,
+            Way::Resets => vec![Beat::Reset],
+            Way::BlackHole => vec![Beat::Await(u64::MAX)],
+            Way::Slow => vec![Beat::Pause(Duration::from_secs(20)), Beat::answer(200, &[], "late")],
+            Way::Errors => vec![Beat::answer(503, &[], "sick")],
+            Way::HalfOpen => vec![Beat::write("HTTP/1.1 200 OK\r\ncontent-"), Beat::Await(u64::MAX)],
         };
-        origin.play(move |_| beats.clone());
+        self.origin.play(move |_| beats.clone());
     }
 
-    async fn heal(self, origin: &mut Origin) {
-        match self {
-            Self::Refuses => origin.revive().await,
-            _ => origin.echo(),
+    async fn heal(&mut self) {
+        match self.way {
+            Way::Refuses => self.origin.revive().await,
+            _ => self.origin.echo(),
         }
     }
-}
 
-/// Clients that ask without a pause, each for itself.
-struct Load {
-    clients: JoinSet<()>,
-    stop: Arc<AtomicBool>,
-    served: Arc<AtomicUsize>,
-    failed: Arc<AtomicUsize>,
-}
-
-impl Load {
-    fn on(gateway: &Arc<Gateway>) -> Self {
-        let mut load =
-            Self { clients: JoinSet::new(), stop: Arc::default(), served: Arc::default(), failed: Arc::default() };
-        for _ in 0..8 {
-            let (gateway, stop) = (gateway.clone(), load.stop.clone());
-            let (served, failed) = (load.served.clone(), load.failed.clone());
-            load.clients.spawn(async move {
-                while !stop.load(Ordering::Relaxed) {
-                    let answer = gateway.get("/").send().await;
-                    let ok = answer.is_ok_and(|answer| answer.status == 200);
-                    if ok { &served } else { &failed }.fetch_add(1, Ordering::Relaxed);
-                }
-            });
-        }
-        load
-    }
-
-    fn failed(&self) -> usize {
-        self.failed.load(Ordering::Relaxed)
-    }
-
-    /// Until so many more have been served.
-    async fn serve(&self, more: usize) {
-        let goal = self.served.load(Ordering::Relaxed) + more;
-        until("load is served", async || (self.served.load(Ordering::Relaxed) >= goal).then_some(())).await;
-    }
-
-    async fn end(mut self) -> usize {
-        self.stop.store(true, Ordering::Relaxed);
-        while self.clients.join_next().await.is_some() {}
-        self.failed()
+    async fn is_asked(&self, _: &Gateway) {
+        let before = self.origin.count();
+        until("it is asked", async || (self.origin.count() > before).then_some(())).await;
     }
 }
 
-async fn health(gateway: &Gateway, origin: &Origin, healthy: bool) {
-    until(&format!("{origin:?} is found healthy: {healthy}"), async || {
-        let target = gateway.admin().target("pool", origin.address()).await;
-        (target["healthy"] == Value::Bool(healthy)).then_some(())
-    })
-    .await;
-}
-
-async fn before(origins: &[Origin]) -> Arc<Gateway> {
-    let targets = origins.iter().map(|origin| format!("\"{}\"", origin.address())).collect::<Vec<_>>().join(", ");
+/// A gateway before these targets, that tries again whatever may be tried again.
+pub(crate) async fn before(targets: impl IntoIterator<Item = SocketAddr>) -> Arc<Gateway> {
+    let targets = targets.into_iter().map(|target| format!("\"{target}\"")).collect::<Vec<_>>().join(", ");
     let yaml = format!(
         r#"
 upstreams:
   pool:
     targets: [{targets}]
     health: {{ http: /healthz, interval: 200ms, timeout: 1s, unhealthy_after: 1, healthy_after: 1 }}
-    timeouts: {{ per_try: 1s }}
-    retry: {{ attempts: 4, on: [connect, reset, timeout, 503], budget: 100% }}
+    timeouts: {{ per_try: 1s, first_byte: 3s }}
+    retry: {{ attempts: 4, on: [connect, reset, timeout, 500, 503], budget: 100% }}
 routes: [{{ name: all, match: {{ path: "/**" }}, public: true, upstream: pool }}]
 "#
     );
     Arc::new(Gateway::spawn(&yaml).await)
+}
+
+/// Strikes so many of these under load, and heals them: no idempotent request fails once it is found, few before.
+pub(crate) async fn struck<V: Victim>(what: &str, mut targets: Vec<V>, count: usize) {
+    let gateway = before(targets.iter().map(Victim::address)).await;
+    let admin = gateway.admin();
+    let load = Load::on(&gateway);
+    load.serve(100).await;
+    assert_eq!(load.failed(), 0);
+    for target in &mut targets[..count] {
+        target.strike(&gateway).await;
+    }
+    for target in &targets[..count] {
+        admin.finds("pool", target.address(), false).await;
+    }
+    // Those that were sent before it was found end first.
+    for target in &targets[..count] {
+        admin.is_quiet("pool", target.address()).await;
+    }
+    load.serve(50).await;
+    let found = load.failed();
+    // Each request may meet every target that failed before anybody knew, and still one that did not: those that were half
+    // answered cannot be helped, and each client has one at a time.
+    assert!(found <= CLIENTS, "{what} at {count}: {found} requests failed before it was found");
+    load.serve(150).await;
+    assert_eq!(load.failed(), found, "{what} at {count}: requests failed after it was found");
+    for target in &mut targets[..count] {
+        target.heal().await;
+    }
+    for target in &targets[..count] {
+        admin.finds("pool", target.address(), true).await;
+        target.is_asked(&gateway).await;
+    }
+    load.serve(100).await;
+    let failed = load.end().await;
+    assert_eq!(failed, found, "{what} at {count}: requests failed when it came back");
+    for target in &targets {
+        // A client may have its answer a moment before the gateway is done with the request.
+        admin.is_quiet("pool", target.address()).await;
+    }
 }
 
 async fn origins() -> Vec<Origin> {
@@ -121,101 +135,54 @@ async fn origins() -> Vec<Origin> {
     origins
 }
 
-async fn struck(way: Way, count: usize) {
-    let mut origins = origins().await;
-    let gateway = before(&origins).await;
-    let load = Load::on(&gateway);
-    load.serve(100).await;
-    assert_eq!(load.failed(), 0);
-    for origin in &mut origins[..count] {
-        way.strike(origin).await;
-    }
-    for origin in &origins[..count] {
-        health(&gateway, origin, false).await;
-    }
-    // Each request may meet every target that failed before anybody knew, and still one that did not: a few of those that
-    // were half answered cannot be helped.
-    let found = load.failed();
-    assert!(found <= 8, "{way:?} at {count}: {found} requests failed before it was found");
-    // Those that were sent before it was found end first.
-    load.serve(50).await;
-    let settled = load.failed();
-    load.serve(150).await;
-    assert_eq!(load.failed(), settled, "{way:?} at {count}: requests failed after it was found");
-    for origin in &mut origins[..count] {
-        way.heal(origin).await;
-    }
-    for origin in &origins[..count] {
-        health(&gateway, origin, true).await;
-        let before = origin.count();
-        until("it is asked again", async || (origin.count() > before).then_some(())).await;
-    }
-    load.serve(100).await;
-    let failed = load.end().await;
-    assert!(failed <= 8, "{way:?} at {count}: {failed} requests failed in all");
-    for origin in &origins {
-        // A client may have its answer a moment before the gateway is done with the request.
-        until("nothing in flight", async || {
-            let target = gateway.admin().target("pool", origin.address()).await;
-            (target["in_flight"] == 0).then_some(())
-        })
-        .await;
+async fn one_and_half(way: Way) {
+    for count in [1, 2] {
+        let played = origins().await.into_iter().map(|origin| Played { way, origin });
+        struck(&format!("{way:?}"), played.collect(), count).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn targets_that_refuse_connections_are_not_noticed() {
-    for count in [1, 2] {
-        struck(Way::Refuses, count).await;
-    }
+    one_and_half(Way::Refuses).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn targets_that_reset_connections_are_not_noticed() {
-    for count in [1, 2] {
-        struck(Way::Resets, count).await;
-    }
+    one_and_half(Way::Resets).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn targets_that_swallow_requests_are_not_noticed() {
-    for count in [1, 2] {
-        struck(Way::BlackHole, count).await;
-    }
+    one_and_half(Way::BlackHole).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn targets_that_are_much_too_slow_are_not_noticed() {
-    for count in [1, 2] {
-        struck(Way::Slow, count).await;
-    }
+    one_and_half(Way::Slow).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn targets_that_answer_with_errors_are_not_noticed() {
-    for count in [1, 2] {
-        struck(Way::Errors, count).await;
-    }
+    one_and_half(Way::Errors).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn targets_that_go_silent_in_their_answer_are_not_noticed() {
-    for count in [1, 2] {
-        struck(Way::HalfOpen, count).await;
-    }
+    one_and_half(Way::HalfOpen).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_targets_restarted_one_after_the_other_fail_no_request() {
     let mut origins = origins().await;
-    let gateway = before(&origins).await;
+    let gateway = before(origins.iter().map(Origin::address)).await;
     let load = Load::on(&gateway);
     load.serve(50).await;
     for origin in &mut origins {
         origin.die().await;
         load.serve(50).await;
         origin.revive().await;
-        health(&gateway, origin, true).await;
+        gateway.admin().finds("pool", origin.address(), true).await;
         let before = origin.count();
         until("it is asked again", async || (origin.count() > before).then_some(())).await;
     }

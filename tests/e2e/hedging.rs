@@ -1,8 +1,9 @@
 //! A second target is asked when the first is slow: who is heard, what it costs, and what is left behind.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use portreeve_tests::{Beat, Gateway, Origin, at, until};
+use portreeve_tests::{Beat, Clogged, Gateway, Origin, at, until};
 
 const ROUTE: &str = "\nroutes: [{ name: all, match: { path: '/**' }, public: true, upstream: pool }]\n";
 /// Longer than any test may take.
@@ -21,9 +22,7 @@ async fn hedges(gateway: &Gateway, outcome: &str) -> u64 {
 /// Nothing is in flight at any of them.
 async fn all_is_quiet(gateway: &Gateway, origins: &[&Origin]) {
     for origin in origins {
-        let admin = gateway.admin();
-        let what = format!("nothing is in flight at {origin:?}");
-        until(&what, async || (admin.target("pool", origin.address()).await["in_flight"] == 0).then_some(())).await;
+        gateway.admin().is_quiet("pool", origin.address()).await;
     }
 }
 
@@ -144,6 +143,8 @@ async fn the_connection_of_the_one_that_was_heard_is_kept() {
     for _ in 0..10 {
         assert_eq!(gateway.get("/").await.text(), large, "whole, whichever way it was heard");
     }
+    // Each worker keeps its own.
+    assert!(b.connections() <= 2, "{} connections for ten answers", b.connections());
     all_is_quiet(&gateway, &[&a, &b]).await;
 }
 
@@ -164,4 +165,81 @@ async fn a_client_that_has_its_target_is_not_moved_because_that_is_slow() {
         assert_eq!((answer.text().as_str(), answer.header("set-cookie")), ("slow", None));
     }
     assert_eq!(hedges(&gateway, "won").await, before);
+}
+
+/// A gateway that asks `first` first, and whoever is `second` only beside it.
+async fn one_after_the_other(first: SocketAddr, second: SocketAddr, settings: &str) -> Gateway {
+    let targets = format!("targets: [\"{first}\", {{ address: \"{second}\", priority: 1 }}]");
+    let hedge = "hedge: { after: 20ms, budget: 100% }, retry: { attempts: 1 }";
+    Gateway::spawn(&format!("upstreams: {{ pool: {{ {targets}, {hedge}, {settings} }} }}{ROUTE}")).await
+}
+
+async fn failures(gateway: &Gateway, reason: &str) -> u64 {
+    let metric = format!("portreeve_upstream_failures_total{{reason=\"{reason}\",upstream=\"pool\"}}");
+    gateway.admin().count(&metric).await.unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_cannot_be_connected_to_in_time_is_overtaken_and_not_blamed() {
+    let (clogged, b) = (Clogged::start().await, Origin::start("b").await);
+    let settings = "timeouts: { connect: 20s }, outlier: { consecutive_failures: 1 }";
+    let gateway = one_after_the_other(clogged.address(), b.address(), settings).await;
+    let begun = Instant::now();
+    for _ in 0..10 {
+        assert_eq!(gateway.get("/").await.origin(), "b");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert_eq!((b.count(), hedges(&gateway, "won").await, hedges(&gateway, "lost").await), (10, 10, 0));
+    assert_eq!(failures(&gateway, "connect_timeout").await, 0);
+    for address in [clogged.address(), b.address()] {
+        gateway.admin().is_quiet("pool", address).await;
+        assert_eq!(gateway.admin().target("pool", address).await["ejected"], false);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_connected_to_late_is_heard_when_the_other_refuses() {
+    let (clogged, dead) = (Clogged::start().await, Origin::dead("dead").await);
+    let address = clogged.address();
+    let gateway = one_after_the_other(address, dead.address(), "timeouts: { connect: 20s }").await;
+    let mut client = gateway.wire().await;
+    client.send("GET /late HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    until("the other one was asked", async || (failures(&gateway, "connect_refused").await == 1).then_some(())).await;
+    let origin = clogged.clear().await;
+    let (mut target, head) = origin.request().await;
+    assert!(head.starts_with("GET /late "), "{head}");
+    target.send("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nlate").await;
+    assert_eq!(client.answer().await.text(), "late");
+    assert_eq!((hedges(&gateway, "won").await, hedges(&gateway, "lost").await), (0, 1));
+    for address in [address, dead.address()] {
+        gateway.admin().is_quiet("pool", address).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_nobody_can_be_connected_to_the_request_ends_in_time() {
+    let (first, second) = (Clogged::start().await, Clogged::start().await);
+    let gateway = one_after_the_other(first.address(), second.address(), "timeouts: { connect: 400ms }").await;
+    let begun = Instant::now();
+    assert_eq!(gateway.get("/").await.status, 504);
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert_eq!((failures(&gateway, "connect_timeout").await, hedges(&gateway, "lost").await), (2, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_leaves_while_two_are_connected_to_leaves_nothing_behind() {
+    let (first, second) = (Clogged::start().await, Clogged::start().await);
+    let gateway = one_after_the_other(first.address(), second.address(), "timeouts: { connect: 3s }").await;
+    let mut client = gateway.wire().await;
+    client.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    until("both are tried", async || {
+        let at = async |address| gateway.admin().target("pool", address).await["in_flight"] == 1;
+        (at(first.address()).await && at(second.address()).await).then_some(())
+    })
+    .await;
+    drop(client);
+    for address in [first.address(), second.address()] {
+        gateway.admin().is_quiet("pool", address).await;
+    }
+    assert_eq!(hedges(&gateway, "lost").await, 1);
 }

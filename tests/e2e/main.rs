@@ -15,6 +15,8 @@ mod balancing;
 #[cfg(test)]
 mod builtin;
 #[cfg(test)]
+mod cancelled;
+#[cfg(test)]
 mod chain;
 #[cfg(test)]
 mod deadlines;
@@ -38,6 +40,10 @@ mod hedging;
 mod http2;
 #[cfg(test)]
 mod interim;
+#[cfg(test)]
+mod keys;
+#[cfg(test)]
+mod killed;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]

@@ -54,6 +54,34 @@ async fn a_target_is_drained_without_a_failed_request_and_shows_when_it_is_empty
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drain_goes_on_through_reloads_and_is_told_to_its_end() {
+    let (a, b) = (Origin::start("a").await, Origin::start("b").await);
+    a.play(|received| {
+        let answer = Beat::answer(200, &[], "{\"origin\": \"a\"}");
+        if received.target() == "/up" { vec![answer] } else { vec![Beat::Await(1), answer] }
+    });
+    let yaml = at(&[&a, &b], YAML);
+    let gateway = Gateway::spawn(&yaml).await;
+    let admin = gateway.admin();
+    let slow: Vec<_> = (0..2).map(|_| tokio::spawn(gateway.get("/").send())).collect();
+    until("a request is at a", async || (a.count() == 1).then_some(())).await;
+    assert_eq!(admin.order("pool", a.address(), "drain").await.json()["state"], "draining");
+    // Of the pool itself, of how it checks, and without a change.
+    for (was, is) in [("health:", "timeouts: { connect: 2s }, health:"), ("1h", "2h"), ("", "")] {
+        gateway.reload(&yaml.replacen(was, is, 1)).await.unwrap();
+        let now = admin.target("pool", a.address()).await;
+        assert_eq!((&now["state"], &now["available"]), (&"draining".into(), &false.into()), "{is}: {now}");
+        assert_eq!(origins(&gateway, 4).await, ["b"; 4]);
+    }
+    a.cue();
+    for asked in slow {
+        assert_eq!(asked.await.unwrap().unwrap().status, 200);
+    }
+    until("a is empty", async || (admin.target("pool", a.address()).await["state"] == "drained").then_some(())).await;
+    assert_eq!(a.count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_order_outlives_reloads_until_the_file_changes_that_target() {
     let (a, b) = (Origin::start("a").await, Origin::start("b").await);
     let yaml = at(&[&a, &b], YAML);

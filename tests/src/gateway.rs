@@ -13,6 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::http1::{Answer, Head};
+use crate::wait::until;
 use crate::wire::Wire;
 
 /// What most tests do not care about, and therefore need not write.
@@ -227,6 +228,30 @@ impl Admin<'_> {
         let pool = pools.as_array().into_iter().flatten().find(|pool| pool["name"] == upstream);
         let targets = pool.and_then(|pool| pool["targets"].as_array()).into_iter().flatten();
         targets.into_iter().find(|target| target["address"] == address.to_string()).cloned().unwrap_or_default()
+    }
+}
+
+impl Admin<'_> {
+    /// Waits until the checks of a target say so of it.
+    ///
+    /// # Panics
+    /// When they do not in time.
+    pub async fn finds(&self, upstream: &str, address: SocketAddr, healthy: bool) {
+        until(&format!("{address} is found healthy: {healthy}"), async || {
+            (self.target(upstream, address).await["healthy"] == healthy).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until nothing is in flight at a target.
+    ///
+    /// # Panics
+    /// When that takes too long.
+    pub async fn is_quiet(&self, upstream: &str, address: SocketAddr) {
+        until(&format!("nothing is in flight at {address}"), async || {
+            (self.target(upstream, address).await["in_flight"] == 0).then_some(())
+        })
+        .await;
     }
 }
 

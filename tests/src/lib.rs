@@ -16,12 +16,14 @@
 mod dns;
 mod gateway;
 mod http1;
+mod load;
 mod origin;
 mod pebble;
 mod process;
 mod raw_origin;
 pub mod redis;
 pub mod servers;
+mod target;
 mod tls;
 mod token;
 mod wait;
@@ -30,10 +32,12 @@ mod wire;
 pub use dns::Dns;
 pub use gateway::{Admin, Ask, Gateway, Setup};
 pub use http1::{Answer, Head};
+pub use load::{CLIENTS, Load};
 pub use origin::{Beat, Origin, Received, at};
 pub use pebble::{BINDING, Pebble};
 pub use process::{Exit, Process};
-pub use raw_origin::RawOrigin;
+pub use raw_origin::{Clogged, RawOrigin};
+pub use target::{Sickness, Target};
 
 pub use tls::{Authority, Certificate, Certificates, Secure, TlsClient};
 pub use token::{RsaIssuer, SECRET, hs256, hs256_with};

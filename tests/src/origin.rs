@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -99,6 +99,7 @@ struct Stage {
     seen: Mutex<Vec<Received>>,
     forgets: AtomicBool,
     checks: Mutex<u64>,
+    connections: AtomicUsize,
     cues: watch::Sender<u64>,
 }
 
@@ -127,6 +128,7 @@ impl Origin {
             seen: Mutex::default(),
             forgets: AtomicBool::default(),
             checks: Mutex::default(),
+            connections: AtomicUsize::default(),
             cues: watch::channel(0).0,
         };
         Self { name, stage: Arc::new(stage), address, _reserved: reserved, alive: None }
@@ -182,6 +184,11 @@ impl Origin {
         *self.stage.checks.lock()
     }
 
+    /// How many connections were made to it.
+    pub fn connections(&self) -> usize {
+        self.stage.connections.load(Ordering::Relaxed)
+    }
+
     /// The last request.
     ///
     /// # Panics
@@ -234,6 +241,7 @@ async fn accept(listener: TcpListener, stage: Arc<Stage>) {
         // The ended ones are forgotten; the others end with this task.
         while connections.try_join_next().is_some() {}
         if let Ok((connection, _)) = accepted {
+            stage.connections.fetch_add(1, Ordering::Relaxed);
             connections.spawn(converse(connection, stage.clone()));
         }
     }

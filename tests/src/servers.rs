@@ -19,6 +19,7 @@ pub struct Server {
     address: SocketAddr,
     folder: TempDir,
     _reserved: Socket,
+    command: Command,
     child: Child,
 }
 
@@ -55,9 +56,31 @@ impl Server {
         command.envs(environment.iter().copied());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
         let child = command.spawn().unwrap();
-        let opens = format!("{} accepts connections", program.display());
-        until(&opens, async || TcpStream::connect(address).await.ok()).await;
-        Self { address, folder, _reserved: reserved, child }
+        let server = Self { address, folder, _reserved: reserved, command, child };
+        server.accepts().await;
+        server
+    }
+
+    async fn accepts(&self) {
+        let opens = format!("{:?} accepts connections", self.command.as_std().get_program());
+        until(&opens, async || TcpStream::connect(self.address).await.ok()).await;
+    }
+
+    /// Ends it with SIGKILL.
+    pub(crate) async fn kill(&mut self) {
+        self.child.kill().await.expect("a running server");
+    }
+
+    /// Starts it anew after that, on the port it had.
+    pub(crate) async fn revive(&mut self) {
+        self.child = self.command.spawn().unwrap();
+        self.accepts().await;
+    }
+
+    /// Sends it a signal, by its name without `SIG`.
+    pub(crate) async fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().await.unwrap().success());
     }
 }
 

@@ -72,10 +72,23 @@ impl Ledger {
 }
 
 impl Seat {
+    /// Requests of this pool that are in flight there, through all its generations.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
     /// Whether the pool has ejected it for now.
     #[must_use]
     pub fn is_ejected(&self, now: Instant) -> bool {
         self.passive.is_ejected(nanos(now))
+    }
+
+    /// How long ago it was ejected, or came back from that; `None` if it never was.
+    #[must_use]
+    pub fn turned(&self, now: Instant) -> Option<Duration> {
+        let nanos = nanos(now);
+        self.passive.turned(nanos).map(|turned| Duration::from_nanos(nanos.saturating_sub(turned)))
     }
 
     /// How often it was ejected since it has last been well for long; what the next ejection is longer by.

@@ -66,6 +66,8 @@ pub(crate) struct Passive {
     streak: AtomicU32,
     /// The two halves of the window, in turn; each says which half of all time it is.
     halves: [AtomicU64; 2],
+    /// From when on it is ejected, or was, and until when.
+    since: AtomicU64,
     until: AtomicU64,
     ejections: AtomicU32,
 }
@@ -143,6 +145,12 @@ impl Passive {
         self.until.load(Ordering::Relaxed)
     }
 
+    /// When it was ejected, or when it came back if it has.
+    pub(crate) fn turned(&self, nanos: u64) -> Option<u64> {
+        let turned = if self.is_ejected(nanos) { self.since.load(Ordering::Relaxed) } else { self.until() };
+        (turned != NEVER).then_some(turned)
+    }
+
     pub(crate) fn ejections(&self) -> u32 {
         self.ejections.load(Ordering::Relaxed)
     }
@@ -159,6 +167,7 @@ impl Passive {
         // No more is kept than counts, so that it is soon worn off.
         let most = length(policy.max_eject_for).div_ceil(base).max(1);
         self.ejections.store(u32::try_from(most).unwrap_or(u32::MAX).min(times), Ordering::Relaxed);
+        self.since.store(nanos, Ordering::Relaxed);
         self.until.store(nanos.saturating_add(length(lasts)), Ordering::Relaxed);
         self.streak.store(0, Ordering::Relaxed);
         self.halves.iter().for_each(|half| half.store(0, Ordering::Relaxed));

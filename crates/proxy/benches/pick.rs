@@ -1,5 +1,6 @@
 //! A pick beside pingora-load-balancing's own `select`, with 2, 16 and 1,000 targets: `cargo bench -p portreeve-proxy --bench
-//! pick`. Both get the same addresses and weights, all healthy.
+//! pick`. Both get the same addresses and weights, all healthy. Ours is measured as it is, and with the counting of a request that
+//! begins and ends there, which Pingora's does not know.
 #![expect(clippy::print_stdout, reason = "a bench prints")]
 #![expect(clippy::unwrap_used, reason = "a bench may stop at what cannot be")]
 
@@ -10,10 +11,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
-use pingora_load_balancing::selection::{BackendIter, BackendSelection, Consistent, RoundRobin};
+use pingora_load_balancing::selection::{BackendIter, BackendSelection, Consistent, Random, RoundRobin};
 use pingora_load_balancing::{Backend, Backends, LoadBalancer, discovery::Static};
 use portreeve_balance::hash::mix;
-use portreeve_balance::{Algorithm, Group, Ledger, Member, Picker, Target};
+use portreeve_balance::{Algorithm, Group, InFlight, Ledger, Member, Picker, Target};
 
 /// So many steps pingora may make in search of a healthy one; the first is.
 const STEPS: usize = 16;
@@ -64,18 +65,29 @@ fn measure(calls: u32, mut call: impl FnMut(u64)) -> Duration {
 fn main() {
     // `cargo test --benches` only wants to see that it runs.
     let calls = if std::env::args().any(|argument| argument == "--bench") { 2_000 } else { 10 };
-    println!("{:<14} {:>8} {:>10} {:>10}", "ns per pick", "targets", "ours", "pingora's");
+    println!("{:<18} {:>8} {:>10} {:>10} {:>10}", "ns per pick", "targets", "ours", "counted", "pingora's");
     for count in [2, 16, 1_000] {
         let now = Instant::now();
-        let show = |name: &str, ours: Duration, theirs: Duration| {
-            println!("{name:<14} {count:>8} {:>10} {:>10}", ours.as_nanos(), theirs.as_nanos());
+        let show = |name: &str, algorithm: Algorithm, theirs: Option<Duration>| {
+            let picker = ours(count, algorithm);
+            let mine = measure(calls, |key| assert!(black_box(picker.pick(now, key, &[])).is_some()));
+            let counted = measure(calls, |key| {
+                let member = picker.pick(now, key, &[]).unwrap();
+                black_box(InFlight::new(member, now));
+            });
+            let theirs = theirs.map_or_else(|| "none".to_owned(), |theirs| theirs.as_nanos().to_string());
+            println!("{name:<18} {count:>8} {:>10} {:>10} {theirs:>10}", mine.as_nanos(), counted.as_nanos());
         };
-        let (mine, other) = (ours(count, Algorithm::RoundRobin), theirs::<RoundRobin>(count));
-        let mine = measure(calls, |key| assert!(black_box(mine.pick(now, key, &[])).is_some()));
-        show("round robin", mine, measure(calls, |_| assert!(black_box(other.select(b"", STEPS)).is_some())));
-        let (mine, other) = (ours(count, Algorithm::Hash), theirs::<Consistent>(count));
-        let mine = measure(calls, |key| assert!(black_box(mine.pick(now, key, &[])).is_some()));
-        let theirs = measure(calls, |key| assert!(black_box(other.select(&key.to_be_bytes(), STEPS)).is_some()));
-        show("hash", mine, theirs);
+        let other = theirs::<RoundRobin>(count);
+        let other = measure(calls, |_| assert!(black_box(other.select(b"", STEPS)).is_some()));
+        show("round robin", Algorithm::RoundRobin, Some(other));
+        let other = theirs::<Consistent>(count);
+        let other = measure(calls, |key| assert!(black_box(other.select(&key.to_be_bytes(), STEPS)).is_some()));
+        show("hash", Algorithm::Hash, Some(other));
+        let other = theirs::<Random>(count);
+        let other = measure(calls, |_| assert!(black_box(other.select(b"", STEPS)).is_some()));
+        show("random_two", Algorithm::RandomTwo, Some(other));
+        show("least_connections", Algorithm::LeastConnections, None);
+        show("least_time", Algorithm::LeastTime, None);
     }
 }

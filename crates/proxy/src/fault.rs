@@ -136,6 +136,12 @@ impl Fault {
         }
     }
 
+    /// The same of an error that came before anything was sent.
+    pub(crate) fn of_connecting(error: &Error) -> Self {
+        let fault = Self::of(error);
+        if fault.retry_cause() == Some(RetryCause::Connect) { fault } else { Self::ConnectFailed }
+    }
+
     /// What the retry policy calls it; `None` for what is never tried again.
     pub(crate) const fn retry_cause(self) -> Option<RetryCause> {
         match self {

@@ -77,6 +77,8 @@ struct State {
     looked: Duration,
     /// What an answer takes now.
     pace: Duration,
+    /// The highest the limit has been since it was last seen what answers take unhindered.
+    highest: f64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,6 +160,7 @@ impl State {
             is_new: true,
             looked: Duration::ZERO,
             pace: Duration::ZERO,
+            highest: 0.0,
         }
     }
 
@@ -184,7 +187,7 @@ impl State {
         let now = now.max(self.window.begun());
         match self.phase {
             // At once, in the middle of a window: the others look now.
-            Phase::Steady if in_flight > self.half(bounds) && self.is_due(now) => {
+            Phase::Steady if in_flight > self.half(bounds) && (self.has_fallen() || self.is_due(now)) => {
                 self.phase = Phase::Draining(now + (2 * self.pace).max(SETTLE));
             }
             Phase::Draining(_) if in_flight <= self.half(bounds) => {
@@ -259,6 +262,14 @@ impl State {
             let wanted = self.estimate * gradient + self.estimate.sqrt();
             self.estimate += (wanted - self.estimate) * SMOOTHING;
         }
+        self.highest = self.highest.max(self.estimate);
+    }
+
+    /// Whether answers have been slower than they should for so long that half of the limit is gone. If that is a queue, it is
+    /// gone as well; if it is not, other requests than before are being answered, or by a slower upstream: looked at now, it
+    /// costs no more than this half.
+    fn has_fallen(&self) -> bool {
+        self.estimate * 2.0 < self.highest
     }
 
     /// Whether it is time to look. At the same moments for everybody who has the time of day: what is slower by so much that
@@ -275,6 +286,7 @@ impl State {
     fn steady(&mut self, now: Duration) {
         (self.window, self.phase) = (Window::new(now), Phase::Steady);
         self.looked = now;
+        self.highest = self.estimate;
     }
 }
 

@@ -238,6 +238,24 @@ fn a_server_that_becomes_slower_or_faster_is_followed() {
 }
 
 #[test]
+fn a_flood_of_cheap_answers_holds_nobody_down_after_it() {
+    let cheap = Time { service: 0.002, arrivals: 30_000.0, ..CALM };
+    let capacity = CALM.workers as f64 / CALM.service;
+    for gateways in [1, 5] {
+        // Whatever the flood meets: steady times, or a moment in which it is looked what answers take.
+        for begins in (0..10).map(|second| 60.0 + f64::from(second)) {
+            let ends = begins + 3.0;
+            let times = [CALM, Time { from: begins, ..cheap }, Time { from: ends, ..CALM }];
+            let world = World::new(gateways, &times).play(ends + 20.0);
+            for after in [0.0, 5.0, 10.0, 15.0] {
+                let (goodput, _) = world.between(ends + after, ends + after + 5.0);
+                assert!(goodput > 0.85 * capacity, "{gateways}, {begins}: {goodput} of {capacity} after {after} s");
+            }
+        }
+    }
+}
+
+#[test]
 fn below_its_capacity_nothing_is_held_back() {
     let world = World::new(1, &[Time { arrivals: 450.0, ..CALM }]).play(120.0);
     let (goodput, _) = world.between(20.0, 120.0);

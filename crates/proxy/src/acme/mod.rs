@@ -13,6 +13,7 @@ mod schedule;
 mod settings;
 mod slot;
 mod store;
+mod waiting;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -70,7 +71,7 @@ impl Acme {
         if let Some(slot) = slots.get(&file).and_then(Weak::upgrade) {
             return Some(slot);
         }
-        match Slot::load(names, file.clone()) {
+        match Slot::load(settings, names, file.clone()) {
             Ok(slot) => {
                 let slot = Arc::new(slot);
                 slots.insert(file, Arc::downgrade(&slot));

@@ -22,6 +22,11 @@ pub(super) fn retry(failures: u32, chance: f64) -> Duration {
     wait + wait.mul_f64(chance.clamp(0.0, 1.0) / 10.0)
 }
 
+/// The longest that anything is waited for after a failure.
+pub(super) fn longest() -> Duration {
+    LONGEST + LONGEST / 10
+}
+
 /// The soonest that a certificate which has just been issued is renewed, whatever it says: a wrong clock is no reason to ask
 /// without end.
 pub(super) fn soonest(now: SystemTime) -> SystemTime {

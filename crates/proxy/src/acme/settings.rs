@@ -56,6 +56,13 @@ impl Settings {
         &self.folder
     }
 
+    /// What tells these settings from others under which something may have failed. Says nothing of the secrets among them.
+    pub(super) fn digest(&self) -> String {
+        let Acme { directory, contact, challenge, eab, ca, .. } = &self.acme;
+        let eab = eab.as_ref().map(|eab| (&eab.kid, sha256(&[eab.key.expose().as_bytes()])));
+        short(&format!("{directory} {contact:?} {challenge:?} {eab:?} {ca:?}"))
+    }
+
     pub(super) fn directory(&self) -> &str {
         &self.acme.directory
     }

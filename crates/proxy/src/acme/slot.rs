@@ -11,6 +11,7 @@ use tokio::task::spawn_blocking;
 use super::challenges::Challenges;
 use super::failure::Failure;
 use super::settings::Settings;
+use super::waiting::Waiting;
 use super::{account, order, schedule, store};
 use crate::listener::{Certified, moment};
 use crate::observe::Metrics;
@@ -48,16 +49,20 @@ enum Done {
 
 impl Slot {
     /// With what is in its file, if there is one; else with a certificate of another list that has some of the names, until
-    /// its own is there: a name more is no reason to do without for the others.
+    /// its own is there: a name more is no reason to do without for the others. What failed under these settings in a process
+    /// before this one is waited for still.
     ///
     /// # Errors
     /// What is wrong with the file.
-    pub(super) fn load(names: &[String], file: PathBuf) -> Result<Self, String> {
+    pub(super) fn load(settings: &Settings, names: &[String], file: PathBuf) -> Result<Self, String> {
         let names: Vec<String> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
         let kept = kept(&file, &names)?;
         let due = kept.as_ref().map_or(SystemTime::UNIX_EPOCH, due);
         let shown = kept.or_else(|| stand_in(&file, &names));
-        let turn = Turn { due, failures: 0, unsaved: None };
+        let mut turn = Turn { due, failures: 0, unsaved: None };
+        if let Some(waiting) = Waiting::read(&file, &settings.digest(), SystemTime::now()) {
+            (turn.failures, turn.due) = (waiting.failures, turn.due.max(waiting.until()));
+        }
         Ok(Self { names, file, shown: ArcSwapOption::new(shown.map(Arc::new)), turn: Mutex::new(turn) })
     }
 
@@ -87,15 +92,20 @@ impl Slot {
     /// Takes its turn: gets a certificate, shows it, keeps it. One line in the log says what came of it.
     pub(super) async fn renew(&self, settings: &Arc<Settings>, challenges: &Challenges, metrics: &Metrics) {
         let outcome = self.attempt(settings, challenges).await;
+        if outcome.is_ok() {
+            let file = self.file.clone();
+            // One that stays is too old to matter at some time.
+            spawn_blocking(move || Waiting::forget(&file)).await.ok();
+        }
         let (now, names) = (SystemTime::now(), self.names.join(" "));
         let certificate = self.file.display();
-        let mut turn = self.turn.lock();
         let failure = match outcome {
             Ok(done) => {
-                turn.failures = 0;
-                let next = self.shown.load().as_deref().map_or(now, due);
-                turn.due = next.max(schedule::soonest(now));
-                drop(turn);
+                let next = self.shown.load().as_deref().map_or(now, due).max(schedule::soonest(now));
+                {
+                    let mut turn = self.turn.lock();
+                    (turn.failures, turn.due) = (0, next);
+                }
                 let until = self.shown.load().as_deref().map(Certified::until);
                 match done {
                     Done::Issued => tracing::info!(names, until, %certificate, "A certificate was issued."),
@@ -109,13 +119,18 @@ impl Slot {
             }
             Err(failure) => failure,
         };
-        turn.failures = turn.failures.saturating_add(1);
-        if matches!(failure, Failure::Busy) {
-            turn.failures = 1;
+        let (wait, waiting) = {
+            let mut turn = self.turn.lock();
+            turn.failures = if matches!(failure, Failure::Busy) { 1 } else { turn.failures.saturating_add(1) };
+            let wait = schedule::retry(turn.failures, fastrand::f64());
+            turn.due = now + wait;
+            (wait, Waiting::new(turn.failures, turn.due, settings.digest()))
+        };
+        if !matches!(failure, Failure::Busy | Failure::Store(_)) {
+            let file = self.file.clone();
+            // Where it cannot be written, a restart asks sooner than it should.
+            spawn_blocking(move || waiting.write(&file)).await.ok();
         }
-        let wait = schedule::retry(turn.failures, fastrand::f64());
-        turn.due = now + wait;
-        drop(turn);
         metrics.acme_order(&certificate.to_string(), failure.label());
         let retry_in = wait.as_secs();
         tracing::warn!(names, error = %failure, retry_in, "A certificate could not be got; it is tried again.");

@@ -11,6 +11,7 @@ use prometheus::{
     register_int_counter_with_registry, register_int_gauge_vec_with_registry, register_int_gauge_with_registry,
 };
 
+use super::targets::TargetGauges;
 use super::tcp::{TcpMetrics, TcpVecs};
 use crate::fault::Fault;
 use crate::snapshot::Snapshot;
@@ -44,14 +45,6 @@ const DISCOVERIES: Named = (
     "portreeve_upstream_discoveries_total",
     "Answers of DNS and files of targets; after all but ok, the last targets are kept.",
 );
-const AVAILABLE: Named = (
-    "portreeve_upstream_target_available",
-    "1 while a target gets requests: healthy, and not taken out by an operator.",
-);
-const HEALTHY: Named =
-    ("portreeve_upstream_target_healthy", "1 while the checks of a target pass; 0 before the first has.");
-const IN_FLIGHT: Named = ("portreeve_upstream_target_in_flight_requests", "Requests being tried at a target now.");
-const EJECTED: Named = ("portreeve_upstream_target_ejected", "1 while a target is out because attempts at it failed.");
 const RELOAD_SUCCESS: Named =
     ("portreeve_config_last_reload_success", "1 if the last reload took effect, 0 if its file was refused.");
 const GENERATION: Named = ("portreeve_config_generation", "Number of the configuration in effect.");
@@ -94,10 +87,7 @@ pub(crate) struct Metrics {
     upstream_waiting: IntGaugeVec,
     mirrored: IntCounterVec,
     discoveries: IntCounterVec,
-    available: IntGaugeVec,
-    healthy: IntGaugeVec,
-    ejected: IntGaugeVec,
-    in_flight: IntGaugeVec,
+    targets: TargetGauges,
     reload_success: IntGauge,
     generation: IntGauge,
     connections: IntGauge,
@@ -144,10 +134,7 @@ impl Metrics {
             upstream_waiting: gauges(UPSTREAM_WAITING, &["upstream"])?,
             mirrored: counters(MIRRORED, &["route", "outcome"])?,
             discoveries: counters(DISCOVERIES, &["upstream", "result"])?,
-            available: gauges(AVAILABLE, &["upstream", "target"])?,
-            healthy: gauges(HEALTHY, &["upstream", "target"])?,
-            ejected: gauges(EJECTED, &["upstream", "target"])?,
-            in_flight: gauges(IN_FLIGHT, &["upstream", "target"])?,
+            targets: TargetGauges::new(&registry)?,
             reload_success: gauge(RELOAD_SUCCESS)?,
             generation: gauge(GENERATION)?,
             connections: gauge(CONNECTIONS)?,
@@ -260,12 +247,9 @@ impl Metrics {
     /// When a metric cannot be written, which the constants here exclude.
     pub(crate) fn exposition(&self, snapshot: &Snapshot, connections: usize) -> prometheus::Result<Vec<u8>> {
         self.connections.set(i64::try_from(connections).unwrap_or(i64::MAX));
-        // Targets come and go with discovery: the gauges are made anew from what is there now, for one scraper at a time.
+        // Gauges are made anew from what is there now, for one scraper at a time.
         let _turn = self.scrape.lock();
-        self.available.reset();
-        self.healthy.reset();
-        self.ejected.reset();
-        self.in_flight.reset();
+        self.targets.reset();
         self.certificate_expiry.reset();
         for (listener, expiry) in snapshot.certificates() {
             self.certificate_expiry.with_label_values(&[&**listener, &*expiry.certificate]).set(expiry.at);
@@ -280,13 +264,7 @@ impl Metrics {
                 self.upstream_waiting.with_label_values(&[&*pool.name]).set(waiting);
                 self.upstream_limit.with_label_values(&[&*pool.name]).set(i64::from(limits.limit));
             }
-            for target in &pool.targets {
-                let address = target.address.to_string();
-                self.available.with_label_values(&[&*pool.name, &address]).set(i64::from(target.available));
-                self.healthy.with_label_values(&[&*pool.name, &address]).set(i64::from(target.healthy));
-                self.ejected.with_label_values(&[&*pool.name, &address]).set(i64::from(target.ejected));
-                self.in_flight.with_label_values(&[&*pool.name, &address]).set(i64::from(target.in_flight));
-            }
+            self.targets.tell(&pool);
         }
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;

@@ -1,7 +1,8 @@
-//! What is seen from outside: metrics and the access log. Every name of a metric is a constant in `metrics.rs`.
+//! What is seen from outside: metrics and the access log. Every name of a metric is a constant beside what it measures.
 
 mod access_log;
 mod metrics;
+mod targets;
 mod tcp;
 mod usage;
 

@@ -16,7 +16,6 @@ use pingora::{Error, ErrorType};
 use portreeve_plugin::{Answer, Call, CallError, Fetch};
 use portreeve_wire::http1::Asked;
 
-use super::RetryCause;
 use super::pool::Pool;
 use super::prepared::Prepared;
 use super::session::Session;
@@ -56,7 +55,8 @@ pub(super) async fn attempt(prepared: &Prepared, call: &Call, left: Duration) ->
     let (silence, kept) = (timeouts.first_byte.get().min(left), timeouts.idle.get().min(KEPT));
     loop {
         let opened = Session::open(prepared, asked(call), silence, kept).await;
-        let mut session = opened.map_err(|error| (connect_fault(&error), CallError::Failed(error.to_string())))?;
+        let mut session =
+            opened.map_err(|error| (Fault::of_connecting(&error), CallError::Failed(error.to_string())))?;
         match exchange(&mut session, call).await {
             Ok(answer) => {
                 session.give_back(kept).await;
@@ -69,12 +69,6 @@ pub(super) async fn attempt(prepared: &Prepared, call: &Call, left: Duration) ->
             Err(Broken::TooLarge) => return Err((Fault::BadAnswer, CallError::TooLarge(call.max_body))),
         }
     }
-}
-
-/// Nothing was sent, whatever it was that kept the connection from being made.
-fn connect_fault(error: &Error) -> Fault {
-    let fault = Fault::of(error);
-    if fault.retry_cause() == Some(RetryCause::Connect) { fault } else { Fault::ConnectFailed }
 }
 
 /// What a call makes of its answer's framing.

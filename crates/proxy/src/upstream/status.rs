@@ -90,7 +90,7 @@ pub enum TargetState {
     Disabled,
     /// An operator drains it, and requests are still there.
     Draining,
-    /// An operator has drained it: nothing is there any more.
+    /// An operator has drained it: no request of this upstream is there any more.
     Drained,
     /// Its weight is 0.
     NoWeight,
@@ -172,10 +172,12 @@ impl Pool {
     fn status_of(&self, address: SocketAddr, listed: &Listed, now: Instant) -> TargetStatus {
         let (target, seat) = (&listed.member.target, &listed.member.seat);
         let ejected = self.ejects() && seat.is_ejected(now);
-        let in_flight = target.in_flight();
+        // Of requests that began before a reload changed how the target is checked, the target of now knows nothing.
+        let in_flight = target.in_flight().max(seat.in_flight());
         let standing = listed.standing().map(|standing| match standing {
             Standing::Disabled => TargetState::Disabled,
-            Standing::Draining if in_flight > 0 => TargetState::Draining,
+            // Drained of this upstream's requests: others that have the target may go on.
+            Standing::Draining if seat.in_flight() > 0 => TargetState::Draining,
             Standing::Draining => TargetState::Drained,
         });
         let when = |holds: bool, state| holds.then_some(state);
@@ -199,13 +201,15 @@ impl Pool {
             TargetState::Ejected => Some("attempts at it failed".into()),
             TargetState::Unhealthy | TargetState::Unproven => of_checks,
         };
+        let turned = seat.turned(now).filter(|_| self.ejects());
+        let turned = turned.map_or(0, |ago| unix_seconds().saturating_sub(ago.as_secs()));
         let ordered = listed.order.as_ref().filter(|order| order.state.is_some()).map_or(0, |order| order.at);
         TargetStatus {
             address,
             name: listed.share.name.clone(),
             state,
             why,
-            since: target.since().max(ordered),
+            since: target.since().max(ordered).max(turned),
             available: state == TargetState::Up && target.is_available(),
             healthy: target.is_healthy(),
             bars,

@@ -23,6 +23,10 @@ fn failures_in_a_row_eject_for_a_while_and_time_alone_brings_back() {
     assert_eq!(ejection, Ejection { lasts: Duration::from_secs(30), cause: Cause::Consecutive(3) });
     assert_eq!(counts(&picker, now + Duration::from_secs(29), 60), [0, 30, 30]);
     assert_eq!(counts(&picker, now + Duration::from_secs(31), 60), [20, 20, 20]);
+    // Since when it is out, and then since when it is back.
+    let turned = |place: usize, after| picker.members()[place].seat.turned(now + Duration::from_secs(after));
+    assert_eq!([turned(0, 29), turned(0, 31)], [29, 1].map(|ago| Some(Duration::from_secs(ago))));
+    assert_eq!(turned(1, 31), None);
     let later = now + Duration::from_secs(32);
     assert_eq!(attempts(&picker, 0, later, true, 3).unwrap().lasts, Duration::from_mins(1));
 }

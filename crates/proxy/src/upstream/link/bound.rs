@@ -69,7 +69,10 @@ impl Bound {
             if let Some(permit) = self.connections.permit(self.most) {
                 return Turn::Open(permit);
             }
-            freed.await;
+            // What is idle and does not serve makes room, if there is none but its own.
+            if !self.connections.close_one() {
+                freed.await;
+            }
         }
     }
 }
@@ -81,24 +84,31 @@ impl Connections {
         counted.is_ok().then(|| Permit(self.clone()))
     }
 
-    /// The connection used last of those that may still be used. What is too old is closed, and makes room; so is what was made
-    /// by another configuration.
+    /// The connection used last of those that may still be used. What is too old for this one may serve others, and what was
+    /// made by another configuration requests of that one.
     pub(super) fn take(&self, key: u64, limit: Duration) -> Option<Box<Link>> {
         loop {
             let mut idle = self.idle.lock();
-            let mut kept = idle.pop()?;
-            if kept.since.elapsed() >= limit || kept.link.dial().key() != key {
-                // The others are older still.
-                let old = std::mem::take(&mut *idle);
-                drop(idle);
-                drop((kept, old));
+            let last = idle.iter().rposition(|kept| kept.link.dial().key() == key)?;
+            // The others are older still.
+            if idle.get(last)?.since.elapsed() >= limit {
                 return None;
             }
+            let mut kept = idle.remove(last);
             drop(idle);
             if kept.link.is_quiet() {
                 return Some(kept.link);
             }
         }
+    }
+
+    /// Closes the one that has been idle for longest. Whether there was one.
+    fn close_one(&self) -> bool {
+        let mut idle = self.idle.lock();
+        let oldest = (!idle.is_empty()).then(|| idle.remove(0));
+        drop(idle);
+        // Here, so that there is room when this returns.
+        oldest.map(drop).is_some()
     }
 
     /// Keeps a connection for whoever comes next, on any worker.

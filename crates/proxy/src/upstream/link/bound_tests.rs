@@ -10,6 +10,9 @@ use tokio::net::TcpListener;
 use super::super::Dial;
 use super::*;
 
+/// Longer than any test takes.
+const KEPT: Duration = Duration::from_mins(1);
+
 async fn bounded(most: u32) -> (TcpListener, Arc<Dial>, Bound) {
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
     let bound = Bound { connections: Arc::default(), most };
@@ -31,7 +34,7 @@ async fn no_more_are_ever_open_than_may_be_and_all_get_one_in_time() {
     let users = (0..40_u32).map(|user| {
         let (dial, bound, now, peak) = (dial.clone(), bound.clone(), now.clone(), peak.clone());
         tokio::spawn(async move {
-            let link = dial.open(&[]).await.unwrap();
+            let link = dial.open(&[], KEPT).await.unwrap();
             peak.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
             assert!(bound.connections.open() <= MOST);
             tokio::task::yield_now().await;
@@ -48,7 +51,7 @@ async fn no_more_are_ever_open_than_may_be_and_all_get_one_in_time() {
     assert_eq!(bound.connections.open(), u32::try_from(idle.len()).unwrap());
     drop(idle);
     assert_eq!(bound.connections.open(), 0);
-    let all = join_all((0..MOST).map(|_| dial.open(&[]))).await;
+    let all = join_all((0..MOST).map(|_| dial.open(&[], KEPT))).await;
     assert_eq!((all.iter().filter(|link| link.is_ok()).count(), bound.connections.open()), (3, 3), "all that may be");
     drop(all);
     assert_eq!(bound.connections.open(), 0);
@@ -58,9 +61,9 @@ async fn no_more_are_ever_open_than_may_be_and_all_get_one_in_time() {
 #[tokio::test]
 async fn one_that_waits_gets_a_connection_that_becomes_idle_elsewhere() {
     let (listener, dial, bound) = bounded(1).await;
-    let (first, _accepted) = tokio::join!(dial.open(&[]), listener.accept());
+    let (first, _accepted) = tokio::join!(dial.open(&[], KEPT), listener.accept());
     let other = dial.clone();
-    let waiting = tokio::spawn(async move { other.open(&[]).await });
+    let waiting = tokio::spawn(async move { other.open(&[], KEPT).await });
     tokio::task::yield_now().await;
     bound.connections.keep(first.unwrap());
     let second = waiting.await.unwrap().unwrap();
@@ -72,13 +75,45 @@ async fn one_that_waits_gets_a_connection_that_becomes_idle_elsewhere() {
 #[tokio::test]
 async fn who_gives_up_waiting_takes_nothing_with_it() {
     let (listener, dial, bound) = bounded(1).await;
-    let (first, _accepted) = tokio::join!(dial.open(&[]), listener.accept());
+    let (first, _accepted) = tokio::join!(dial.open(&[], KEPT), listener.accept());
     let other = dial.clone();
-    let waiting = tokio::spawn(async move { other.open(&[]).await });
+    let waiting = tokio::spawn(async move { other.open(&[], KEPT).await });
     tokio::task::yield_now().await;
     waiting.abort();
     waiting.await.unwrap_err();
     drop(first);
-    let (again, _accepted) = tokio::join!(dial.open(&[]), listener.accept());
+    let (again, _accepted) = tokio::join!(dial.open(&[], KEPT), listener.accept());
     assert_eq!((again.is_ok(), bound.connections.open()), (true, 1));
+}
+
+#[tokio::test]
+async fn who_wants_a_fresh_one_leaves_the_idle_ones_to_others_while_there_is_room() {
+    let (listener, dial, bound) = bounded(2).await;
+    let (first, _accepted) = tokio::join!(dial.open(&[], KEPT), listener.accept());
+    bound.connections.keep(first.unwrap());
+    // None is so fresh that it would do.
+    assert!(bound.connections.take(dial.key(), Duration::ZERO).is_none());
+    let (fresh, _accepted) = tokio::join!(dial.open(&[], Duration::ZERO), listener.accept());
+    assert_eq!((bound.connections.idle.lock().len(), bound.connections.open()), (1, 2));
+    // There is room for no other: the idle one goes.
+    let (another, _accepted) = tokio::join!(dial.open(&[], Duration::ZERO), listener.accept());
+    assert_eq!((bound.connections.idle.lock().len(), bound.connections.open()), (0, 2));
+    drop((fresh, another));
+    assert_eq!(bound.connections.open(), 0);
+}
+
+#[tokio::test]
+async fn connections_of_another_configuration_serve_it_until_their_room_is_needed() {
+    let (listener, dial, bound) = bounded(2).await;
+    let changed = Dial::new(listener.local_addr().unwrap(), None, Timeouts::default(), 1).bounded(Some(bound.clone()));
+    let changed = Arc::new(changed);
+    let (first, _accepted) = tokio::join!(dial.open(&[], KEPT), listener.accept());
+    bound.connections.keep(first.unwrap());
+    let (other, _accepted) = tokio::join!(changed.open(&[], KEPT), listener.accept());
+    bound.connections.keep(other.unwrap());
+    assert_eq!(bound.connections.open(), 2);
+    let again = bound.connections.take(dial.key(), KEPT).expect("the one of its own configuration");
+    let (another, _accepted) = tokio::join!(dial.open(&[], KEPT), listener.accept());
+    assert_eq!((bound.connections.idle.lock().len(), bound.connections.open()), (0, 2));
+    drop((again, another));
 }

@@ -84,11 +84,10 @@ impl Dial {
     }
 
     /// Makes a connection, TLS included, within `timeouts.connect`; where there may not be one more, waits as long for one that
-    /// has become idle or was closed. `first` goes before everything else.
-    pub(super) async fn open(self: &Arc<Self>, first: &[u8]) -> pingora::Result<Box<Link>> {
+    /// was closed, or has become idle and has been for less than `kept`. `first` goes before everything else.
+    pub(super) async fn open(self: &Arc<Self>, first: &[u8], kept: Duration) -> pingora::Result<Box<Link>> {
         // Boxed: a handshake takes some kilobytes that an attempt on a kept connection need not carry.
         let opening = Box::pin(async {
-            let kept = if first.is_empty() { self.timeouts.idle.get() } else { Duration::ZERO };
             let permit = match &self.bound {
                 None => None,
                 Some(bound) => match bound.turn(self.key, kept).await {

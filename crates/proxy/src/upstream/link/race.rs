@@ -31,7 +31,7 @@ const READ: usize = 16 * 1024;
 
 /// A connection for the attempt, or, if that takes too long, for another target.
 pub(super) async fn connect(leg: &Leg) -> pingora::Result<Box<Link>> {
-    let first = Box::pin(leg.dial.open(&leg.first));
+    let first = Box::pin(leg.dial.open(&leg.first, leg.kept()));
     let Some(due) = leg.rival.due() else { return first.await };
     let first = match select(first, Box::pin(sleep_until(due.into()))).await {
         Either::Left((link, _)) => return link,
@@ -45,22 +45,24 @@ pub(super) async fn connect(leg: &Leg) -> pingora::Result<Box<Link>> {
             second.lose();
             Ok(link)
         }
-        Either::Left((Err(error), other)) => {
-            if let Ok(link) = other.await {
-                leg.settle(Settled::won(second, Some(Fault::ConnectFailed)));
-                return Ok(link);
+        Either::Left((Err(error), other)) => match other.await {
+            Ok(link) => {
+                leg.settle(Settled::won(second, Some(Fault::of_connecting(&error))));
+                Ok(link)
             }
-            leg.settle(Settled::lost(second.address()));
-            second.fail(Fault::ConnectFailed);
-            Err(error)
-        }
+            Err(of_second) => {
+                leg.settle(Settled::lost(second.address()));
+                second.fail(Fault::of_connecting(&of_second));
+                Err(error)
+            }
+        },
         Either::Right((Ok(link), _)) => {
             leg.settle(Settled::won(second, None));
             Ok(link)
         }
-        Either::Right((Err(_), first)) => {
+        Either::Right((Err(of_second), first)) => {
             leg.settle(Settled::lost(second.address()));
-            second.fail(Fault::ConnectFailed);
+            second.fail(Fault::of_connecting(&of_second));
             first.await
         }
     }
@@ -69,7 +71,7 @@ pub(super) async fn connect(leg: &Leg) -> pingora::Result<Box<Link>> {
 async fn open(dial: &Arc<Dial>, leg: &Leg) -> pingora::Result<Box<Link>> {
     match idle::take(dial, leg.kept()) {
         Some(link) => Ok(link),
-        None => dial.open(&leg.first).await,
+        None => dial.open(&leg.first, leg.kept()).await,
     }
 }
 
@@ -99,13 +101,23 @@ struct Runner {
 }
 
 /// Behind a lock that nobody takes: what connects may not be looked at from two threads, and a stream of Pingora's must be.
-type Opening = Mutex<Pin<Box<dyn Future<Output = io::Result<Box<Link>>> + Send>>>;
+type Opening = Mutex<Pin<Box<dyn Future<Output = Result<Box<Link>, Unasked>> + Send>>>;
+
+/// Why the second could not be asked: what kept it from being connected to; its leg knows what went wrong after that.
+struct Unasked(Option<Fault>);
+
+impl From<io::Error> for Unasked {
+    fn from(_: io::Error) -> Self {
+        Self(None)
+    }
+}
 
 enum State {
     Opening(Opening),
     Asked(Box<Link>),
     Said(Box<Link>, BytesMut),
-    Failed,
+    /// By this, if its leg does not know by what.
+    Failed(Option<Fault>),
 }
 
 /// What the connection goes on with.
@@ -153,7 +165,7 @@ impl Race {
         let opening = async move {
             let mut link = match idle::take(&dial, kept) {
                 Some(link) => link,
-                None => dial.open(&first).await.map_err(io::Error::other)?,
+                None => dial.open(&first, kept).await.map_err(|error| Unasked(Some(Fault::of_connecting(&error))))?,
             };
             link.ask(asked.terms.asked);
             if link.was_kept() {
@@ -163,7 +175,7 @@ impl Race {
             while !rest.is_empty() {
                 let n = std::future::poll_fn(|cx| link.poll_request(cx, rest, &asked)).await?;
                 if n == 0 {
-                    return Err(io::ErrorKind::WriteZero.into());
+                    return Err(Unasked(None));
                 }
                 rest = rest.get(n..).unwrap_or_default();
             }
@@ -190,7 +202,7 @@ impl Race {
         if runner.poll(cx) && matches!(&runner.state, State::Said(link, _) if is_acceptable(link)) {
             return Poll::Ready(self.win(leg));
         }
-        let is_over = matches!(runner.state, State::Said(..) | State::Failed);
+        let is_over = matches!(runner.state, State::Said(..) | State::Failed(_));
         if !is_over || self.first.is_none() {
             return Poll::Pending;
         }
@@ -216,8 +228,8 @@ impl Race {
             leg.settle(Settled::lost(second.address()));
             match &runner.state {
                 // A kept connection that was closed meanwhile says nothing.
-                State::Failed if runner.leg.was_stale() => second.lose(),
-                State::Failed => second.fail(runner.leg.fault_of()),
+                State::Failed(None) if runner.leg.was_stale() => second.lose(),
+                State::Failed(fault) => second.fail(fault.unwrap_or_else(|| runner.leg.fault_of())),
                 State::Said(..) => second.fail(Fault::TargetAnswered),
                 _ => second.lose(),
             }
@@ -250,15 +262,15 @@ impl Runner {
             match opening.get_mut().as_mut().poll(cx) {
                 Poll::Pending => return false,
                 Poll::Ready(Ok(link)) => self.state = State::Asked(link),
-                Poll::Ready(Err(_)) => {
-                    self.state = State::Failed;
+                Poll::Ready(Err(Unasked(fault))) => {
+                    self.state = State::Failed(fault);
                     return true;
                 }
             }
         }
         let State::Asked(link) = &mut self.state else { return false };
         let Poll::Ready(said) = poll_said(cx, link, &self.leg) else { return false };
-        let state = std::mem::replace(&mut self.state, State::Failed);
+        let state = std::mem::replace(&mut self.state, State::Failed(None));
         if let (Said::Answer(read), State::Asked(link)) = (said, state) {
             self.state = State::Said(link, read);
         }

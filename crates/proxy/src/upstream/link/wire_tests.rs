@@ -25,7 +25,7 @@ async fn connected() -> (Box<Link>, TcpStream, Arc<Leg>) {
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
     let address = listener.local_addr().unwrap();
     let dial = Arc::new(Dial::new(address, None, Timeouts::default(), 0));
-    let (link, accepted) = tokio::join!(dial.open(&[]), listener.accept());
+    let (link, accepted) = tokio::join!(dial.open(&[], Duration::ZERO), listener.accept());
     (link.unwrap(), accepted.unwrap().0, Leg::new(dial, TERMS))
 }
 
