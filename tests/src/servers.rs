@@ -62,7 +62,7 @@ impl Server {
     }
 
     async fn accepts(&self) {
-        let opens = format!("{:?} accepts connections", self.command.as_std().get_program());
+        let opens = format!("{} accepts connections", self.command.as_std().get_program().display());
         until(&opens, async || TcpStream::connect(self.address).await.ok()).await;
     }
 
