@@ -25,6 +25,7 @@ mod discovery;
 #[cfg(test)]
 mod edges;
 #[cfg(test)]
+mod exchanges;
 mod failures;
 #[cfg(test)]
 mod farewell;

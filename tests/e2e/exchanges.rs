@@ -1,0 +1,170 @@
+//! The bytes of an exchange take one of two ways, ours or Pingora's (docs/adr/0023). Nobody can tell which.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use portreeve_plugin::{Build, BuildError, Flow, Hooks, Host, Plugin, RequestBodyCx, Result};
+use portreeve_tests::{Answer, Beat, Gateway, Origin, Received};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// Does nothing with request bodies, and so makes Pingora do the exchange.
+#[derive(Debug)]
+struct Idle;
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+impl Plugin for Idle {
+    fn hooks(&self) -> Hooks {
+        Hooks::REQUEST_BODY
+    }
+
+    fn on_request_body(&self, _cx: &mut RequestBodyCx<'_>) -> Result<Flow> {
+        Ok(Flow::Continue)
+    }
+}
+
+impl Build for Idle {
+    const NAME: &'static str = "idle";
+    type Config = Nothing;
+
+    fn build(_config: Nothing, _host: &Host) -> std::result::Result<Self, BuildError> {
+        Ok(Self)
+    }
+}
+
+/// Answers as origins give them, by path.
+const ANSWERS: &[(&str, &[&str])] = &[
+    ("length", &["HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-A: 1\r\nx-a: 2\r\n\r\nhello"]),
+    ("slow-length", &["HTTP/1.1 200 OK\r\nCont", "ent-Length: 5\r\n\r\n", "he", "llo"]),
+    ("chunks", &["HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n", "2;x=y\r\nde\r\n0\r\n\r\n"]),
+    ("cut-chunks", &["HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r", "\na", "bc\r\n", "0\r\n", "\r\n"]),
+    ("no-chunks", &["HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"]),
+    ("empty", &["HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"]),
+    ("none", &["HTTP/1.1 204 No Content\r\nx-kept: yes\r\n\r\n"]),
+    ("unchanged", &["HTTP/1.1 304 Not Modified\r\netag: \"x\"\r\n\r\n"]),
+    ("reason", &["HTTP/1.1 299 Well then\r\ncontent-length: 2\r\n\r\nok"]),
+    ("hops", &["HTTP/1.1 200 OK\r\nconnection: x-gone\r\nx-gone: 1\r\nkeep-alive: 5\r\ncontent-length: 2\r\n\r\nok"]),
+    ("dated", &["HTTP/1.1 200 OK\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\nserver: it\r\ncontent-length: 2\r\n\r\nok"]),
+    ("cookies", &["HTTP/1.1 200 OK\r\nset-cookie: a=1\r\nset-cookie: b=2\r\ncontent-length: 0\r\n\r\n"]),
+    ("error", &["HTTP/1.1 500 Internal Server Error\r\ncontent-length: 4\r\n\r\noops"]),
+    ("hints", &["HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"]),
+    ("two-lengths", &["HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nok"]),
+    ("no-head", &["HTTP/1.1 200\n\n"]),
+];
+
+fn plays(received: &Received) -> Vec<Beat> {
+    let name = received.target().rsplit('/').next().unwrap_or_default();
+    let (_, parts) = ANSWERS.iter().find(|(known, _)| *known == name).unwrap();
+    if received.method() == "HEAD" {
+        // Heads alone: up to the empty line behind the last of them.
+        let all = parts.concat();
+        let last = all.rfind("HTTP/1.1 ").unwrap_or_default();
+        let end = all.get(last..).and_then(|head| head.find("\r\n\r\n")).map_or(all.len(), |at| last + at + 4);
+        return vec![Beat::write(all.get(..end).unwrap_or_default())];
+    }
+    let mut beats: Vec<_> = parts.iter().map(Beat::write).collect();
+    if name == "no-head" {
+        beats.push(Beat::Close);
+    }
+    beats
+}
+
+/// What is to be the same: dates and ids are not, letter case means nothing, and Pingora says its own time over a target's.
+fn of_answer(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
+    let mut fields: Vec<_> =
+        answer.head.headers.iter().map(|(name, value)| (name.to_lowercase(), value.clone())).collect();
+    fields.retain(|(name, _)| !matches!(name.as_str(), "date" | "x-request-id"));
+    fields.sort();
+    let body = if answer.is_problem() { "a problem".to_owned() } else { answer.text() };
+    if answer.is_problem() {
+        // The id in it is one of many, and as long as all; whether the connection lives on is told apart elsewhere.
+        fields.retain(|(name, _)| name != "connection");
+    }
+    (answer.status, fields, body)
+}
+
+fn of_request(received: &Received) -> (String, String, Vec<(String, String)>) {
+    let head = &received.head;
+    let mut fields: Vec<_> = head.headers.iter().map(|(name, value)| (name.to_lowercase(), value.clone())).collect();
+    fields.sort();
+    let target = received.target().rsplit('/').next().unwrap_or_default().to_owned();
+    (received.method().to_owned(), target, fields)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_exchange_is_the_same_whoever_does_it() {
+    let origin = Origin::start("a").await.playing(plays);
+    let gateway = Gateway::with_plugin::<Idle>()
+        .workers(1)
+        .spawn(&format!(
+            "upstreams: {{ a: {{ targets: ['{}'], retry: {{ attempts: 1 }} }} }}
+routes:
+  - {{ name: ours, match: {{ path: '/ours/**' }}, public: true, upstream: a }}
+  - {{ name: pingoras, match: {{ path: '/pingoras/**' }}, public: true, plugins: [idle: {{}}], upstream: a }}",
+            origin.address()
+        ))
+        .await;
+    for (name, _) in ANSWERS {
+        for (method, version, fields) in [
+            ("GET", "1.1", "x-b: 1\r\nX-B: 2\r\naccept: */*\r\n"),
+            ("GET", "1.1", "te: trailers\r\nconnection: te, x-own\r\nx-own: 1\r\ncookie: a=1\r\n"),
+            ("HEAD", "1.1", ""),
+            ("DELETE", "1.1", "content-length: 0\r\n"),
+            ("GET", "1.0", "connection: keep-alive\r\n"),
+            ("GET", "1.0", ""),
+        ] {
+            let mut told = Vec::new();
+            for way in ["ours", "pingoras"] {
+                let mut wire = gateway.wire().await;
+                let request = format!("{method} /{way}/{name} HTTP/{version}\r\nhost: api.example.com\r\n{fields}\r\n");
+                wire.send(&request).await;
+                let mut answers = vec![wire.try_answer(method).await.unwrap()];
+                while answers.last().is_some_and(|answer| answer.status == 103) {
+                    answers.push(wire.try_answer(method).await.unwrap());
+                }
+                told.push((answers.iter().map(of_answer).collect::<Vec<_>>(), of_request(&origin.last())));
+            }
+            assert_eq!(told.first(), told.last(), "{method} {name} in {version} with {fields:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_breaks_off_ends_the_connection_and_a_bad_one_does_not() {
+    let origin = Origin::start("a").await;
+    let gateway = Gateway::setup()
+        .workers(1)
+        .spawn(&format!(
+            "upstreams: {{ a: {{ targets: ['{}'], retry: {{ attempts: 1 }} }} }}
+routes: [{{ name: all, match: {{ path: '/**' }}, public: true, upstream: a }}]",
+            origin.address()
+        ))
+        .await;
+    for broken in [
+        "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n",
+    ] {
+        origin.play(move |_| vec![Beat::write(broken), Beat::Close]);
+        let mut wire = gateway.wire().await;
+        wire.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        assert!(wire.try_answer("GET").await.is_err(), "nobody takes a part for the whole");
+    }
+    // For HTTP/1.0 only a reset says that more was to come.
+    origin.play(|_| {
+        vec![Beat::write("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n"), Beat::Close]
+    });
+    let mut wire = gateway.wire().await;
+    wire.send("GET / HTTP/1.0\r\nhost: x\r\n\r\n").await;
+    assert!(wire.closed().await.is_err(), "a part of an answer ends like a whole one");
+    // Nothing of this one went out: the client's next request is served on the same connection.
+    origin.play(|_| vec![Beat::write("HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n"), Beat::Close]);
+    let mut wire = gateway.wire().await;
+    wire.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let answer = wire.answer().await;
+    assert_eq!((answer.status, answer.header("connection")), (502, Some("keep-alive")));
+    origin.play(|_| vec![Beat::answer(200, &[], "again")]);
+    wire.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert_eq!(wire.answer().await.text(), "again");
+}
