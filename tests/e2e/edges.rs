@@ -39,6 +39,42 @@ routes: [{ name: all, match: { path: "/**" }, public: true, respond: { status: 2
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn options_that_may_not_be_passed_on_are_answered_here() {
+    let a = Origin::start("a").await;
+    let gateway = Gateway::spawn(&at(&[&a], OPEN)).await;
+    let ask = async |method: &str, forwards: &str| {
+        gateway.raw(format!("{method} /x HTTP/1.1\r\nhost: x\r\n{forwards}\r\n")).await
+    };
+    let answer = ask("OPTIONS", "max-forwards: 0\r\n").await;
+    assert_eq!((answer.status, answer.header("allow").is_some(), a.count()), (204, true, 0));
+    for wrong in ["max-forwards: -1\r\n", "max-forwards: 1\r\nmax-forwards: 2\r\n", "max-forwards:\r\n"] {
+        assert_eq!((ask("OPTIONS", wrong).await.status, a.count()), (400, 0), "{wrong}");
+    }
+    assert_eq!(ask("OPTIONS", "max-forwards: 9\r\n").await.status, 200);
+    assert_eq!(a.last().head.header("max-forwards"), Some("8"));
+}
+
+/// What a target is sent may hold more than its client should see: the keys that plugins add, the gateway's own fields.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn trace_is_for_routes_that_name_it_and_refused_elsewhere() {
+    let a = Origin::start("a").await;
+    let yaml = r#"
+upstreams: { a: { targets: ["@a"] } }
+routes:
+  - { name: traced, match: { path: "/traced", methods: [GET, TRACE] }, public: true, upstream: a }
+  - { name: all, match: { path: "/**" }, public: true, upstream: a }
+"#;
+    let gateway = Gateway::spawn(&at(&[&a], yaml)).await;
+    let trace =
+        async |path: &str, more: &str| gateway.raw(format!("TRACE {path} HTTP/1.1\r\nhost: x\r\n{more}\r\n")).await;
+    let refused = trace("/x", "").await;
+    assert_eq!((refused.status, a.count()), (405, 0));
+    assert!(refused.header("allow").is_some_and(|allow| allow.contains("GET") && !allow.contains("TRACE")));
+    assert_eq!((trace("/traced", "max-forwards: 0\r\n").await.status, a.count()), (405, 0));
+    assert_eq!((trace("/traced", "").await.status, a.count()), (200, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_sends_no_more_still_gets_its_answer() {
     for version in ["1.0", "1.1"] {
         let origin = RawOrigin::start().await;
