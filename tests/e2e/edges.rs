@@ -164,3 +164,19 @@ routes:
         assert_eq!(line.get("grpc_status").and_then(serde_json::Value::as_u64), code.map(u64::from), "{line}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_so_many_requests_a_connection_says_that_it_closes_and_does() {
+    let a = Origin::start("a").await;
+    let limits = "listeners: [{ name: public, bind: \"127.0.0.1:0\", limits: { requests_per_connection: 3 } }]\n";
+    let gateway = Gateway::spawn(&at(&[&a], &(limits.to_owned() + OPEN))).await;
+    let mut wire = gateway.wire().await;
+    // More than will be served is on its way already.
+    wire.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n".repeat(5)).await;
+    for last in [false, false, true] {
+        let answer = wire.answer().await;
+        assert_eq!((answer.status, answer.header("connection") == Some("close")), (200, last), "{answer:?}");
+    }
+    assert_eq!(wire.rest().await, b"");
+    assert_eq!(a.count(), 3);
+}

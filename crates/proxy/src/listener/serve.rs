@@ -114,8 +114,10 @@ impl Serving {
             left = left.saturating_sub(1);
             let mut session = ServerSession::new_http1(Box::new(connection));
             let last = left == 0 || *self.stop.borrow();
-            // The time until the next request is kept by the connection; here only whether there is one.
-            session.set_keepalive((!last).then_some(1));
+            // The time until the next request is kept by the connection; here only whether there is one. Pingora makes up its
+            // mind on keep-alive itself when it looks at the head, and goes by this after all.
+            session.set_keepalive(Some(1));
+            session.set_keepalive_reuses_remaining(last.then_some(0));
             let reused = self.proxy.process_new_http(session, &self.stop).await;
             let Some((stream, _)) = reused.map(pingora::apps::ReusedHttpStream::consume) else { return };
             let Ok(again) = stream.into_any().downcast::<Connection>() else { return };
