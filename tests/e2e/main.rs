@@ -15,6 +15,8 @@ mod balancing;
 #[cfg(test)]
 mod builtin;
 #[cfg(test)]
+mod callers;
+#[cfg(test)]
 mod chain;
 #[cfg(test)]
 mod deadlines;
