@@ -306,6 +306,39 @@ mod architecture {
         );
     }
 
+    /// The names of tests that a text has between backquotes.
+    fn named_tests(text: &str) -> impl Iterator<Item = &str> {
+        let quoted = text.split('`').skip(1).step_by(2);
+        quoted.filter(|name| {
+            let is_name = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+            is_name && name.matches('_').count() > 2 && !name.starts_with("portreeve_")
+        })
+    }
+
+    #[test]
+    fn every_promise_of_the_documents_names_a_test_that_exists() {
+        let code: String = sources().iter().map(read).collect();
+        let of_document = |document: &'static str| {
+            let text = read(document);
+            let missing = named_tests(&text).filter(|name| !code.contains(&format!("fn {name}(")));
+            missing.map(|name| format!("{document}: {name}")).collect::<Vec<_>>()
+        };
+        none(
+            "a test that is named exists",
+            ["docs/security.md", "docs/architecture.md"].into_iter().flat_map(of_document),
+        );
+        let text = read("docs/security.md");
+        let promises = text.split("## Fuzzing").next().unwrap();
+        let rows = promises.lines().filter(|line| line.starts_with("| ") && !line.ends_with("held by |"));
+        let rows: Vec<_> = rows.filter(|row| !row.ends_with("held here by |")).collect();
+        assert!(rows.len() > 60, "{}", rows.len());
+        let whole_tables = ["wire::http1", "no_way_around::"];
+        let bare = rows
+            .into_iter()
+            .filter(|row| named_tests(row).next().is_none() && !whole_tables.iter().any(|table| row.contains(table)));
+        none("a promise names its test", bare.map(str::to_owned));
+    }
+
     #[test]
     fn all_that_the_dockerfile_copies_exists() {
         let text = read("Dockerfile");

@@ -231,6 +231,66 @@ mod process {
         said
     }
 
+    /// Asks on one connection until the gateway says that it closes it. How many were answered; none may be lost.
+    async fn asking_until_told(address: SocketAddr) -> usize {
+        let mut wire = Wire::connect(address).await;
+        for answered in 1.. {
+            wire.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+            let answer = wire.answer().await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+            if answer.header("connection") == Some("close") {
+                return answered;
+            }
+        }
+        unreachable!("numbers do not end")
+    }
+
+    /// The same in HTTP/2.
+    async fn asking_until_goaway(address: SocketAddr) -> usize {
+        let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let (sender, connection) = h2::client::handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        let mut answered = 0;
+        while let Ok(mut sender) = sender.clone().ready().await {
+            let request = http::Request::get("http://x/").body(()).unwrap();
+            let Ok((answer, _)) = sender.send_request(request, true) else { break };
+            assert_eq!(within("an answer", answer).await.unwrap().status(), 200);
+            answered += 1;
+        }
+        answered
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_stop_under_load_fails_no_request() {
+        let file = File::new(&saying("ok"));
+        let gateway = file.run(&["--grace", "3s", "--drain", "20s"]);
+        let (public, admin) = (gateway.listener("public").await, gateway.admin().await);
+        let turned_away = Arc::<AtomicBool>::default();
+        let fresh = (0..2).map(|_| {
+            let turned_away = turned_away.clone();
+            tokio::spawn(async move {
+                while !turned_away.load(Ordering::Relaxed) {
+                    assert_eq!(ask(public, "GET", "/").await, (200, "ok".to_owned()));
+                }
+            })
+        });
+        let fresh: Vec<_> = fresh.collect();
+        let kept = (0..3).map(|_| tokio::spawn(asking_until_told(public)));
+        let kept: Vec<_> = kept.chain((0..3).map(|_| tokio::spawn(asking_until_goaway(public)))).collect();
+        gateway.signal("TERM").await;
+        // Whoever balances load sees it, and sends nobody any more; those who are there go on.
+        until("it is not ready", async || (ask(admin, "GET", "/readyz").await.0 == 503).then_some(())).await;
+        turned_away.store(true, Ordering::Relaxed);
+        for client in fresh {
+            client.await.unwrap();
+        }
+        for client in kept {
+            assert!(within("the end of a connection", client).await.unwrap() > 100);
+        }
+        let exit = gateway.exit().await;
+        assert!(exit.code == Some(0) && exit.log.contains("every connection had ended"), "{}", exit.log);
+    }
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn an_upgrade_under_load_refuses_no_connection_and_fails_no_request() {
         let file = File::new(&saying("old"));
@@ -353,6 +413,34 @@ routes:
         let text = std::fs::read_to_string(Path::new("/proc").join(id.to_string()).join("status")).unwrap();
         let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
+    /// A client of HTTP/2 asks for as much as it may on one connection, opens every window, and reads nothing.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn answers_that_nobody_takes_wait_in_bounded_memory() {
+        const STREAMS: u32 = 128;
+        let body = vec![b'x'; 4 << 20];
+        let a = Origin::start("a").await.playing(move |_| vec![Beat::answer(200, &[], &body)]);
+        let file = File::new(&waiting(&a));
+        let gateway = file.run(&[]);
+        let public = gateway.listener("public").await;
+        assert_eq!(ask(public, "GET", "/").await.0, 200);
+        let before = resident(gateway.id());
+        let windows = b"\0\0\x06\x04\0\0\0\0\0\0\x04\x7f\xff\xff\xff\0\0\x04\x08\0\0\0\0\0\x7f\xff\0\0";
+        let get = |n: u32| [b"\0\0\x06\x01\x05", &(2 * n + 1).to_be_bytes()[..], b"\x82\x86\x84\x41\x01x"].concat();
+        let requests: Vec<u8> = (0..STREAMS).flat_map(get).collect();
+        let mut greedy = Wire::connect_narrow(public).await;
+        greedy.send([b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &windows[..], &requests].concat()).await;
+        until("all are asked for", async || (a.count() > STREAMS as usize).then_some(())).await;
+        let mut last = 0;
+        let settled = until("no more is held", async || {
+            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+            let now = resident(gateway.id());
+            (now.abs_diff(std::mem::replace(&mut last, now)) < 1 << 20).then_some(now)
+        });
+        let held = settled.await.saturating_sub(before) >> 20;
+        println!("{held} MiB");
+        assert!(held < 88, "{held} MiB for one connection");
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

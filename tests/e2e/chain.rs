@@ -155,6 +155,37 @@ routes:
     assert_eq!((lax.status, trail(&lax)), (200, vec!["after"]));
 }
 
+/// `when`, `mode` and `on_error` beside `use`, also where a chain is used within another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_stands_beside_use_holds_for_every_step_of_its_chain() {
+    let yaml = r#"
+chains:
+  two: [trail: { tag: one }, trail: { tag: two }]
+  red: [{ use: two, when: "request.headers.x-team == 'red'" }]
+  closed: [trail: { tag: before }, trail: { tag: closed, answer: 403 }]
+  broken: [faulty: { at: request }, trail: { tag: after }]
+routes:
+  - { name: when, match: { path: /when }, public: true, plugins: [{ use: red, when: "request.query.on == '1'" }, trail: { tag: own }], respond: { status: 200 } }
+  - { name: observe, match: { path: /observe }, public: true, plugins: [{ use: closed, mode: observe }, trail: { tag: own }], respond: { status: 200 } }
+  - { name: enforce, match: { path: /enforce }, public: true, plugins: [use: closed, trail: { tag: own }], respond: { status: 200 } }
+  - { name: skip, match: { path: /skip }, public: true, plugins: [{ use: broken, on_error: skip }, trail: { tag: own }], respond: { status: 200 } }
+  - { name: fail, match: { path: /fail }, public: true, plugins: [use: broken, trail: { tag: own }], respond: { status: 200 } }
+"#;
+    let gateway = with_trail(&[], yaml).await;
+    for (path, team, status, steps) in [
+        ("/when?on=1", "red", 200, &["own", "two", "one"][..]),
+        ("/when?on=1", "blue", 200, &["own"]),
+        ("/when?on=0", "red", 200, &["own"]),
+        ("/observe", "red", 200, &["own"]),
+        ("/enforce", "red", 403, &["closed", "before"]),
+        ("/skip", "red", 200, &["own", "after"]),
+        ("/fail", "red", 500, &["faulty"][..0]),
+    ] {
+        let answer = gateway.get(path).header("x-team", team).await;
+        assert_eq!((answer.status, trail(&answer)), (status, steps.to_vec()), "{path} {team}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_panic_in_any_hook_ends_its_request_alone() {
     let a = Origin::start("a").await;

@@ -39,6 +39,42 @@ routes: [{ name: all, match: { path: "/**" }, public: true, respond: { status: 2
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn options_that_may_not_be_passed_on_are_answered_here() {
+    let a = Origin::start("a").await;
+    let gateway = Gateway::spawn(&at(&[&a], OPEN)).await;
+    let ask = async |method: &str, forwards: &str| {
+        gateway.raw(format!("{method} /x HTTP/1.1\r\nhost: x\r\n{forwards}\r\n")).await
+    };
+    let answer = ask("OPTIONS", "max-forwards: 0\r\n").await;
+    assert_eq!((answer.status, answer.header("allow").is_some(), a.count()), (204, true, 0));
+    for wrong in ["max-forwards: -1\r\n", "max-forwards: 1\r\nmax-forwards: 2\r\n", "max-forwards:\r\n"] {
+        assert_eq!((ask("OPTIONS", wrong).await.status, a.count()), (400, 0), "{wrong}");
+    }
+    assert_eq!(ask("OPTIONS", "max-forwards: 9\r\n").await.status, 200);
+    assert_eq!(a.last().head.header("max-forwards"), Some("8"));
+}
+
+/// What a target is sent may hold more than its client should see: the keys that plugins add, the gateway's own fields.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn trace_is_for_routes_that_name_it_and_refused_elsewhere() {
+    let a = Origin::start("a").await;
+    let yaml = r#"
+upstreams: { a: { targets: ["@a"] } }
+routes:
+  - { name: traced, match: { path: "/traced", methods: [GET, TRACE] }, public: true, upstream: a }
+  - { name: all, match: { path: "/**" }, public: true, upstream: a }
+"#;
+    let gateway = Gateway::spawn(&at(&[&a], yaml)).await;
+    let trace =
+        async |path: &str, more: &str| gateway.raw(format!("TRACE {path} HTTP/1.1\r\nhost: x\r\n{more}\r\n")).await;
+    let refused = trace("/x", "").await;
+    assert_eq!((refused.status, a.count()), (405, 0));
+    assert!(refused.header("allow").is_some_and(|allow| allow.contains("GET") && !allow.contains("TRACE")));
+    assert_eq!((trace("/traced", "max-forwards: 0\r\n").await.status, a.count()), (405, 0));
+    assert_eq!((trace("/traced", "").await.status, a.count()), (200, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_sends_no_more_still_gets_its_answer() {
     for version in ["1.0", "1.1"] {
         let origin = RawOrigin::start().await;
@@ -127,4 +163,20 @@ routes:
         let line = lines.iter().find(|line| line["path"] == path).unwrap();
         assert_eq!(line.get("grpc_status").and_then(serde_json::Value::as_u64), code.map(u64::from), "{line}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_so_many_requests_a_connection_says_that_it_closes_and_does() {
+    let a = Origin::start("a").await;
+    let limits = "listeners: [{ name: public, bind: \"127.0.0.1:0\", limits: { requests_per_connection: 3 } }]\n";
+    let gateway = Gateway::spawn(&at(&[&a], &(limits.to_owned() + OPEN))).await;
+    let mut wire = gateway.wire().await;
+    // More than will be served is on its way already.
+    wire.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n".repeat(5)).await;
+    for last in [false, false, true] {
+        let answer = wire.answer().await;
+        assert_eq!((answer.status, answer.header("connection") == Some("close")), (200, last), "{answer:?}");
+    }
+    assert_eq!(wire.rest().await, b"");
+    assert_eq!(a.count(), 3);
 }

@@ -16,6 +16,7 @@ mod balancing;
 mod builtin;
 #[cfg(test)]
 mod cancelled;
+mod callers;
 #[cfg(test)]
 mod chain;
 #[cfg(test)]

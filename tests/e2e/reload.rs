@@ -1,6 +1,6 @@
 //! Reloads: all or nothing, and what survives one.
 
-use portreeve_tests::{Gateway, Origin, at, until};
+use portreeve_tests::{Gateway, Origin, RawOrigin, at, until};
 use tokio::net::TcpStream;
 
 fn saying(body: &str) -> String {
@@ -124,4 +124,24 @@ async fn target_health_survives_a_reload() {
     assert_eq!(gateway.get("/own").await.text(), "new");
     let after = gateway.admin().target("a", dead.address()).await;
     assert_eq!((&after["healthy"], &after["since"]), (&before["healthy"], &before["since"]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_of_events_goes_on_through_reloads_that_leave_neither_its_route_nor_its_upstream() {
+    let origin = RawOrigin::start().await;
+    let yaml = "upstreams: { raw: { targets: ['@raw'] } }\nroutes: [{ name: all, match: { path: '/**' }, public: true, upstream: raw, timeouts: { idle: 1m } }]";
+    let gateway = Gateway::spawn(&yaml.replace("@raw", &origin.address().to_string())).await;
+    let mut client = gateway.wire().await;
+    client.send("GET / HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\n\r\n").await;
+    let (mut target, _) = origin.request().await;
+    target.send("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n").await;
+    client.read_until("\r\n\r\n").await;
+    for round in 0..3_u64 {
+        assert_eq!(gateway.reload(&saying(&format!("new{round}"))).await, Ok(round + 2));
+        assert_eq!(gateway.get("/").await.text(), format!("new{round}"));
+        target.send("a\r\ndata: on\n\n\r\n").await;
+        client.read_until("data: on\n\n").await;
+    }
+    target.send("0\r\n\r\n").await;
+    client.read_until("0\r\n\r\n").await;
 }

@@ -175,7 +175,14 @@ impl TlsClient {
     /// When the handshake fails. With TLS 1.3, a server that refuses the client's certificate is heard of only when the
     /// answer is read.
     pub async fn connect(&self, address: SocketAddr, name: &str) -> std::io::Result<Secure> {
-        let stream = TcpStream::connect(address).await?;
+        self.over(TcpStream::connect(address).await?, name).await
+    }
+
+    /// The same over a connection on which something else may have been sent before.
+    ///
+    /// # Errors
+    /// As with [`Self::connect`].
+    pub async fn over(&self, stream: TcpStream, name: &str) -> std::io::Result<Secure> {
         let name = ServerName::try_from(name.to_owned()).unwrap();
         let stream = within("a handshake", self.0.connect(name, stream)).await?;
         Ok(Secure(BufReader::new(stream)))

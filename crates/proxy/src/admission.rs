@@ -56,6 +56,9 @@ pub(crate) async fn admit(session: &mut Session, cx: &mut Request) -> Result<Opt
     if head::is_asterisk(session.req_header()) {
         return Ok(Some(options()));
     }
+    if let Some(answer) = last_hop(session.req_header_mut(), cx) {
+        return Ok(Some(answer));
+    }
     let redirect = cx.entrance.as_ref().and_then(|entrance| entrance.https.redirect(session.req_header()));
     if redirect.is_some() {
         return Ok(redirect);
@@ -152,6 +155,9 @@ fn find(head: &RequestHeader, cx: &mut Request) -> Result<(Arc<Route>, Option<Re
         Outcome::Found(found) => {
             let route = cx.snapshot.routes.get(found.rule.0).cloned();
             let route = route.ok_or_else(|| Reply::status(StatusCode::INTERNAL_SERVER_ERROR))?;
+            if head.method == Method::TRACE && !route.takes_trace {
+                return Err(no_trace());
+            }
             cx.exchange.params = params(head, &route, &found);
             Ok((route, None))
         }
@@ -204,6 +210,35 @@ fn method_not_allowed(allow: &Allow<'_>) -> Reply {
 /// `OPTIONS *` asks about the server as a whole (RFC 9110 §9.3.7): which is this one, so nobody else is asked.
 fn options() -> Reply {
     Reply::status(StatusCode::NO_CONTENT).header(header::ALLOW, HeaderValue::from_static(ALLOW))
+}
+
+fn no_trace() -> Reply {
+    let reply = Reply::status(StatusCode::METHOD_NOT_ALLOWED).because("TRACE is only for routes that name it");
+    reply.header(header::ALLOW, HeaderValue::from_static(ALLOW))
+}
+
+/// OPTIONS and TRACE may say how often they want to be passed on (RFC 9110 §7.6.2): once less from here on, and at 0 this is
+/// whom they are for.
+fn last_hop(head: &mut RequestHeader, cx: &mut Request) -> Option<Reply> {
+    if !matches!(head.method, Method::OPTIONS | Method::TRACE) {
+        return None;
+    }
+    let mut all = head.headers.get_all(header::MAX_FORWARDS).iter();
+    let left = match (all.next(), all.next()) {
+        (None, _) => return None,
+        (Some(one), None) if one.as_bytes().iter().all(u8::is_ascii_digit) => one.to_str().ok()?.parse::<u32>().ok(),
+        _ => None,
+    };
+    match left {
+        Some(0) if head.method == Method::TRACE => Some(no_trace()),
+        Some(0) => Some(options()),
+        Some(left) => {
+            // It cannot fail for this name.
+            head.insert_header("Max-Forwards", left - 1).ok();
+            None
+        }
+        None => Some(refuse(cx, StatusCode::BAD_REQUEST, "Max-Forwards is one number")),
+    }
 }
 
 /// The length of the request body, if the head tells it.

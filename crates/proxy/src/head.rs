@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use portreeve_router::path::{Ambiguity, normalise};
 use portreeve_wire::http1::{is_host, is_look_alike};
@@ -185,10 +185,14 @@ pub(crate) fn strip_hop_by_hop(head: &mut ResponseHeader) -> Vec<HeaderName> {
     }
     // Looked for together, and removed by name only where there are any: removing looks in two maps each time.
     let is_of_hop =
-        |name: &HeaderName| matches!(name.as_str(), "keep-alive" | "proxy-connection" | "proxy-authenticate");
+        |name: &HeaderName| matches!(name.as_str(), "keep-alive" | "proxy-connection" | "proxy-authenticate" | "upgrade");
     if head.headers.keys().any(is_of_hop) {
         for name in &OF_HOP {
             head.remove_header(name);
+        }
+        // But where it is the answer, an offer to speak something else is about the connection to the target.
+        if !matches!(head.status, StatusCode::SWITCHING_PROTOCOLS | StatusCode::UPGRADE_REQUIRED) {
+            head.remove_header(&header::UPGRADE);
         }
     }
     nominated
@@ -324,14 +328,22 @@ mod tests {
 
     #[test]
     fn an_answer_loses_the_fields_of_its_connection() {
-        let mut head = ResponseHeader::build(200, None).unwrap();
-        for (name, value) in
-            [("connection", "close, x-private"), ("keep-alive", "timeout=5"), ("x-private", "1"), ("etag", "1")]
-        {
-            head.append_header(name, value).unwrap();
-        }
-        strip_hop_by_hop(&mut head);
-        let left: Vec<_> = head.headers.keys().map(HeaderName::as_str).collect();
-        assert_eq!(left, ["connection", "etag"]);
+        let left = |status: u16| {
+            let mut head = ResponseHeader::build(status, None).unwrap();
+            for (name, value) in [
+                ("connection", "close, upgrade, x-private"),
+                ("keep-alive", "timeout=5"),
+                ("x-private", "1"),
+                ("etag", "1"),
+                ("upgrade", "h2c"),
+            ] {
+                head.append_header(name, value).unwrap();
+            }
+            strip_hop_by_hop(&mut head);
+            head.headers.keys().map(HeaderName::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(left(200), ["connection", "etag"]);
+        // Who is told to speak something else is told what.
+        assert_eq!(left(426), ["connection", "etag", "upgrade"]);
     }
 }

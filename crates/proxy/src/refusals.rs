@@ -1,10 +1,11 @@
 //! What never reaches a hook is told here: handshakes, connections that were not served, and requests that were refused at the wire.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::listener::{Facts, Reason, TlsFacts};
-use crate::observe::Line;
+use crate::observe::{Line, RefusedLine};
 use crate::phases::Phases;
 use crate::snapshot::Entrance;
 
@@ -15,9 +16,32 @@ impl Phases {
     }
 
     /// Counts a connection that was not served.
-    pub(crate) fn connection_refused(&self, entrance: &Entrance, reason: &'static str) {
+    pub(crate) fn count_refused(&self, entrance: &Entrance, reason: &'static str) {
         self.metrics.connection_refused(&entrance.name, reason);
-        tracing::debug!(listener = %entrance.name, reason, "A connection was refused.");
+    }
+
+    /// Counts a connection that was not served, and writes its line in the access log.
+    pub(crate) fn connection_refused(
+        &self,
+        entrance: &Entrance,
+        client: SocketAddr,
+        reason: &'static str,
+        duration: Duration,
+    ) {
+        self.count_refused(entrance, reason);
+        let snapshot = self.live.load();
+        if !snapshot.access_log.is_on() {
+            return;
+        }
+        snapshot.access_log.write(&RefusedLine {
+            time: jiff::Timestamp::now().to_string(),
+            kind: "refused",
+            generation: snapshot.generation,
+            client_ip: client.ip().to_canonical(),
+            listener: &entrance.name,
+            duration_ms: (duration.as_secs_f64() * 1e6).round() / 1e3,
+            reason,
+        });
     }
 
     /// Counts a TLS handshake that came to its end.

@@ -24,6 +24,8 @@ pub(crate) struct Route {
     pub(crate) chain: Arc<Chain>,
     pub(crate) end: End,
     pub(crate) policy: PathPolicy,
+    /// Whether it names TRACE: what that tells of a request, with all that the gateway has added, is not for everybody.
+    pub(crate) takes_trace: bool,
     /// Longest request body in bytes.
     pub(crate) max_body: u64,
     /// For the whole request; streams and upgraded connections are bounded by `idle` instead.

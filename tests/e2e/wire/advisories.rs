@@ -79,3 +79,32 @@ fn what_is_built_in_is_newer_than_its_advisories() {
     }
     assert!(["pingora-core", "pingora-proxy", "h2"].iter().all(|name| found.contains(name)), "{found:?}");
 }
+
+/// A package of the lock file: its name, its version, and what it is built on.
+type Package<'l> = (&'l str, &'l str, Vec<&'l str>);
+
+/// Whether all that is built on this is Pingora, or comes with nothing else than Pingora itself.
+fn comes_with_pingora_alone(packages: &[Package<'_>], (name, version, _): &Package<'_>) -> bool {
+    let with_version = format!("{name} {version}");
+    let above = packages.iter().filter(|(.., built_on)| built_on.iter().any(|on| on == name || **on == with_version));
+    above.into_iter().all(|above| above.0.starts_with("pingora") || comes_with_pingora_alone(packages, above))
+        && !["portreeve", "portreeve-proxy"].contains(name)
+}
+
+/// Crates that nobody mends any more: what is ours, and what else it is built on, does without.
+#[test]
+fn what_is_no_longer_maintained_comes_with_pingora_alone() {
+    let lock = include_str!("../../../Cargo.lock");
+    let packages = lock.split("[[package]]").map(|package| {
+        let of =
+            |key: &str| package.lines().find_map(|line| line.strip_prefix(key)?.strip_suffix('"')).unwrap_or_default();
+        let built_on = package.lines().filter_map(|line| line.trim().strip_prefix('"')?.strip_suffix("\","));
+        (of("name = \""), of("version = \""), built_on.collect())
+    });
+    let packages: Vec<Package<'_>> = packages.collect();
+    let ours = packages.iter().find(|(name, ..)| *name == "tokio").unwrap();
+    assert!(!comes_with_pingora_alone(&packages, ours), "the test finds nothing");
+    for gone in packages.iter().filter(|(name, ..)| ["derivative", "rustls-pemfile", "serde_yaml"].contains(name)) {
+        assert!(comes_with_pingora_alone(&packages, gone), "{gone:?}");
+    }
+}

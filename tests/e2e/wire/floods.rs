@@ -1,5 +1,8 @@
 //! Floods of HTTP/2: what costs a client nothing costs the gateway a bounded amount, and then the connection.
 
+use std::time::Duration;
+
+use portreeve_tests::{Gateway, RawOrigin, until};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpSocket;
 use tokio::time::timeout;
@@ -12,9 +15,11 @@ use super::{Bench, PATIENCE};
 
 /// Streams that are offered to a client at once.
 const STREAMS: u32 = 128;
+const FLOODS: &str = r#"portreeve_requests_refused_total{listener="public",reason="http2_flood"}"#;
 
 /// Sends what `burst` makes for 0, 1, 2 … until the gateway says `ENHANCE_YOUR_CALM` and closes. How many it took.
 async fn until_calmed(bench: &Bench, opening: &[u8], most: u32, burst: impl Fn(u32) -> Vec<u8>) -> u32 {
+    let before = bench.gateway.admin().count(FLOODS).await.unwrap_or_default();
     let mut frames = Frames::open(bench.gateway.address()).await;
     frames.send(opening).await;
     for n in 0..most {
@@ -26,6 +31,8 @@ async fn until_calmed(bench: &Bench, opening: &[u8], most: u32, burst: impl Fn(u
         if frames.told.closed || frames.told.goaway.is_some() {
             assert_eq!(frames.told.goaway, Some(ENHANCE_YOUR_CALM), "after {n}: {:?}", frames.told);
             assert!(frames.hear(|told| told.closed).await, "the connection is left open");
+            let counted = async || bench.gateway.admin().count(FLOODS).await.filter(|count| *count == before + 1);
+            until("it is counted", counted).await;
             return n + 1;
         }
     }
@@ -66,6 +73,34 @@ async fn rapid_reset_ends_the_connection() {
     bench.finish(1, 1);
 }
 
+/// The same at a pace at which every request is begun before it is given up, and its target asked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_that_are_given_up_again_and_again_end_the_connection_at_any_pace() {
+    let target = RawOrigin::start().await;
+    let yaml = format!(
+        "upstreams: {{ a: {{ targets: [\"{}\"] }} }}\nroutes: [{{ name: all, match: {{ path: \"/**\" }}, public: true, upstream: a }}]",
+        target.address()
+    );
+    let gateway = Gateway::spawn(&yaml).await;
+    let mut frames = Frames::open(gateway.address()).await;
+    let mut asked = 0;
+    while frames.told.goaway.is_none() && asked < 1_000 {
+        frames.send(get(2 * asked + 1)).await;
+        let _begun = target.request().await;
+        let pongs = frames.told.pongs;
+        frames
+            .send([frame(RST_STREAM, 0, 2 * asked + 1, CANCEL.to_be_bytes()), frame(PING, 0, 0, [0; 8])].concat())
+            .await;
+        assert!(frames.hear(|told| told.pongs > pongs || told.goaway.is_some()).await);
+        asked += 1;
+    }
+    // A client that keeps to the rules loses nothing by it: what it asked for before it was told is served.
+    assert_eq!(frames.told.goaway, Some(0), "after {asked}: {:?}", frames.told);
+    assert!((200..300).contains(&asked), "after {asked}");
+    drop(frames);
+    until("it is counted", async || gateway.admin().count(FLOODS).await.filter(|count| *count == 1)).await;
+}
+
 /// CVE-2025-8671, RUSTSEC-2025-0070: streams that the client makes the server reset.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn made_you_reset_ends_the_connection() {
@@ -101,6 +136,7 @@ async fn requests_that_are_refused_again_and_again_end_the_connection() {
         sent += 1;
     }
     assert!(sent <= 33, "only after {sent}");
+    until("it is counted", async || bench.gateway.admin().count(FLOODS).await.filter(|count| *count == 1)).await;
     assert!(bench.heard("9113 §8.3.1", "refused").await.whole.is_empty());
     bench.finish(1, 1);
 }
@@ -191,7 +227,7 @@ async fn a_stream_whose_client_neither_sends_nor_takes_ends_with_the_time_of_its
          routes: [{{ name: all, match: {{ path: \"/**\" }}, public: true, timeout: 1s, upstream: origin }}]\n",
         origin.address()
     );
-    let gateway = portreeve_tests::Gateway::setup().workers(1).spawn(&yaml).await;
+    let gateway = Gateway::setup().workers(1).spawn(&yaml).await;
     let no_window = frame(SETTINGS, 0, 0, [0, 4, 0, 0, 0, 0]);
     for (what, bytes) in [("no body", post(1, &[])), ("no window", [no_window, get(1)].concat())] {
         let mut frames = Frames::open(gateway.address()).await;
@@ -199,4 +235,70 @@ async fn a_stream_whose_client_neither_sends_nor_takes_ends_with_the_time_of_its
         let ended = frames.hear(|told| told.ended.contains(&1) || told.resets.contains_key(&1)).await;
         assert!(ended, "{what}: {:?}", frames.told);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_may_send_ahead_no_more_than_it_is_told() {
+    let bench = Bench::new().await;
+    let mut frames = Frames::open(bench.gateway.address()).await;
+    assert!(frames.hear(|told| told.widened > 0 && !told.settings.is_empty()).await, "{:?}", frames.told);
+    let told = |id| frames.told.settings.get(&id).copied();
+    // MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE, MAX_HEADER_LIST_SIZE; every connection begins with 65,535.
+    assert_eq!((told(3), told(4), told(6)), (Some(STREAMS), Some(256 * 1024), Some(64 * 1024)));
+    assert_eq!(65_535 + frames.told.widened, 1024 * 1024);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_of_http2_without_a_request_is_let_go_after_its_idle_time() {
+    let bench = Bench::with("{ idle: 300ms }").await;
+    let mut idle = Frames::open(bench.gateway.address()).await;
+    // Who only pings does not count as busy.
+    let pinging = async {
+        while !idle.told.closed {
+            idle.send(frame(PING, 0, 0, [0; 8])).await;
+            let pongs = idle.told.pongs;
+            idle.hear(|told| told.pongs > pongs).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, pinging).await.expect("the connection to be let go");
+    assert_eq!(idle.told.goaway, Some(0), "{:?}", idle.told);
+    // A request that is not whole is one.
+    let mut busy = Frames::open(bench.gateway.address()).await;
+    busy.send(post(1, &[])).await;
+    assert!(timeout(Duration::from_secs(1), busy.hear(|told| told.goaway.is_some())).await.is_err(), "{:?}", busy.told);
+    busy.send(frame(DATA, 1, 1, b"hello")).await;
+    assert!(busy.hear(|told| told.ended.contains(&1)).await);
+    assert_eq!(busy.told.statuses.get(&1), Some(&200), "{:?}", busy.told);
+}
+
+/// What never was a request is told of: counted, and in the log.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_breaks_the_rules_of_http2_is_counted_and_has_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("access.log");
+    let yaml = format!(
+        "access_log: {{ to: \"file:{}\" }}\nroutes: [{{ name: all, match: {{ path: \"/**\" }}, public: true, respond: {{ status: 200 }} }}]",
+        log.display()
+    );
+    let gateway = Gateway::spawn(&yaml).await;
+    let no_frame = [PREFACE, b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"].concat();
+    let on_a_stream = [PREFACE, &frame(SETTINGS, 0, 0, []), &frame(PING, 0, 1, [0; 8])].concat();
+    for (count, bytes) in [no_frame, on_a_stream].iter().enumerate() {
+        let mut frames = Frames::bare(gateway.address()).await;
+        frames.send(bytes).await;
+        assert!(frames.hear(|told| told.closed).await);
+        let line = crate::admin::lines(&log, count + 1).await.pop().unwrap();
+        assert_eq!(line["client_ip"], "127.0.0.1", "{line}");
+        assert!(line["status"].is_null() && line["error"].as_str().unwrap().contains("the rules of HTTP/2"), "{line}");
+        let counted = r#"portreeve_requests_refused_total{listener="public",reason="http2_breach"}"#;
+        assert_eq!(gateway.admin().count(counted).await, Some(count as u64 + 1));
+    }
+    // Who leaves, or has had its answer, has done nothing wrong.
+    let mut fine = Frames::open(gateway.address()).await;
+    fine.send(get(1)).await;
+    assert!(fine.hear(|told| told.ended.contains(&1)).await);
+    drop(fine);
+    let last = crate::admin::lines(&log, 3).await.pop().unwrap();
+    assert_eq!(last["status"], 200, "{last}");
 }

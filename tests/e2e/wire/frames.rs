@@ -99,6 +99,10 @@ pub(super) struct Told {
     pub(super) ended: BTreeSet<u32>,
     pub(super) pongs: usize,
     pub(super) bytes: usize,
+    /// What it allows, by number (RFC 9113 §6.5.2).
+    pub(super) settings: BTreeMap<u16, u32>,
+    /// By how much it has widened the window of the connection.
+    pub(super) widened: u32,
 }
 
 /// A connection of HTTP/2.
@@ -153,6 +157,11 @@ impl Frames {
                 RST_STREAM => {
                     told.resets.insert(stream, code(0));
                 }
+                SETTINGS => told.settings.extend(payload.chunks_exact(6).map(|setting| {
+                    let [a, b, value @ ..] = <[u8; 6]>::try_from(setting).unwrap();
+                    (u16::from_be_bytes([a, b]), u32::from_be_bytes(value))
+                })),
+                WINDOW_UPDATE if stream == 0 => told.widened += code(0),
                 PING => told.pongs += usize::from(flags & ACK != 0),
                 HEADERS => {
                     told.statuses.entry(stream).or_insert_with(|| status(payload));

@@ -31,6 +31,7 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// Networks of the load balancers and proxies in front of this gateway. What they say of a client is believed:
     /// `X-Forwarded-For`, `X-Forwarded-Proto`, `X-Forwarded-Host`, `Forwarded` and the PROXY protocol. Nobody by default.
+    /// Where both are there, `X-Forwarded-For` goes before `Forwarded`: a proxy that says the one has to remove the other.
     #[serde(default)]
     pub trusted_proxies: Vec<Network>,
     /// The admin port: metrics, health, status. Without this key there is none.

@@ -18,7 +18,8 @@ pub struct Match {
     /// or a list, of which one must match.
     #[serde(default)]
     pub path: OneOrMany<String>,
-    /// The methods; all when left out.
+    /// The methods; all but TRACE when left out. TRACE sends back what the target was sent, with all that the gateway and its
+    /// plugins have added: who wants that names it.
     #[serde(default)]
     pub methods: Vec<Method>,
     /// Headers by name, each with its test.

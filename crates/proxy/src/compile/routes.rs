@@ -64,6 +64,7 @@ pub(super) fn compile(
             chain,
             end: end(route, &path, pools, errors),
             policy: PathPolicy { allow_encoded_slash: route.allow_encoded_slash, ..PathPolicy::default() },
+            takes_trace: route.matches.methods.iter().any(|method| method.as_str() == "TRACE"),
             max_body: route.limits.body.bytes(),
             timeout: route.timeout.get(),
             idle: route.timeouts.idle.map(portreeve_config::units::Duration::get),

@@ -80,6 +80,8 @@ pub(crate) struct Line {
 struct Common {
     /// Malformed requests.
     malformed: AtomicU32,
+    /// Requests that the client gave up before they were answered.
+    given_up: AtomicU32,
     /// The last element of `Forwarded`, and the host it names.
     element: Mutex<Option<(Option<HeaderValue>, HeaderValue)>>,
 }
@@ -150,6 +152,16 @@ impl Line {
 
     pub(super) fn web_socket(&self) -> Option<&Arc<WebSocket>> {
         self.web_socket.get()
+    }
+
+    /// The client does not wait for the answer to the request in hand.
+    pub(super) fn is_given_up(&self) {
+        self.common.given_up.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// So many requests of this connection were given up before they were answered.
+    pub(super) fn given_up(&self) -> u32 {
+        self.common.given_up.load(Ordering::Relaxed)
     }
 
     /// Until when the request in hand must have been answered; `None` for no longer. Whatever waits for the target, the

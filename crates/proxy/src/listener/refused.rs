@@ -34,6 +34,10 @@ pub(crate) enum Reason {
     SlowBody,
     /// Its time has passed, whoever it was that took it.
     Late,
+    /// Its connection broke the rules of HTTP/2, and ended with it.
+    Breach,
+    /// Its connection asked for more of what serves nobody than is good for others (RFC 9113 §10.5), and ended with it.
+    Flood,
 }
 
 impl Reason {
@@ -43,6 +47,8 @@ impl Reason {
             Self::Malformed(refusal) => StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST),
             Self::SlowHead | Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Self::Late => StatusCode::GATEWAY_TIMEOUT,
+            // Never sent: the connection has ended.
+            Self::Breach | Self::Flood => StatusCode::BAD_REQUEST,
         }
     }
 
@@ -53,6 +59,8 @@ impl Reason {
             Self::SlowHead => "slow_head",
             Self::SlowBody => "slow_body",
             Self::Late => "late",
+            Self::Breach => "http2_breach",
+            Self::Flood => "http2_flood",
         }
     }
 }
@@ -64,6 +72,8 @@ impl fmt::Display for Reason {
             Self::SlowHead => f.write_str("refused: the head did not come in time"),
             Self::SlowBody => f.write_str("refused: the body comes too slowly"),
             Self::Late => f.write_str("the time of the request passed"),
+            Self::Breach => f.write_str("refused: the connection broke the rules of HTTP/2"),
+            Self::Flood => f.write_str("refused: the connection asked for too much of what serves nobody"),
         }
     }
 }

@@ -53,12 +53,20 @@ impl Serving {
     pub(super) async fn serve(self, io: TcpStream, peer: SocketAddr) {
         // A listener that has left the configuration meanwhile serves nobody.
         let Some(entrance) = self.phases.entrance(self.listener) else { return };
-        if let Err(reason) = self.admit(io, peer, &entrance).await {
-            self.phases.connection_refused(&entrance, reason);
+        let (begun, mut client) = (Instant::now(), peer);
+        if let Err(reason) = self.admit(io, peer, &mut client, &entrance).await {
+            self.phases.connection_refused(&entrance, client, reason, begun.elapsed());
         }
     }
 
-    async fn admit(&self, io: TcpStream, peer: SocketAddr, entrance: &Arc<Entrance>) -> Result<(), Refused> {
+    /// `client` is the peer until a proxy that is trusted has said for whom it speaks.
+    async fn admit(
+        &self,
+        io: TcpStream,
+        peer: SocketAddr,
+        client: &mut SocketAddr,
+        entrance: &Arc<Entrance>,
+    ) -> Result<(), Refused> {
         let terms = &entrance.terms;
         let mut place = self.crowd.enter(terms.connections).map_err(full)?;
         // Many clients stand behind a proxy of ours: who they are is known only after its header.
@@ -68,7 +76,7 @@ impl Serving {
         let by_name = entrance.tcp.as_ref().is_some_and(Tcp::goes_by_name);
         let Opened { transport, facts, name } = if terms.proxy_protocol || terms.tls.is_some() || by_name {
             // Boxed: a handshake takes some kilobytes that the connection should not carry on.
-            let opening = Box::pin(open(io, peer, self.listener, terms, by_name));
+            let opening = Box::pin(open(io, client, self.listener, terms, by_name));
             timeout(terms.handshake, opening).await.map_err(|_| "handshake_timeout")??
         } else {
             let facts = Facts::new(self.listener, peer, terms.trusted.clone());
@@ -84,7 +92,12 @@ impl Serving {
             // Boxed: connections for HTTP need not carry what it takes.
             let own = facts.tls.as_ref().and_then(|tls| tls.client.server_name.clone());
             let name = name.as_deref().or(own.as_deref());
-            return Box::pin(tcp::serve(&self.phases, entrance, tcp, transport, &facts, name)).await;
+            let served = Box::pin(tcp::serve(&self.phases, entrance, tcp, transport, &facts, name)).await;
+            // It has its line in the log already.
+            return served.or_else(|reason| {
+                self.phases.count_refused(entrance, reason);
+                Ok(())
+            });
         }
         let http2 = facts.tls.as_ref().is_some_and(|tls| tls.http2);
         let Ok(connection) = Connection::new(transport, facts.clone(), terms.clone(), self.farewell.clone()) else {
@@ -132,8 +145,10 @@ impl Serving {
     /// A request with a body, or one that asks for another protocol: Pingora's session speaks on the connection.
     async fn converse(&self, connection: Box<Connection>, last: bool) -> Option<Box<Connection>> {
         let mut session = ServerSession::new_http1(connection);
-        // The time until the next request is kept by the connection; here only whether there is one.
-        session.set_keepalive((!last).then_some(1));
+        // The time until the next request is kept by the connection; here only whether there is one. Pingora makes up its mind on
+        // keep-alive itself when it looks at the head, and goes by this after all.
+        session.set_keepalive(Some(1));
+        session.set_keepalive_reuses_remaining(last.then_some(0));
         let (stream, _) = self.proxy.process_new_http(session, &self.stop).await?.consume();
         stream.into_any().downcast().ok()
     }
@@ -162,22 +177,24 @@ struct Opened {
 }
 
 /// What comes before HTTP, or whatever is spoken: whom the peer speaks for, and TLS, which is ended here or only looked at.
+/// `client` is the peer, and then whom it speaks for.
 async fn open(
     mut io: TcpStream,
-    peer: SocketAddr,
+    client: &mut SocketAddr,
     listener: usize,
     terms: &Terms,
     by_name: bool,
 ) -> Result<Opened, Refused> {
     let (told, mut early) =
-        if terms.proxy_protocol { announced(&mut io, peer, terms).await? } else { (Header::Local, Vec::new()) };
-    let mut facts = match told {
-        Header::Local => Facts::new(listener, peer, terms.trusted.clone()),
+        if terms.proxy_protocol { announced(&mut io, *client, terms).await? } else { (Header::Local, Vec::new()) };
+    let destination = match told {
+        Header::Local => None,
         Header::Proxied { source, destination } => {
-            let facts = Facts::new(listener, source, terms.trusted.clone());
-            Facts { destination: Some(destination), ..facts }
+            *client = source;
+            Some(destination)
         }
     };
+    let mut facts = Facts { destination, ..Facts::new(listener, *client, terms.trusted.clone()) };
     let Some(tls) = &terms.tls else {
         let name = if by_name { tcp::read_hello(&mut io, &mut early).await? } else { None };
         return Ok(Opened { transport: Transport::Plain(Rewound::new(io, early)), facts, name });

@@ -71,6 +71,20 @@ pub(crate) struct Line<'l> {
     pub(crate) decisions: &'l [Decision],
 }
 
+/// One connection that was not served.
+#[derive(Debug, Serialize)]
+pub(crate) struct RefusedLine<'l> {
+    pub(crate) time: String,
+    /// Tells the line from those of requests.
+    pub(crate) kind: &'static str,
+    pub(crate) generation: u64,
+    pub(crate) client_ip: std::net::IpAddr,
+    pub(crate) listener: &'l str,
+    pub(crate) duration_ms: f64,
+    /// The label of the metric.
+    pub(crate) reason: &'static str,
+}
+
 fn decisions<S: serde::Serializer>(decisions: &&[Decision], serializer: S) -> Result<S::Ok, S::Error> {
     #[derive(Serialize)]
     struct Told<'d> {

@@ -6,7 +6,7 @@ mod targets;
 mod tcp;
 mod usage;
 
-pub(crate) use access_log::{AccessLog, Line};
+pub(crate) use access_log::{AccessLog, Line, RefusedLine};
 pub(crate) use metrics::{Discoveries, Metrics, MirrorMetrics, RouteMetrics, UpstreamMetrics};
 pub(crate) use tcp::{TcpLine, TcpMetrics};
 pub(crate) use usage::{Ended, UsageKeeper, record as record_usage, settings as usage_settings};

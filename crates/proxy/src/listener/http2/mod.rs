@@ -41,12 +41,16 @@ const STREAMS: u32 = 128;
 /// Bytes of one request body that may be on the way before we have taken them, and of all of a connection.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
-/// Bytes of one answer that wait for a slow client.
-const SEND_BUFFER: usize = 256 * 1024;
+/// Bytes of one answer that wait for a slow client here, beside what its target has sent ahead. A client may have all its
+/// streams wait.
+const SEND_BUFFER: usize = 64 * 1024;
 /// Streams that the client gave up before they were served (rapid reset, CVE-2023-44487).
 const PENDING_RESETS: usize = 20;
 /// Streams that the client made us give up (`MadeYouReset`, CVE-2025-8671).
 const FORCED_RESETS: usize = 64;
+/// Requests that the client gave up before they were answered, after which it is asked to connect anew, if those are more than
+/// the others: paced so that none of them waits here, they cost their targets as much as a rapid reset.
+const GIVEN_UP: u32 = 200;
 /// Requests that may still come after the client was told to make no more here (RFC 9113 §6.8): those on the way.
 const AFTER_GOAWAY: u32 = STREAMS;
 /// Malformed requests, after which a connection is ended (RFC 9113 §10.5). As many as Pingora allows.
@@ -94,17 +98,28 @@ pub(super) async fn serve(mut connection: Connection, serving: &Serving, facts: 
     connection.pass_frames(uploads.clone());
     let started = std::time::Instant::now();
     // The connection itself keeps the time of the preface and of every head.
-    if let Ok(mut http2) = options(&entrance.terms).handshake(connection).await {
-        let left = entrance.terms.requests_per_connection;
-        let running = JoinSet::new();
-        let mut streams = Streams { serving, facts, entrance, digest, uploads, running, left, leaving: false };
-        streams.run(&mut http2).await;
-        // What is still running finds out for itself that its client has left, and has its line in the log.
-        streams.running.detach_all();
+    match options(&entrance.terms).handshake(connection).await {
+        Ok(mut http2) => {
+            let left = entrance.terms.requests_per_connection;
+            let running = JoinSet::new();
+            let mut streams = Streams { serving, facts, entrance, digest, uploads, running, left, leaving: false };
+            streams.run(&mut http2).await;
+            // What is still running finds out for itself that its client has left, and has its line in the log.
+            streams.running.detach_all();
+        }
+        Err(error) => blame(facts, &error),
     }
     if let Some(reason) = facts.line.refused() {
         // The connection could say nothing of it: in the middle of a head no other frame may be sent for its stream.
         serving.phases.request_refused(entrance, facts, reason, &fresh_request_id(), started.elapsed(), None);
+    }
+}
+
+/// Notes what the client did wrong, if that is why its connection has ended.
+fn blame(facts: &Facts, error: &h2::Error) {
+    if error.is_library() {
+        let is_flood = error.reason() == Some(Code::ENHANCE_YOUR_CALM);
+        facts.line.refuse(if is_flood { Reason::Flood } else { Reason::Breach });
     }
 }
 
@@ -122,7 +137,8 @@ impl Streams<'_> {
                         silence.clear();
                         self.take(http2, request, respond);
                     }
-                    Some(Err(_)) | None => return,
+                    Some(Err(error)) => return blame(self.facts, &error),
+                    None => return,
                 },
                 Some(_) = self.running.join_next() => silence.clear(),
                 () = poll_fn(|cx| silence.poll_within(cx, self.entrance.terms.idle)), if self.running.is_empty() => {
@@ -141,14 +157,31 @@ impl Streams<'_> {
         (self.leaving, self.left) = (true, AFTER_GOAWAY);
     }
 
+    /// Whether most of what the client has asked for here it did not want in the end.
+    fn is_waste(&self) -> bool {
+        let given_up = self.facts.line.given_up();
+        let all = self.entrance.terms.requests_per_connection.saturating_sub(self.left);
+        given_up >= GIVEN_UP && given_up > all / 2
+    }
+
+    /// The client asks for more than is good for others.
+    fn end(&self, http2: &mut Http2) {
+        self.facts.line.refuse(Reason::Flood);
+        http2.abrupt_shutdown(Code::ENHANCE_YOUR_CALM);
+    }
+
     fn take(&mut self, http2: &mut Http2, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
         if self.facts.line.malformed() >= MALFORMED {
-            return http2.abrupt_shutdown(Code::ENHANCE_YOUR_CALM);
+            return self.end(http2);
         }
         self.left = self.left.saturating_sub(1);
+        if !self.leaving && self.is_waste() {
+            self.facts.line.refuse(Reason::Flood);
+            self.leave(http2);
+        }
         if self.left == 0 {
             if self.leaving {
-                return http2.abrupt_shutdown(Code::ENHANCE_YOUR_CALM);
+                return self.end(http2);
             }
             self.leave(http2);
         }

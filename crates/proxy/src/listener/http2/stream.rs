@@ -20,7 +20,7 @@ use pingora::{Error, ErrorType, OrErr, Result};
 use tokio::time::timeout;
 
 use super::answer::Answer;
-use super::body::Body;
+use super::body::{Body, Ended};
 use super::uploads::Uploads;
 use crate::listener::facts::Line;
 use crate::listener::terms::Terms;
@@ -35,6 +35,8 @@ pub(super) struct Stream {
     /// Kept because Pingora asks for them. The time of a body is the listener's (`body.rs`).
     read_timeout: Option<Duration>,
     drain_timeout: Option<Duration>,
+    /// By the client, before it was answered.
+    given_up: bool,
 }
 
 impl Stream {
@@ -56,6 +58,7 @@ impl Stream {
             digest,
             read_timeout: None,
             drain_timeout: None,
+            given_up: false,
         }
     }
 
@@ -63,12 +66,20 @@ impl Stream {
     fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>>> {
         match self.answer.poll_gone(cx) {
             Poll::Ready(Ok(reason)) => {
+                self.note_given_up();
                 Poll::Ready(Error::e_explain(ErrorType::H2Error, format!("the client gave the stream up: {reason}")))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Error::e_because(ErrorType::H2Error, "the client is gone", error)),
             Poll::Pending => {
                 self.body.poll_late(cx).map(|late| late.or_err(ErrorType::ReadError, "the request is late"))
             }
+        }
+    }
+
+    /// The client has reset the stream: before its answer, that is a request for nothing.
+    fn note_given_up(&mut self) {
+        if self.answer.head.is_none() && !std::mem::replace(&mut self.given_up, true) {
+            self.line.is_given_up();
         }
     }
 
@@ -98,6 +109,9 @@ impl Session for Stream {
 
     async fn read_body_bytes(&mut self) -> Result<Option<Bytes>> {
         let read = poll_fn(|cx| self.body.poll(cx)).await;
+        if matches!(read, Err(Ended::Broken(_))) {
+            self.note_given_up();
+        }
         read.or_err(ErrorType::ReadError, "while the request body was read").map_err(Error::into_down)
     }
 
