@@ -77,6 +77,8 @@ mod shared_limits;
 #[cfg(test)]
 mod stalls;
 #[cfg(test)]
+mod store_errors;
+#[cfg(test)]
 mod strangers;
 #[cfg(test)]
 mod streams;
@@ -84,6 +86,8 @@ mod streams;
 mod targets;
 #[cfg(test)]
 mod tcp;
+#[cfg(test)]
+mod tiers;
 #[cfg(test)]
 mod tls;
 #[cfg(test)]
