@@ -14,9 +14,9 @@ mod answers;
 mod balancing;
 #[cfg(test)]
 mod builtin;
+mod callers;
 #[cfg(test)]
 mod cancelled;
-mod callers;
 #[cfg(test)]
 mod chain;
 #[cfg(test)]
@@ -85,6 +85,8 @@ mod shared_limits;
 #[cfg(test)]
 mod stalls;
 #[cfg(test)]
+mod store_errors;
+#[cfg(test)]
 mod strangers;
 #[cfg(test)]
 mod streams;
@@ -92,6 +94,8 @@ mod streams;
 mod targets;
 #[cfg(test)]
 mod tcp;
+#[cfg(test)]
+mod tiers;
 #[cfg(test)]
 mod tls;
 #[cfg(test)]

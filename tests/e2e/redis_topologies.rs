@@ -4,35 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use portreeve_tests::{Authority, Certificates, Gateway, redis, until};
+use portreeve_tests::{Authority, Certificates, Counting, redis, until};
 
 /// A gateway that counts in this Redis, and refuses while it is away.
-async fn gateway(redis: &str, rate: &str) -> Gateway {
-    Gateway::spawn(&format!(
-        "routes:
-  - name: all
-    match: {{ path: '/**' }}
-    public: true
-    plugins:
-      - rate-limit:
-          by: '${{request.headers.x-who}}'
-          limit: {{ rate: {rate} }}
-          store: {{ redis: {{ {redis}, timeout: 500ms }} }}
-          on_store_error: closed
-    respond: {{ status: 200 }}
-"
-    ))
-    .await
-}
-
-async fn status(gateway: &Gateway, who: &str) -> u16 {
-    gateway.get("/").header("x-who", who).await.status
-}
-
-async fn is_up(gateway: &Gateway, up: bool) {
-    let name = "portreeve_plugin_rate_limit_store_up{step=\"all/rate-limit\"}";
-    let wanted = Some(u64::from(up));
-    until("the store is seen as it is", async || (gateway.admin().count(name).await == wanted).then_some(())).await;
+async fn counting(redis: &str, rate: &str) -> Counting {
+    Counting::spawn(&format!("{redis}, timeout: 500ms"), rate, "on_store_error: closed").await
 }
 
 /// What two gateways let through of one key while the master is lost, or hands over, in the middle of it.
@@ -40,17 +16,17 @@ async fn admitted_over_a_failover(allowed: u32, is_killed: bool) -> u32 {
     let mut group = redis::sentinels().await;
     let settings = format!("sentinel: {{ master: limits, urls: {} }}", group.urls());
     let rate = format!("{allowed}/h");
-    let gateways = [Arc::new(gateway(&settings, &rate).await), Arc::new(gateway(&settings, &rate).await)];
+    let gateways = [Arc::new(counting(&settings, &rate).await), Arc::new(counting(&settings, &rate).await)];
     let (admitted, is_over) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicBool::new(false)));
     let mut clients = Vec::new();
     for gateway in &gateways {
-        is_up(gateway, true).await;
+        gateway.sees(true).await;
         for _ in 0..2 {
             let (gateway, admitted, is_over) = (gateway.clone(), admitted.clone(), is_over.clone());
             clients.push(tokio::spawn(async move {
                 while !is_over.load(Ordering::Relaxed) {
                     let begun = Instant::now();
-                    let status = status(&gateway, "ada").await;
+                    let status = gateway.status("ada").await;
                     assert!(matches!(status, 200 | 429 | 503), "{status}");
                     admitted.fetch_add(u32::from(status == 200), Ordering::Relaxed);
                     // The deadline is 500 ms; the rest is for a machine that builds meanwhile.
@@ -68,9 +44,9 @@ async fn admitted_over_a_failover(allowed: u32, is_killed: bool) -> u32 {
     }
     group.failed_over().await;
     for gateway in &gateways {
-        until("the limit is decided again", async || (status(gateway, "eve").await == 200).then_some(())).await;
+        until("the limit is decided again", async || (gateway.status("eve").await == 200).then_some(())).await;
         until("all is used", async || {
-            let status = status(gateway, "ada").await;
+            let status = gateway.status("ada").await;
             admitted.fetch_add(u32::from(status == 200), Ordering::Relaxed);
             (status == 429).then_some(())
         })
@@ -106,13 +82,13 @@ async fn a_master_that_hands_over_is_not_asked_any_more() {
 async fn over_a_cluster_every_key_has_exactly_its_limit() {
     let mut cluster = redis::cluster().await;
     let settings = format!("cluster: {}", cluster.urls());
-    let (one, two) = (gateway(&settings, "4/h").await, gateway(&settings, "4/h").await);
+    let (one, two) = (counting(&settings, "4/h").await, counting(&settings, "4/h").await);
     for key in 0..30 {
         let who = format!("consumer-{key}");
         let mut admitted = 0;
         for _ in 0..3 {
             for gateway in [&one, &two] {
-                admitted += u32::from(status(gateway, &who).await == 200);
+                admitted += u32::from(gateway.status(&who).await == 200);
             }
         }
         assert_eq!(admitted, 4, "{who}");
@@ -124,7 +100,7 @@ async fn over_a_cluster_every_key_has_exactly_its_limit() {
     until("somebody is refused for want of a store", async || {
         let mut is_refused = false;
         for key in 0..30 {
-            let status = status(&one, &format!("consumer-{key}")).await;
+            let status = one.status(&format!("consumer-{key}")).await;
             assert!(matches!(status, 429 | 503), "{status}");
             is_refused |= status == 503;
         }
@@ -148,13 +124,13 @@ async fn over_tls_both_sides_show_who_they_are() {
         format!("url: 'rediss://{}', ca: '{ca}', cert: '{cert}', key: '{key}'", redis.address())
     };
     let good = settings("ca.crt", "gateway");
-    let (one, two) = (gateway(&good, "2/h").await, gateway(&good, "2/h").await);
-    let answers = [status(&one, "ada").await, status(&two, "ada").await, status(&one, "ada").await];
+    let (one, two) = (counting(&good, "2/h").await, counting(&good, "2/h").await);
+    let answers = [one.status("ada").await, two.status("ada").await, one.status("ada").await];
     assert_eq!(answers, [200, 200, 429]);
     let without = format!("url: 'rediss://{}', ca: '{}'", redis.address(), file("ca.crt"));
     for bad in [settings("others.crt", "gateway"), settings("ca.crt", "stranger"), without] {
-        let gateway = gateway(&bad, "2/h").await;
-        assert_eq!(status(&gateway, "eve").await, 503, "{bad}");
-        is_up(&gateway, false).await;
+        let gateway = counting(&bad, "2/h").await;
+        assert_eq!(gateway.status("eve").await, 503, "{bad}");
+        gateway.sees(false).await;
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use portreeve_plugin::prelude::*;
-use portreeve_tests::{Beat, Gateway, Origin, at, until};
+use portreeve_tests::{Beat, Gateway, Origin, Process, at, until};
 use serde_json::{Value, json};
 
 const YAML: &str = r#"
@@ -216,4 +216,28 @@ async fn a_folder_that_cannot_be_written_is_counted_and_requests_are_served() {
     assert_eq!(ask(&gateway, "bob", "/v1/orders").await, 200);
     counted(&gateway, 1).await;
     assert!(gateway.admin().count("portreeve_usage_failures_total{stage=\"save\"}").await.unwrap() >= 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_hangs_holds_up_neither_requests_nor_the_end() {
+    let (a, folder) = (origin().await, tempfile::tempdir().unwrap());
+    let head = "version: 1\nlisteners: [{ name: public, bind: '127.0.0.1:0' }]\nadmin: { bind: '127.0.0.1:0' }\n";
+    let path = folder.path().join("gateway.yaml");
+    std::fs::write(&path, format!("{head}{}", kept(&a, folder.path(), ""))).unwrap();
+    // Opening a pipe that nobody reads waits, as a disk that is gone does.
+    std::fs::create_dir(folder.path().join("usage")).unwrap();
+    let pipe = folder.path().join("usage/state.new");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let program = env!("CARGO_BIN_EXE_portreeve-under-test");
+    let gateway = Process::start(program, &["run", "-c", path.to_str().unwrap(), "--no-watch", "--grace", "1ms"]);
+    let url = format!("http://{}/v1/orders", gateway.listener("public").await);
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let answer = client.get(&url).header("x-api-key", "bob-has-a-key-of-some-length").send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let told = client.get(format!("http://{}/api/v1/usage", gateway.admin().await)).send().await.unwrap();
+    assert_eq!(told.status(), 503);
+    gateway.signal("TERM").await;
+    let exit = gateway.exit().await;
+    assert_eq!(exit.code, Some(0), "{}", exit.log);
+    assert!(exit.log.contains("The disk of usage does not answer; what was counted"), "{}", exit.log);
 }

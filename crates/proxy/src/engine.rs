@@ -14,6 +14,7 @@ use portreeve_plugin::engine::Shared as SharedValues;
 use portreeve_plugin::{Clock, Registry, Subject};
 use portreeve_usage::Page;
 use tokio::runtime::Handle;
+use tokio::time::timeout;
 
 use crate::accounts::{self, StepAccount};
 use crate::acme::Acme;
@@ -59,7 +60,9 @@ impl Shared {
     async fn begin_usage(&self, snapshot: &Snapshot) {
         self.usage.follow(snapshot.usage_settings.clone());
         let usage = self.usage.clone();
-        self.control.spawn_blocking(move || usage.turn()).await.ok();
+        if timeout(DISK, self.control.spawn_blocking(move || usage.turn())).await.is_err() {
+            tracing::warn!("The disk of usage does not answer; counting in memory until it does.");
+        }
         self.control.spawn(UsageKeeper::run(Arc::downgrade(&self.usage)));
     }
 
@@ -283,11 +286,12 @@ impl Engine {
         pool.operate(target, operation, by)
     }
 
-    /// What consumers have used, as these parameters ask. Waits for the disk, shortly: not for threads that others wait for.
+    /// What consumers have used, as these parameters ask; `None` if the disk that it is saved on does not answer. Waits for
+    /// that, shortly: not for threads that others wait for.
     ///
     /// # Errors
     /// What is wrong with which parameter.
-    pub fn usage(&self, parameters: &[(String, String)]) -> Result<Page, String> {
+    pub fn usage(&self, parameters: &[(String, String)]) -> Result<Option<Page>, String> {
         self.shared.usage.page(parameters)
     }
 
@@ -328,11 +332,11 @@ impl Engine {
         let drained = workers.drain(limit).await;
         let log = self.live.load().access_log.clone();
         let usage = self.shared.usage.clone();
-        let last = move || {
-            log.flush(FLUSH);
-            usage.finish();
-        };
-        self.shared.control.spawn_blocking(last).await.ok();
+        let control = &self.shared.control;
+        control.spawn_blocking(move || log.flush(FLUSH)).await.ok();
+        if timeout(DISK, control.spawn_blocking(move || usage.finish())).await.is_err() {
+            tracing::error!("The disk of usage does not answer; what was counted since the last save is lost.");
+        }
         drained
     }
 }
@@ -341,6 +345,8 @@ impl Engine {
 const CLOSE: Duration = Duration::from_secs(1);
 /// Longest wait for the last lines of the access log.
 const FLUSH: Duration = Duration::from_secs(1);
+/// Longest wait for the disk that usage is saved on, at the beginning and at the end: a disk may hang. (Arbitrary.)
+const DISK: Duration = Duration::from_secs(5);
 
 /// Compiles away from the threads that others wait for: ten thousand routes take their time, and so may a plugin.
 async fn compiled(

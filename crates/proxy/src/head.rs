@@ -184,8 +184,9 @@ pub(crate) fn strip_hop_by_hop(head: &mut ResponseHeader) -> Vec<HeaderName> {
         head.remove_header(name);
     }
     // Looked for together, and removed by name only where there are any: removing looks in two maps each time.
-    let is_of_hop =
-        |name: &HeaderName| matches!(name.as_str(), "keep-alive" | "proxy-connection" | "proxy-authenticate" | "upgrade");
+    let is_of_hop = |name: &HeaderName| {
+        matches!(name.as_str(), "keep-alive" | "proxy-connection" | "proxy-authenticate" | "upgrade")
+    };
     if head.headers.keys().any(is_of_hop) {
         for name in &OF_HOP {
             head.remove_header(name);

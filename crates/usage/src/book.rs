@@ -7,7 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::export::Position;
 use crate::sheet::Sheet;
+use crate::trust::Trust;
 use crate::{DAY, HOUR, start_of};
+
+/// A clock that is wrong may bring periods of another time: beside those that are kept, as many as fit a day, until the oldest
+/// go.
+const STRANGE: i64 = DAY;
 
 /// Spans that wait for an export that fails; then the oldest go. Two days of hours.
 const MOST_PENDING: usize = 48;
@@ -35,14 +40,34 @@ pub(crate) struct Periods {
     pub(crate) changed: BTreeSet<i64>,
 }
 
-/// What of a book is in one file, with the table that is open: everything that still changes.
-#[derive(Debug, Default, Serialize, Deserialize)]
+/// What of a book is in one file, with the table that is open: everything that no other file has.
+#[derive(Debug, Default, Deserialize)]
 pub(crate) struct State {
     pub(crate) open: Segment,
     pub(crate) hours: Vec<Period>,
     pub(crate) days: Vec<Period>,
     pub(crate) pending: VecDeque<Segment>,
     pub(crate) exported: Position,
+    #[serde(default)]
+    pub(crate) trust: Option<Trust>,
+}
+
+/// The same, as it is written.
+#[derive(Debug, Serialize)]
+pub(crate) struct Shown<'b> {
+    pub(crate) open: &'b Segment,
+    pub(crate) hours: Vec<Page<'b>>,
+    pub(crate) days: Vec<Page<'b>>,
+    pub(crate) pending: &'b VecDeque<Segment>,
+    pub(crate) exported: &'b Position,
+    pub(crate) trust: Trust,
+}
+
+/// A [`Period`] as it is written.
+#[derive(Debug, Serialize)]
+pub(crate) struct Page<'b> {
+    pub(crate) start: i64,
+    pub(crate) sheet: &'b Sheet,
 }
 
 /// All that is kept.
@@ -71,18 +96,21 @@ impl Periods {
         }
     }
 
-    /// Forgets what began before `first`; returns when those did.
-    fn forget(&mut self, first: i64) -> Vec<i64> {
+    /// Forgets what began before `first`, and the oldest while there are more than `most`; returns when those began.
+    fn forget(&mut self, first: i64, most: i64) -> Vec<i64> {
         let kept = self.sheets.split_off(&first);
-        let gone = std::mem::replace(&mut self.sheets, kept).into_keys().collect();
-        self.changed = self.changed.split_off(&first);
+        let mut gone: Vec<i64> = std::mem::replace(&mut self.sheets, kept).into_keys().collect();
+        while i64::try_from(self.sheets.len()).is_ok_and(|count| count > most) {
+            gone.extend(self.sheets.pop_first().map(|(start, _)| start));
+        }
+        self.changed.retain(|start| !gone.contains(start));
         gone
     }
 
-    /// Those that no file has.
-    fn unwritten(&self) -> Vec<Period> {
+    /// Those that no file has as they are.
+    pub(crate) fn unwritten(&self) -> Vec<Page<'_>> {
         let changed = self.changed.iter().filter_map(|start| Some((*start, self.sheets.get(start)?)));
-        changed.map(|(start, sheet)| Period { start, sheet: sheet.clone() }).collect()
+        changed.map(|(start, sheet)| Page { start, sheet }).collect()
     }
 }
 
@@ -120,25 +148,34 @@ impl Book {
         lost
     }
 
-    /// Keeps so many hours and days, the current ones among them. Returns when the others began.
-    pub(crate) fn keep(&mut self, now: i64, hours: i64, days: i64) -> (Vec<i64>, Vec<i64>) {
-        let first = |span, count: i64| start_of(now, span) - (count - 1).max(0) * span;
-        (self.hours.forget(first(HOUR, hours)), self.days.forget(first(DAY, days)))
+    /// Keeps so many hours and days before `time`, the current ones among them. Returns when the others began.
+    pub(crate) fn keep(&mut self, time: i64, hours: i64, days: i64) -> (Vec<i64>, Vec<i64>) {
+        let first = |span, count: i64| start_of(time, span) - (count - 1).max(0) * span;
+        let most = |span, count: i64| count.max(1) + STRANGE / span;
+        (self.hours.forget(first(HOUR, hours), most(HOUR, hours)), self.days.forget(first(DAY, days), most(DAY, days)))
     }
 
     /// What is written while `open` is being counted.
-    pub(crate) fn state(&self, open: Segment) -> State {
-        State {
+    pub(crate) fn state<'b>(&'b self, open: &'b Segment, trust: Trust) -> Shown<'b> {
+        Shown {
             open,
             hours: self.hours.unwritten(),
             days: self.days.unwritten(),
-            pending: self.pending.clone(),
-            exported: self.exported.clone(),
+            pending: &self.pending,
+            exported: &self.exported,
+            trust,
         }
     }
 
+    /// Rows of what is written while `open` is being counted.
+    pub(crate) fn rows(&self, open: &Segment) -> usize {
+        let unwritten = self.hours.unwritten().into_iter().chain(self.days.unwritten()).map(|page| page.sheet);
+        let sheets = unwritten.chain(self.pending.iter().map(|segment| &segment.sheet)).chain([&open.sheet]);
+        sheets.map(|sheet| sheet.rows.len()).sum()
+    }
+
     /// Takes in what another process, or this one before it was started anew, has left. `hours` and `days` are files of
-    /// their own: of periods that were over when the state was written.
+    /// their own.
     pub(crate) fn absorb(
         &mut self,
         state: State,
@@ -148,16 +185,15 @@ impl Book {
         exports: bool,
     ) -> usize {
         self.revision += 1;
-        let State { open, hours: unwritten_hours, days: unwritten_days, pending, exported } = state;
-        let (hour, day) = (start_of(open.since, HOUR), start_of(open.since, DAY));
-        // What the state has goes before what files have: a file may have been written, and the state not any more.
-        let is_older = |unwritten: &[Period], current: i64| {
+        let State { open, hours: unwritten_hours, days: unwritten_days, pending, exported, trust: _ } = state;
+        // What the state has is as good as the file of the same period, or newer.
+        let not_in = |unwritten: &[Period]| {
             let held: BTreeSet<i64> = unwritten.iter().map(|period| period.start).collect();
-            move |period: &Period| period.start < current && !held.contains(&period.start)
+            move |period: &Period| !held.contains(&period.start)
         };
-        let files = hours.into_iter().filter(is_older(&unwritten_hours, hour));
+        let files = hours.into_iter().filter(not_in(&unwritten_hours));
         files.for_each(|period| self.hours.restore(period, most));
-        let files = days.into_iter().filter(is_older(&unwritten_days, day));
+        let files = days.into_iter().filter(not_in(&unwritten_days));
         files.for_each(|period| self.days.restore(period, most));
         for period in &unwritten_hours {
             self.hours.add(period.start, &period.sheet, most);

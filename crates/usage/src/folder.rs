@@ -1,8 +1,8 @@
-//! The folder that a book is kept in: one file of what still changes, one for each hour and day that is over. Each is
-//! written beside its place and moved there, so that it is there whole, as it was before or as it is now.
+//! The folder that a book is kept in: one file of what no other has, and one for each hour and day. Each is written beside
+//! its place and moved there, so that it is there whole, as it was before or as it is now.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Write as _};
+use std::io::{self, BufWriter, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -10,8 +10,9 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::book::{Book, Period, State};
-use crate::{DAY, HOUR, start_of};
+use crate::book::{Book, Period, Segment, State};
+use crate::trust::Trust;
+use crate::{DAY, HOUR};
 
 /// The form of the files. One of another number is no file of ours.
 const FORMAT: u32 = 1;
@@ -64,9 +65,6 @@ impl Folder {
         let mut found = Found::default();
         if let Some(state) = self.read(&self.path.join(STATE), now, &mut found.broken)? {
             found.state = state;
-        } else {
-            // Without a state every file counts.
-            found.state.open.since = now + DAY;
         }
         for (folder, periods) in [("hours", &mut found.hours), ("days", &mut found.days)] {
             for entry in fs::read_dir(self.path.join(folder))? {
@@ -97,20 +95,17 @@ impl Folder {
         Ok(None)
     }
 
-    /// Writes what has changed, while `state` is being counted on: first the periods that are over, then the state, which
-    /// then does without them.
-    pub(crate) fn save(&self, book: &mut Book, state: impl FnOnce(&Book) -> State, since: i64) -> io::Result<()> {
+    /// Writes what has changed, while `open` is being counted. A period goes into its file out of a state that has it as it
+    /// is, and out of the state only with the next one: whatever is cut short, what a state has counts before a file.
+    pub(crate) fn save(&self, book: &mut Book, open: &Segment, trust: Trust) -> io::Result<()> {
+        write(&self.path.join(STATE), &book.state(open, trust))?;
         for (folder, periods, span) in [("hours", &mut book.hours, HOUR), ("days", &mut book.days, DAY)] {
-            let over = start_of(since, span);
-            while let Some(start) = periods.changed.first().copied().filter(|start| *start < over) {
-                if let Some(sheet) = periods.sheets.get(&start) {
-                    let period = Period { start, sheet: sheet.clone() };
-                    write(&self.path.join(folder).join(name(start, span)), &period)?;
-                }
-                periods.changed.remove(&start);
+            for page in periods.unwritten() {
+                write(&self.path.join(folder).join(name(page.start, span)), &page)?;
             }
+            periods.changed.clear();
         }
-        write(&self.path.join(STATE), &state(book))
+        Ok(())
     }
 
     /// Removes the files of periods that are not kept any longer.
@@ -129,11 +124,14 @@ impl Folder {
 
 /// Writes a file whole, to the disk, in the place of what was there.
 fn write(file: &Path, what: &impl Serialize) -> io::Result<()> {
-    let bytes = serde_json::to_vec(&Formed { format: FORMAT, what })?;
     let fresh = file.with_extension("new");
     let written = || -> io::Result<()> {
-        let mut open = OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&fresh)?;
-        open.write_all(&bytes)?;
+        let open = OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&fresh)?;
+        // Not first as a whole in memory: that would take as much again as everything that is kept.
+        let mut writer = BufWriter::with_capacity(64 * 1024, &open);
+        serde_json::to_writer(&mut writer, &Formed { format: FORMAT, what })?;
+        writer.flush()?;
+        drop(writer);
         open.sync_all()?;
         fs::rename(&fresh, file)?;
         // The name is on the disk only when the folder is.

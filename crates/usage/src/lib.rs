@@ -13,6 +13,7 @@ mod query;
 mod sheet;
 mod sketch;
 mod table;
+mod trust;
 mod usage;
 
 pub use count::{Counts, Event, Outcome};

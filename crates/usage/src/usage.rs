@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -12,10 +13,18 @@ use crate::folder::Folder;
 use crate::query::{Page, Query, Sources};
 use crate::sheet::Sheet;
 use crate::table::Table;
+use crate::trust::Trust;
 use crate::{Asked, Event, HOUR, start_of};
 
 /// How often what is being counted is saved, in seconds: so much is lost when the process is killed.
 const SAVE: i64 = 10;
+
+/// So long a query waits for a disk. (Arbitrary.)
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Rows that are written in that time at most, some 250 bytes each: with more of them it is saved as much less often. (20,000
+/// take a core some 20 ms; arbitrary beyond that.)
+const ROWS: usize = 20_000;
 
 /// How much is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +104,9 @@ struct Kept {
     book: Book,
     /// Since when the table counts.
     since: i64,
+    /// When the last turn was, on the same clock.
+    seen: i64,
+    trust: Trust,
     folder: Option<Folder>,
     saved: Saved,
 }
@@ -103,6 +115,8 @@ struct Kept {
 #[derive(Debug, Default)]
 struct Saved {
     at: i64,
+    /// How many rows it had.
+    rows: usize,
     requests: u64,
     revision: u64,
 }
@@ -111,7 +125,8 @@ impl Usage {
     /// Counts nothing before [`Usage::follow`].
     pub fn new(now: i64) -> Self {
         let settings = Settings { max_keys: 1, keep: Keep { hours: 1, days: 1 }, path: None, export: None };
-        let kept = Kept { settings, book: Book::default(), since: now, folder: None, saved: Saved::default() };
+        let (book, trust) = (Book::default(), Trust::new(now));
+        let kept = Kept { settings, book, since: now, seen: now, trust, folder: None, saved: Saved::default() };
         Self { table: Table::new(1), is_on: AtomicBool::new(false), kept: Mutex::new(kept), wanted: Mutex::default() }
     }
 
@@ -125,7 +140,10 @@ impl Usage {
 
     /// What is kept, with the newest settings. Waits while something is being saved.
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        let mut kept = self.kept.lock();
+        self.newest(self.kept.lock())
+    }
+
+    fn newest<'k>(&self, mut kept: MutexGuard<'k, Kept>) -> MutexGuard<'k, Kept> {
         if let Some(settings) = self.wanted.lock().take() {
             let path = kept.settings.path.take().or_else(|| settings.path.clone());
             kept.settings = Settings { path, ..settings };
@@ -147,12 +165,18 @@ impl Usage {
         let mut kept = self.kept();
         kept.settle(now, &mut failures);
         let every = kept.settings.export.as_ref().map_or(HOUR, |export| export.every);
-        let has_folded = start_of(now, every) > start_of(kept.since, every);
+        let has_folded = start_of(now, every) != start_of(kept.since, every);
         if has_folded {
-            kept.fold(&self.table, start_of(now, every), &mut failures);
+            let spans = if now >= kept.since {
+                (start_of(kept.since, every).saturating_add(every), start_of(now, every))
+            } else {
+                // The clock was set back: the next span begins now, not before anything in it was counted.
+                (kept.ended(now), now)
+            };
+            kept.fold(&self.table, spans, &mut failures);
         }
-        let is_due = now >= kept.saved.at.saturating_add(SAVE) || now < kept.saved.at;
-        if has_folded || is_due {
+        kept.seen = now;
+        if has_folded || kept.saved.is_due(now) {
             kept.save(&self.table, now, &mut failures);
         }
         kept.export(&self.table, now, &mut failures);
@@ -164,7 +188,9 @@ impl Usage {
         let mut failures = Vec::new();
         let mut kept = self.kept();
         kept.settle(now, &mut failures);
-        kept.fold(&self.table, now, &mut failures);
+        let spans = (kept.ended(now), now);
+        kept.fold(&self.table, spans, &mut failures);
+        kept.seen = now;
         kept.save(&self.table, now, &mut failures);
         kept.export(&self.table, now, &mut failures);
         kept.folder = None;
@@ -173,24 +199,25 @@ impl Usage {
         failures
     }
 
-    /// The answer to a query. It waits while something is being saved.
-    pub fn page(&self, query: &Query, now: i64) -> Page {
-        let kept = self.kept();
-        let open = Segment { since: kept.since, until: now, sheet: self.table.look() };
+    /// The answer to a query. It waits while something is being saved; `None` if that takes too long.
+    pub fn page(&self, query: &Query, now: i64) -> Option<Page> {
+        let kept = self.newest(self.kept.try_lock_for(PATIENCE)?);
+        let open = kept.open(&self.table, now);
         let hours = i64::from(kept.settings.keep.hours);
-        query.answer(&Sources {
+        Some(query.answer(&Sources {
             hours: &kept.book.hours.sheets,
             days: &kept.book.days.sheets,
             open: &open,
             now,
             kept_hours: hours,
-        })
+        }))
     }
 }
 
 impl Kept {
     /// Takes the folder, with what is in it.
     fn settle(&mut self, now: i64, failures: &mut Vec<Failure>) {
+        self.trust.look(now);
         let Some(path) = self.settings.path.clone().filter(|_| self.folder.is_none()) else { return };
         let failed = |stage, error: &dyn std::fmt::Display| Failure { stage, error: error.to_string() };
         let folder = match Folder::take(&path) {
@@ -205,6 +232,9 @@ impl Kept {
         match folder.load(now) {
             Ok(found) => {
                 failures.extend(found.broken.iter().map(|error| failed(Stage::Load, error)));
+                if let Some(saved) = found.state.trust {
+                    self.trust.recall(saved);
+                }
                 let (most, exports) = (self.settings.max_keys, self.settings.export.is_some());
                 let lost = self.book.absorb(found.state, found.hours, found.days, most, exports);
                 failures.extend(dropped(lost));
@@ -215,10 +245,15 @@ impl Kept {
         }
     }
 
-    /// Closes what was counted. Another span begins at `now`.
-    fn fold(&mut self, table: &Table, now: i64, failures: &mut Vec<Failure>) {
-        let segment = Segment { since: self.since, until: now.max(self.since), sheet: table.drain() };
-        self.since = now;
+    /// When what is being counted ends: by the last turn, if the clock was set back meanwhile.
+    fn ended(&self, now: i64) -> i64 {
+        if now >= self.since { now } else { self.seen.max(self.since) }
+    }
+
+    /// Closes what was counted until the first of two times; another span begins at the second.
+    fn fold(&mut self, table: &Table, (until, begins): (i64, i64), failures: &mut Vec<Failure>) {
+        let segment = Segment { since: self.since, until, sheet: table.drain() };
+        self.since = begins;
         let (most, exports) = (self.settings.max_keys, self.settings.export.is_some());
         failures.extend(dropped(self.book.fold(segment, most, exports)));
     }
@@ -226,28 +261,33 @@ impl Kept {
     /// Saves everything that no file has.
     fn save(&mut self, table: &Table, now: i64, failures: &mut Vec<Failure>) {
         let Keep { hours, days } = self.settings.keep;
-        let gone = self.book.keep(now, i64::from(hours), i64::from(days));
+        let gone = self.book.keep(self.trust.time(), i64::from(hours), i64::from(days));
         let Some(folder) = &self.folder else {
             self.saved.at = now;
             return;
         };
-        let sheet = table.look();
-        let requests = requests(&sheet);
+        let open = self.open(table, now);
+        let requests = requests(&open.sheet);
         let same = self.saved.at != 0 && (requests, self.book.revision) == (self.saved.requests, self.saved.revision);
         self.saved.at = now;
         if same && gone.0.is_empty() && gone.1.is_empty() {
             return;
         }
-        let open = Segment { since: self.since, until: now, sheet };
-        let saved = folder.save(&mut self.book, |book| book.state(open), self.since);
+        let rows = self.book.rows(&open);
+        let saved = folder.save(&mut self.book, &open, self.trust);
         match saved.and_then(|()| folder.forget(&gone.0, &gone.1)) {
-            Ok(()) => self.saved = Saved { at: now, requests, revision: self.book.revision },
+            Ok(()) => self.saved = Saved { at: now, rows, requests, revision: self.book.revision },
             Err(error) => {
                 // Tried again at the next turn, not seconds later.
                 self.saved = Saved::default();
                 failures.push(Failure { stage: Stage::Save, error: error.to_string() });
             }
         }
+    }
+
+    /// What is being counted.
+    fn open(&self, table: &Table, now: i64) -> Segment {
+        Segment { since: self.since, until: now.max(self.since), sheet: table.look() }
     }
 
     /// Exports what was closed. What it does is saved before and after, so that it is done once.
@@ -272,9 +312,17 @@ impl Kept {
     }
 
     fn save_now(&mut self, table: &Table, now: i64) -> io::Result<()> {
+        let open = self.open(table, now);
         let Some(folder) = &self.folder else { return Ok(()) };
-        let open = Segment { since: self.since, until: now, sheet: table.look() };
-        folder.save(&mut self.book, |book| book.state(open), self.since)
+        folder.save(&mut self.book, &open, self.trust)
+    }
+}
+
+impl Saved {
+    /// Whether it is time again.
+    fn is_due(&self, now: i64) -> bool {
+        let parts = i64::try_from(self.rows / ROWS).unwrap_or(i64::MAX).saturating_add(1);
+        now >= self.at.saturating_add(SAVE.saturating_mul(parts)) || now < self.at
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::*;
-use crate::Outcome;
+use crate::{DAY, Outcome};
 
 /// The beginning of an hour.
 const START: i64 = 1_795_334_400;
@@ -44,7 +44,7 @@ fn fine(failures: Vec<Failure>) {
 }
 
 fn total(usage: &Usage, now: i64) -> u64 {
-    let page = usage.page(&Query::parse([("window", "30d")], now).unwrap(), now);
+    let page = usage.page(&Query::parse([("window", "30d")], now).unwrap(), now).unwrap();
     serde_json::to_value(page).unwrap()["total"]["requests"].as_u64().unwrap()
 }
 
@@ -136,25 +136,115 @@ fn a_kill_loses_at_most_what_came_after_the_last_save() {
 }
 
 #[test]
-fn a_kill_between_the_file_of_an_hour_and_the_state_counts_nothing_twice() {
+fn a_kill_between_the_state_and_the_file_of_an_hour_counts_nothing_twice() {
     let folder = tempfile::tempdir().unwrap();
-    // Folded once an hour: the state before has the hour only as what is being counted.
     let settings = Settings { export: None, ..settings(&folder) };
-    let state = folder.path().join("usage/state.json");
+    let (state, hours) = (folder.path().join("usage/state.json"), folder.path().join("usage/hours"));
     let usage = started(&settings, START);
     fine(usage.tick(START));
     count(&usage, "ada", 3);
     fine(usage.tick(START + 3590));
-    let before = fs::read(&state).unwrap();
-    fine(usage.tick(START + 3600));
+    // The place of its file for new contents is taken: the state is written, and the file is not.
+    let blocked = hours.join("2026-11-22T08Z.new");
+    fs::create_dir(&blocked).unwrap();
+    assert_eq!(usage.tick(START + 3600)[0].stage, Stage::Save);
+    let killed_before = fs::read(&state).unwrap();
+    fs::remove_dir(&blocked).unwrap();
+    count(&usage, "ada", 1);
+    fine(usage.tick(START + 3601));
+    let killed_after = fs::read(&state).unwrap();
     drop(usage);
-    assert_eq!(fs::read_dir(folder.path().join("usage/hours")).unwrap().count(), 1);
-    fs::write(&state, before).unwrap();
-    let usage = started(&settings, START + 3601);
-    usage.tick(START + 3601);
-    assert_eq!(total(&usage, START + 3601), 3);
-    let page = usage.page(&Query::parse([("window", "3h")], START + 3601).unwrap(), START + 3601);
-    assert_eq!(serde_json::to_value(page).unwrap()["total"]["requests"], 3, "in hours as in days");
+    assert!(hours.join("2026-11-22T08Z.json").exists());
+    for (killed, known) in [(killed_before, 3), (killed_after, 4)] {
+        fs::write(&state, killed).unwrap();
+        let usage = started(&settings, START + 3602);
+        usage.tick(START + 3602);
+        assert_eq!(total(&usage, START + 3602), known);
+        let page = usage.page(&Query::parse([("window", "3h")], START + 3602).unwrap(), START + 3602).unwrap();
+        assert_eq!(serde_json::to_value(page).unwrap()["total"]["requests"], known, "in hours as in days");
+    }
+}
+
+#[test]
+fn what_is_over_is_not_written_again_with_every_save() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings { export: None, ..settings(&folder) };
+    let state = folder.path().join("usage/state.json");
+    let usage = started(&settings, START);
+    fine(usage.tick(START));
+    (0..100).for_each(|n| count(&usage, &format!("consumer-{n}"), 1));
+    fine(usage.tick(START + 10));
+    let open = fs::metadata(&state).unwrap().len();
+    fine(usage.tick(START + 3600));
+    count(&usage, "ada", 1);
+    fine(usage.tick(START + 3610));
+    assert!(fs::metadata(&state).unwrap().len() < open / 10, "hour and day have files of their own");
+    drop(usage);
+    let usage = started(&settings, START + 3620);
+    fine(usage.tick(START + 3620));
+    assert_eq!(total(&usage, START + 3620), 101);
+}
+
+#[test]
+fn many_rows_are_saved_as_much_less_often() {
+    let due = |rows: usize| (1..).find(|after| Saved { rows, at: START, ..Saved::default() }.is_due(START + after));
+    assert_eq!([due(0), due(5_000), due(100_000), due(1_000_000)], [Some(10), Some(10), Some(60), Some(510)]);
+}
+
+#[test]
+fn a_clock_that_starts_in_the_future_deletes_nothing_of_what_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(&folder);
+    let usage = started(&settings, START);
+    fine(usage.tick(START));
+    count(&usage, "ada", 3);
+    fine(usage.finish(START + 3700));
+    // Years ahead for an hour, with restarts; then set right.
+    for start in [START + 900 * DAY, START + 900 * DAY + 1800] {
+        let usage = started(&settings, start);
+        fine(usage.tick(start));
+        count(&usage, "ada", 1);
+        (1..20).for_each(|minute| fine(usage.tick(start + minute * 60)));
+        fine(usage.finish(start + 1200));
+    }
+    let usage = started(&settings, START + 8000);
+    fine(usage.tick(START + 8000));
+    assert_eq!(total(&usage, START + 8000), 3);
+    // And what is really old goes, some time.
+    let usage = {
+        fine(usage.finish(START + 8001));
+        started(&settings, START + 40 * DAY)
+    };
+    for minute in 0..=DAY / 60 {
+        fine(usage.tick(START + 40 * DAY + minute * 60));
+    }
+    let name = folder.path().join("usage/days/2026-11-22Z.json");
+    assert!(!name.exists());
+}
+
+#[test]
+fn a_clock_that_is_set_back_is_exported_from_then_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(&folder);
+    let out = folder.path().join("out/usage.jsonl");
+    let usage = started(&settings, START + DAY);
+    fine(usage.tick(START + DAY));
+    count(&usage, "ada", 3);
+    fine(usage.tick(START + DAY + 60));
+    fine(usage.tick(START + 30));
+    assert_eq!(exported(&out), BTreeMap::from([(("2026-11-23T08:00:00Z".to_owned(), "ada".to_owned()), 3)]));
+    let line: Value = serde_json::from_str(fs::read_to_string(&out).unwrap().lines().next().unwrap()).unwrap();
+    assert_eq!(line["until"], "2026-11-23T08:01:00Z", "as far as that clock had come");
+    count(&usage, "ada", 4);
+    fine(usage.tick(START + 900));
+    assert_eq!(exported(&out)[&("2026-11-22T08:00:30Z".to_owned(), "ada".to_owned())], 4);
+    // Nothing is lost over a restart either, with hours in files that are after the present one.
+    fine(usage.finish(START + 901));
+    let usage = started(&settings, START + 910);
+    fine(usage.tick(START + 910));
+    count(&usage, "ada", 1);
+    fine(usage.tick(START + DAY + 120));
+    assert_eq!(total(&usage, START + DAY + 120), 8);
 }
 
 #[test]
@@ -190,8 +280,8 @@ fn an_unreadable_file_is_put_aside_told_and_the_others_count() {
     let usage = started(&settings, START + 3701);
     let failures = usage.tick(START + 3701);
     assert!(failures[0].stage == Stage::Load && failures[0].error.contains("put aside"), "{failures:?}");
-    let page = usage.page(&Query::parse([("window", "3h")], START + 3701).unwrap(), START + 3701);
-    assert_eq!(serde_json::to_value(page).unwrap()["total"]["requests"], 3, "the hour that has a file of its own");
+    let page = usage.page(&Query::parse([("window", "3h")], START + 3701).unwrap(), START + 3701).unwrap();
+    assert_eq!(serde_json::to_value(page).unwrap()["total"]["requests"], 5, "every hour has a file of its own");
     let aside = folder.path().join(format!("usage/state.json.unreadable-{}", START + 3701));
     assert!(aside.exists());
     fine(usage.tick(START + 3702));

@@ -69,10 +69,21 @@ impl Gates {
         Entry::Waiting(woken)
     }
 
+    /// How many of this key are inside.
+    pub(crate) fn inside_of(&self, key: u128) -> u32 {
+        self.shard(key).and_then(|shard| Some(shard.lock().get(&key)?.inside)).unwrap_or(0)
+    }
+
     /// How many are inside, over all keys.
     #[cfg(test)]
     pub(crate) fn inside(&self) -> u32 {
         self.0.iter().map(|shard| shard.lock().values().map(|gate| gate.inside).sum::<u32>()).sum()
+    }
+
+    /// How many keys there are.
+    #[cfg(test)]
+    pub(crate) fn keys(&self) -> usize {
+        self.0.iter().map(|shard| shard.lock().len()).sum()
     }
 
     /// Takes one out, and lets in who waits longest.

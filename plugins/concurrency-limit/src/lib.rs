@@ -2,6 +2,7 @@
 
 mod config;
 mod gates;
+mod operator;
 #[cfg(test)]
 mod tests;
 
@@ -11,8 +12,8 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use futures::future::{Either, select};
-use portreeve_plugin::Seeds;
 use portreeve_plugin::prelude::*;
+use portreeve_plugin::{Limits, Seeds};
 
 pub use config::{Config, Limit, Queue};
 use gates::{Entry, Gates, Place};
@@ -21,7 +22,7 @@ use gates::{Entry, Gates, Place};
 #[derive(Debug)]
 pub struct ConcurrencyLimit {
     by: Key,
-    limits: Limits,
+    numbers: Numbers,
     queue: Option<Queue>,
     shared: Arc<Shared>,
     clock: Clock,
@@ -35,7 +36,7 @@ struct Shared {
 }
 
 #[derive(Debug)]
-enum Limits {
+enum Numbers {
     Fixed(NonZeroU32),
     ByTier(HashMap<Arc<str>, NonZeroU32>),
 }
@@ -52,8 +53,12 @@ impl Plugin for ConcurrencyLimit {
         Hooks::REQUEST
     }
 
+    fn limits(&self) -> Option<&dyn Limits> {
+        Some(self)
+    }
+
     async fn on_request(&self, cx: &mut RequestCx<'_>) -> Result<Flow> {
-        let counted = self.limits.of(cx.consumer()).and_then(|limit| {
+        let counted = self.numbers.of(cx.consumer()).and_then(|limit| {
             let key = self.shared.seeds.digest(&self.by, cx).map_err(|none| format!("`by`: {none}"))?;
             Ok((limit, key))
         });
@@ -91,7 +96,7 @@ impl Build for ConcurrencyLimit {
 
     fn build(config: Config, host: &Host) -> Result<Self, BuildError> {
         Ok(Self {
-            limits: Limits::compile(&config.limit, host)?,
+            numbers: Numbers::compile(&config.limit, host)?,
             by: config.by,
             queue: config.queue,
             shared: host.shared(host.step(), || Shared { gates: Arc::new(Gates::new()), seeds: Seeds::default() }),
@@ -100,7 +105,7 @@ impl Build for ConcurrencyLimit {
     }
 }
 
-impl Limits {
+impl Numbers {
     fn compile(setting: &Limit, host: &Host) -> Result<Self, BuildError> {
         if let Limit::Fixed(limit) = setting {
             return Ok(Self::Fixed(*limit));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use portreeve_plugin::testing::{Mode, Probe, Setup, conformance, conformance_in};
-use portreeve_plugin::{Allowance, Tier};
+use portreeve_plugin::{Allowance, NoAccount, Tier};
 use serde_json::{Value, json};
 
 use super::*;
@@ -60,7 +60,7 @@ fn whoever_waits_is_let_in_in_order_and_whoever_gives_up_takes_no_place() {
     drop(second);
     // A place that came and was never taken is given back with its channel.
     drop((third, fourth));
-    assert_eq!(gates.inside(), 0);
+    assert_eq!((gates.inside(), gates.keys()), (0, 0), "a key without a request has no gate");
 }
 
 #[test]
@@ -132,4 +132,31 @@ fn a_tier_without_a_number_is_refused() {
     };
     assert_eq!(error(Probe::setup().tier("free", "1/s")), "limit: tier \"free\" has no concurrency; give it one");
     assert!(error(Probe::setup()).starts_with("limit: the file has no `tiers`"));
+}
+
+#[test]
+fn an_operator_sees_the_places_of_a_key_and_cannot_give_back_what_a_request_has() {
+    let probe = tiers().build(json!({ "by": "${consumer.id}", "limit": "tier" }));
+    let of = |id: &str, tier: Option<&str>| portreeve_plugin::Subject {
+        consumer: Arc::new(Consumer { tier: tier.map(Arc::from), ..Consumer::new(id) }),
+        key: Vec::new(),
+    };
+    let standing = |id: &str, tier: &str| {
+        let account = probe.account(&of(id, Some(tier))).unwrap();
+        let limit = &account.limits[0];
+        (limit.limit.clone(), limit.used, limit.remaining)
+    };
+    let under_way = probe.get("/").consumer(Consumer { tier: Some("paid".into()), ..Consumer::new("eve") }).send();
+    assert_eq!(standing("eve", "paid"), ("2 at once".to_owned(), 1, 1));
+    assert_eq!(standing("ada", "free"), ("1 at once".to_owned(), 0, 1));
+    // Moved to a smaller tier while under way: none is left, and none below that.
+    let second = probe.get("/").consumer(Consumer { tier: Some("paid".into()), ..Consumer::new("eve") }).send();
+    assert_eq!(standing("eve", "free"), ("1 at once".to_owned(), 2, 0));
+    let refused = probe.reset(&of("eve", Some("paid"))).unwrap_err();
+    assert!(matches!(&refused, NoAccount::NotCounted(why) if why.contains("when that ends")), "{refused:?}");
+    assert_eq!(standing("eve", "paid").1, 2);
+    drop((under_way, second));
+    assert_eq!(standing("eve", "paid").1, 0);
+    let tierless = probe.account(&of("bob", None)).unwrap_err();
+    assert!(matches!(&tierless, NoAccount::NotCounted(why) if why.ends_with("give tier")), "{tierless:?}");
 }

@@ -8,8 +8,8 @@ use crate::meter::{Limit, Log, Moment, Page, Standing, Tokens, Wait, nanos};
 /// One key.
 #[derive(Debug, Default)]
 pub(crate) struct Account {
-    // Most keys have one limit; it then needs no memory of its own.
-    meters: SmallVec<[Meter; 1]>,
+    // Most keys have one limit or two; they then need no memory of their own.
+    meters: SmallVec<[Meter; 2]>,
 }
 
 /// What was used of one limit.
@@ -53,16 +53,21 @@ pub(crate) struct Refusal {
 impl Account {
     /// Takes `cost` from all limits if all have room, else from none.
     pub(crate) fn decide(&mut self, limits: &[Limit], cost: u64, now: Moment) -> Decision {
-        let verdict = self.room(limits, cost, now);
-        if verdict.is_ok() {
-            self.take_prepared(limits, cost, now);
-        }
-        Decision { verdict, standings: self.standings(limits, now) }
+        self.settle(limits, cost, now, now)
     }
 
     /// Decides without taking anything.
     pub(crate) fn look(&mut self, limits: &[Limit], cost: u64, now: Moment) -> Decision {
         Decision { verdict: self.room(limits, cost, now), standings: self.standings(limits, now) }
+    }
+
+    /// Takes `cost` for a request that was admitted elsewhere, as of when it came, unless by now there is no room.
+    pub(crate) fn settle(&mut self, limits: &[Limit], cost: u64, came: Moment, now: Moment) -> Decision {
+        let verdict = self.room(limits, cost, now);
+        if verdict.is_ok() {
+            self.take_prepared(limits, cost, came);
+        }
+        Decision { verdict, standings: self.standings(limits, now) }
     }
 
     /// Whether all have room, else the limit that keeps the request waiting longest.

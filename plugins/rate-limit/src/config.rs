@@ -60,10 +60,10 @@ pub struct Config {
     /// Which fields tell the client where it stands.
     #[serde(default)]
     pub headers: Headers,
-    /// How many keys are remembered at most. A key that was used once takes less than 300 bytes for one limit; each further request that
-    /// counts takes 16 more, of which there are at most 1025 for one key and limit (and as many again with a cost from a
-    /// response header). Keys are forgotten when they are idle, never earlier: while all are in use, requests with a new key
-    /// are answered 503.
+    /// How many keys are remembered at most. A key takes up to 450 bytes with one limit or two; for each limit every further
+    /// request that counts takes 16 more, of which there are at most 1025 for one key and limit (and as many again with a
+    /// cost from a response header). Keys are forgotten when they are idle, never earlier: while all are in use, requests with
+    /// a new key are answered 503.
     #[serde(default = "default_max_keys")]
     #[schemars(range(min = 1, max = 100_000_000))]
     pub max_keys: u32,

@@ -1,5 +1,5 @@
 //! Limits as clients are told of them: which apply to whom, the 429, and the fields of
-//! draft-ietf-httpapi-ratelimit-headers-10.
+//! draft-ietf-httpapi-ratelimit-headers-11.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;

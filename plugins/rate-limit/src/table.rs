@@ -90,6 +90,19 @@ impl Table {
         self.with(key, now.mono, max_keys, |account| account.look(limits, cost, now))
     }
 
+    /// Takes in a request that the store has admitted, as of when it came, unless there is no room by now. `None` as for
+    /// [`Table::decide`].
+    pub(crate) fn settle(
+        &self,
+        limits: &[Limit],
+        key: u128,
+        cost: u64,
+        (came, now): (Moment, Moment),
+        max_keys: usize,
+    ) -> Option<Decision> {
+        self.with(key, now.mono, max_keys, |account| account.settle(limits, cost, came, now))
+    }
+
     /// Charges a key whether it has room or not. `None` as for [`Table::decide`].
     pub(crate) fn take(
         &self,

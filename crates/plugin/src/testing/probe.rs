@@ -20,6 +20,7 @@ use crate::client::Call;
 use crate::clock::Clock;
 use crate::error::BuildError;
 use crate::host::Host;
+use crate::limits::{Account, NoAccount, Subject};
 use crate::plugin::Build;
 use crate::registry::Registration;
 
@@ -98,6 +99,35 @@ impl<P> Probe<P> {
     #[track_caller]
     pub fn request(&self, method: Method, target: &str) -> Request<'_> {
         Request::new(&self.chain, &self.world, method, target)
+    }
+
+    /// How a subject stands, as its operator sees it.
+    ///
+    /// # Errors
+    /// As [`Limits::account`](crate::Limits::account).
+    ///
+    /// # Panics
+    /// When the plugin offers no accounts.
+    #[track_caller]
+    pub fn account(&self, subject: &Subject) -> Result<Account, NoAccount> {
+        self.block_on(self.step().account(subject)).unwrap_or_else(|| panic!("the plugin offers no accounts"))
+    }
+
+    /// Gives a subject back what it has used.
+    ///
+    /// # Errors
+    /// As [`Limits::reset`](crate::Limits::reset).
+    ///
+    /// # Panics
+    /// When the plugin offers no accounts.
+    #[track_caller]
+    pub fn reset(&self, subject: &Subject) -> Result<(), NoAccount> {
+        self.block_on(self.step().reset(subject)).unwrap_or_else(|| panic!("the plugin offers no accounts"))
+    }
+
+    fn step(&self) -> &Step {
+        let [step] = self.chain.steps() else { unreachable!("a chain of one step") };
+        step
     }
 
     /// Moves the clock, then lets background tasks see it.

@@ -11,7 +11,7 @@ use super::Shown;
 /// The parameters of a query in the order given, so that one that is given twice is seen.
 pub(super) type Parameters = Result<Query<Vec<(String, String)>>, QueryRejection>;
 
-/// Usage by consumer, tier, route and version. 400 says what is wrong with a parameter.
+/// Usage by consumer, tier, route and version. 400 says what is wrong with a parameter, 503 that a disk hangs.
 pub(super) async fn usage(State(shown): State<Shown>, parameters: Parameters) -> Response {
     let parameters = match read(parameters) {
         Ok(parameters) => parameters,
@@ -19,7 +19,10 @@ pub(super) async fn usage(State(shown): State<Shown>, parameters: Parameters) ->
     };
     let engine = shown.engine;
     match tokio::task::spawn_blocking(move || engine.usage(&parameters)).await {
-        Ok(Ok(page)) => Json(page).into_response(),
+        Ok(Ok(Some(page))) => Json(page).into_response(),
+        Ok(Ok(None)) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "the disk that usage is saved on does not answer\n").into_response()
+        }
         Ok(Err(error)) => bad(&error),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
     }

@@ -46,11 +46,11 @@ impl UsageKeeper {
         self.usage.follow(settings);
     }
 
-    /// Answers a query, read from these parameters. Waits for the disk, shortly.
+    /// Answers a query, read from these parameters. Waits for the disk, shortly; `None` if that does not answer.
     ///
     /// # Errors
     /// What is wrong with a parameter.
-    pub(crate) fn page(&self, parameters: &[(String, String)]) -> Result<Page, String> {
+    pub(crate) fn page(&self, parameters: &[(String, String)]) -> Result<Option<Page>, String> {
         let now = now(&self.clock);
         let pairs = parameters.iter().map(|(name, value)| (&**name, &**value));
         Ok(self.usage.page(&Query::parse(pairs, now)?, now))

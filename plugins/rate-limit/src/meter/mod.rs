@@ -4,6 +4,7 @@
 
 mod bucket;
 mod calendar;
+mod runs;
 mod window;
 
 use std::num::NonZeroU32;

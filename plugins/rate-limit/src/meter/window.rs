@@ -1,14 +1,17 @@
 //! The sliding window: when what counts was admitted, oldest first, as running totals.
 
-use std::collections::VecDeque;
-
+use super::runs::{Run, Runs};
 use super::{Standing, Wait};
 
 /// Up to this many admissions are held one by one. Beyond it they are held in this many slots of the span, which keeps a
 /// log below 1025 × 16 bytes at the price of giving a place back up to one slot late. (1024 was chosen arbitrarily.)
 const EXACT: u64 = 1024;
 
-/// Runs that a log holds at most. Only what is charged after the answer brings it beyond `EXACT`: one run for each admission.
+/// Runs that a window alone makes at most: one slot may be over and another begun.
+const FEW_RUNS: usize = 1025;
+
+/// Runs that a log holds at most. Only what is charged after the answer brings it beyond `FEW_RUNS`: one run for each
+/// admission.
 const MOST_RUNS: usize = 2 * 1024;
 
 /// At most `count` in any `span`.
@@ -24,16 +27,9 @@ pub(crate) struct Window {
 /// The admissions that still count, and perhaps some that no longer do.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Log {
-    runs: VecDeque<Run>,
+    runs: Runs,
     /// The total of all that has left.
     gone: u64,
-}
-
-/// What was admitted up to and including one moment, ever since the log began.
-#[derive(Debug, Clone, Copy)]
-struct Run {
-    at: u64,
-    total: u64,
 }
 
 impl Window {
@@ -105,25 +101,16 @@ impl Log {
         if cost == 0 {
             return;
         }
-        let is_full = self.runs.len() >= MOST_RUNS;
-        match self.runs.back_mut() {
-            Some(newest) if newest.at >= at => newest.total = newest.total.saturating_add(cost),
-            // What is held then counts as later than it was: longer, never shorter.
-            Some(newest) if is_full => *newest = Run { at, total: newest.total.saturating_add(cost) },
+        match self.runs.back().copied() {
+            // What is held then may count as later than it was: longer, never shorter.
+            Some(newest) if newest.at >= at || self.runs.len() >= MOST_RUNS => {
+                let total = newest.total.saturating_add(cost);
+                self.runs.replace_back(Run { at: newest.at.max(at), total });
+            }
             newest => {
                 let total = newest.map_or(self.gone, |run| run.total).saturating_add(cost);
-                self.grow();
-                self.runs.push_back(Run { at, total });
+                self.runs.push_back(Run { at, total }, FEW_RUNS - 2);
             }
-        }
-    }
-
-    /// Doubles from two up, but only up to what a window can fill: `VecDeque` alone would begin with four, and round up.
-    fn grow(&mut self) {
-        let len = self.runs.len();
-        if len == self.runs.capacity() {
-            let wanted = if len < 1025 { (2 * len).clamp(2, 1025) } else { MOST_RUNS };
-            self.runs.reserve_exact(wanted.saturating_sub(len).max(1));
         }
     }
 }

@@ -72,6 +72,9 @@ function kinds.w.more(at)
   return number(at.key, 1) + at.span - now
 end
 
+-- The longest that a bucket is waited for, some 3,000 years: costs beyond all measure must not make numbers that Redis refuses.
+local longest = 1e17
+
 -- What is left of a bucket's filling time is known to a hundredth of a microsecond; half of the slack is for each side.
 local slack = 0.02
 
@@ -97,7 +100,7 @@ function kinds.b.wait(at)
 end
 
 function kinds.b.take(at, amount)
-  at.left = at.left + amount * at.interval
+  at.left = math.min(at.left + amount * at.interval, longest)
   local lives = math.ceil(at.left / 1000) + 1000
   redis.call('SET', at.key, string.format('%.4f %.6f', now + at.left, at.interval), 'PX', string.format('%.0f', lives))
 end

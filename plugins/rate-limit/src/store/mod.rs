@@ -159,11 +159,14 @@ impl Shared {
         }
         match self.ask(request, clock).await {
             Ok(decision) => {
-                if decision.verdict.is_ok() {
-                    // As of when the request came, which is before Redis counted it: it is free again no later here.
-                    table.take(&policy.limits, *key, *cost, *now, *max_keys);
+                if decision.verdict.is_err() {
+                    return Outcome::Decided(decision);
                 }
-                Outcome::Decided(decision)
+                // As of when the request came, which is before Redis counted it: it is free again no later here. Others of
+                // the key may have come between the look and this, and Redis have forgotten them.
+                let moments = (*now, table.moment(&policy.limits, clock));
+                let own = table.settle(&policy.limits, *key, *cost, moments, *max_keys);
+                Outcome::Decided(own.filter(|own| own.verdict.is_err()).unwrap_or(decision))
             }
             Err(failure) => {
                 self.failed(&failure);

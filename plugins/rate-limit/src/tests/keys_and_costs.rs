@@ -57,10 +57,44 @@ fn a_request_counts_what_it_costs() {
     let status = |weight: &str| {
         probe.get("/").header("x-weight", weight).send().answered().map_or(200, |answered| answered.status.as_u16())
     };
-    assert_eq!([status("8"), status("3"), status("2"), status("1"), status("0")], [200, 429, 200, 429, 200]);
+    assert_eq!([status(" 8 "), status("3"), status("2"), status("1"), status("0")], [200, 429, 200, 429, 200]);
     for odd in ["-1", "1.5", "x", "4294967296", "99999999999999999999999999"] {
         assert_eq!(status(odd), 403, "{odd}");
     }
+}
+
+#[test]
+fn a_tier_says_what_a_request_costs_where_the_step_does_not() {
+    let dear = portreeve_plugin::Tier {
+        name: "dear".into(),
+        allowance: portreeve_plugin::Allowance { rates: vec!["10/min".parse().unwrap()], ..Default::default() },
+        concurrency: None,
+        cost: std::num::NonZeroU32::new(4).unwrap(),
+    };
+    let probe = tiers().declare_tier(dear).build(json!({ "by": "${consumer.id}", "limit": "tier" }));
+    let of = |tier| (0..3).map(|_| status(&probe, consumer("ada", Some(tier)))).collect::<Vec<_>>();
+    assert_eq!(of("dear"), [200, 200, 429]);
+}
+
+#[test]
+fn what_was_charged_is_told_and_a_refused_request_is_charged_nothing() {
+    let settings = json!({ "by": "all", "limit": { "rate": "10/min" }, "cost": { "response_header": "x-cost" } });
+    let probe = Probe::<RateLimit>::new(settings);
+    let first = probe.get("/").send();
+    assert_eq!(first.cost(), Some(1));
+    first.respond(200, &[("x-cost", "12")], "");
+    assert_eq!(first.cost(), Some(12));
+    let refused = probe.get("/").send();
+    assert_eq!(refused.refused().status, 429);
+    assert_eq!(refused.cost(), None);
+}
+
+#[test]
+fn a_path_parameter_is_a_key_like_any_other() {
+    let probe = Probe::<RateLimit>::new(json!({ "by": "${params.team}", "limit": { "rate": "1/min" } }));
+    let passes = |team: &str| probe.get(&format!("/{team}")).param("team", team).send().answered().is_none();
+    assert!(passes("a") && passes("b") && !passes("a"));
+    assert_eq!(probe.get("/").send().refused().status, 403);
 }
 
 #[test]
