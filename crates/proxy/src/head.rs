@@ -110,10 +110,13 @@ fn check_http2(head: &RequestHeader) -> Result<(), BadHead> {
     let mut lengths = head.headers.get_all(header::CONTENT_LENGTH).iter();
     let one = |length: &HeaderValue| !length.is_empty() && length.as_bytes().iter().all(u8::is_ascii_digit);
     let clear = lengths.next().is_none_or(one) && lengths.next().is_none();
-    let of_connection =
-        [&header::CONNECTION, &header::TRANSFER_ENCODING, &header::UPGRADE, &KEEP_ALIVE, &PROXY_CONNECTION];
-    let forbidden = of_connection.iter().any(|name| head.headers.contains_key(*name));
-    if !clear || forbidden || head.headers.keys().any(|name| is_look_alike(name.as_str().as_bytes())) {
+    // RFC 9113 §8.2.2, and what some server takes for it.
+    let is_forbidden = |name: &HeaderName| {
+        let text = name.as_str();
+        matches!(text, "connection" | "transfer-encoding" | "upgrade" | "keep-alive" | "proxy-connection")
+            || is_look_alike(text.as_bytes())
+    };
+    if !clear || head.headers.keys().any(is_forbidden) {
         return Err(BadHead::Framing);
     }
     Ok(())

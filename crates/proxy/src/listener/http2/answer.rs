@@ -14,6 +14,8 @@ use pingora::protocols::http::v2::write_body;
 use pingora::{Error, ErrorType, OrErr, Result};
 use tokio::time::timeout;
 
+use crate::grpc;
+
 /// Fields that HTTP/2 does not have (RFC 9113 §8.2.2).
 static OF_CONNECTION: [HeaderName; 5] = [
     header::TRANSFER_ENCODING,
@@ -23,10 +25,22 @@ static OF_CONNECTION: [HeaderName; 5] = [
     HeaderName::from_static("proxy-connection"),
 ];
 
-/// What is kept of a head, which itself goes to the client.
+/// Takes them off. Often there are none, and one look at each field finds that out.
+fn strip(head: &mut ResponseHeader) {
+    let is_one = |name: &HeaderName| {
+        matches!(name.as_str(), "transfer-encoding" | "connection" | "upgrade" | "keep-alive" | "proxy-connection")
+    };
+    if head.headers.keys().any(is_one) {
+        for name in &OF_CONNECTION {
+            head.remove_header(name);
+        }
+    }
+}
+
+/// What is kept of a head, which itself goes to the client: the status, and whether the answer is gRPC's.
 fn remembered(head: &ResponseHeader) -> Result<ResponseHeader> {
-    let mut remembered = ResponseHeader::build_no_case(head.status, Some(1))?;
-    if let Some(kind) = head.headers.get(header::CONTENT_TYPE) {
+    let mut remembered = ResponseHeader::build_no_case(head.status, Some(0))?;
+    if let Some(kind) = head.headers.get(header::CONTENT_TYPE).filter(|_| grpc::is_grpc(&head.headers)) {
         remembered.insert_header(header::CONTENT_TYPE, kind.clone())?;
     }
     Ok(remembered)
@@ -57,13 +71,14 @@ impl Answer {
         if self.ended || self.head.is_some() {
             return Ok(());
         }
-        for name in &OF_CONNECTION {
-            head.remove_header(name);
-        }
+        strip(&mut head);
         if head.status.is_informational() {
             return self.write_interim(&head).await;
         }
-        head.insert_header(header::DATE, get_cached_date())?;
+        // A target's own says when the answer was made (RFC 9110 §6.6.1).
+        if !head.headers.contains_key(header::DATE) {
+            head.insert_header(header::DATE, get_cached_date())?;
+        }
         let remembered = remembered(&head)?;
         let sent = self.respond.send_response(Response::from_parts((*head).into(), ()), end);
         self.writer = Some(sent.or_err(ErrorType::WriteError, "while the head was sent").map_err(Error::into_down)?);
@@ -93,6 +108,15 @@ impl Answer {
             return Error::e_explain(ErrorType::H2Error, "a body before the head");
         };
         let length = data.len();
+        // Nearly always there is room at once, and nothing to wait for.
+        writer.reserve_capacity(length);
+        if writer.capacity() >= length {
+            let sent = writer.send_data(data, end);
+            sent.or_err(ErrorType::WriteError, "while the body was sent").map_err(Error::into_down)?;
+            self.sent += length;
+            self.ended = end;
+            return Ok(());
+        }
         let writing = write_body(writer, data, end, None);
         let written = match self.patience {
             Some(patience) => timeout(patience, writing)
