@@ -63,7 +63,9 @@ impl TargetGauges {
     /// Forgets everybody.
     pub(super) fn reset(&self) {
         let all = [&self.available, &self.healthy, &self.ejected, &self.ejections, &self.in_flight, &self.changed];
-        all.into_iter().for_each(|gauges| gauges.reset());
+        for gauges in all {
+            gauges.reset();
+        }
         self.latency.reset();
     }
 
