@@ -82,19 +82,21 @@ async fn an_answer_that_is_no_good_is_not_preferred_to_one_that_is_slow() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_that_breaks_off_costs_nothing_and_a_first_that_does_is_made_good() {
-    let (a, b) = (Origin::start("a").await, Origin::start("b").await);
-    a.play(|_| vec![Beat::Pause(Duration::from_millis(200)), Beat::answer(200, &[], "good")]);
-    b.play(|_| vec![Beat::Reset]);
-    let gateway = pool(&[&a, &b], "hedge: { after: 10ms, budget: 100% }").await;
-    for _ in 0..6 {
+    let (first, second) = (Origin::start("first").await, Origin::start("second").await);
+    first.play(|_| vec![Beat::Pause(Duration::from_millis(200)), Beat::answer(200, &[], "good")]);
+    second.play(|_| vec![Beat::Reset]);
+    let gateway = one_after_the_other(first.address(), second.address(), "").await;
+    for _ in 0..3 {
         assert_eq!(gateway.get("/").await.status, 200);
     }
-    a.play(|_| vec![Beat::Pause(Duration::from_millis(100)), Beat::Reset]);
-    b.play(|_| vec![Beat::Pause(Duration::from_millis(300)), Beat::answer(200, &[], "good")]);
-    for _ in 0..4 {
+    assert_eq!((second.count(), hedges(&gateway, "lost").await), (3, 3));
+    first.play(|_| vec![Beat::Pause(Duration::from_millis(100)), Beat::Reset]);
+    second.play(|_| vec![Beat::Pause(Duration::from_millis(300)), Beat::answer(200, &[], "good")]);
+    for _ in 0..3 {
         assert_eq!(gateway.get("/").await.status, 200);
     }
-    all_is_quiet(&gateway, &[&a, &b]).await;
+    assert_eq!(hedges(&gateway, "won").await, 3);
+    all_is_quiet(&gateway, &[&first, &second]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

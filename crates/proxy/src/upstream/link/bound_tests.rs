@@ -20,16 +20,19 @@ async fn bounded(most: u32) -> (TcpListener, Arc<Dial>, Bound) {
     (listener, Arc::new(dial), bound)
 }
 
+/// Whoever connects stays connected.
+async fn accept_all(listener: TcpListener) {
+    let mut all = Vec::new();
+    loop {
+        all.push(listener.accept().await.unwrap());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_more_are_ever_open_than_may_be_and_all_get_one_in_time() {
     const MOST: u32 = 3;
     let (listener, dial, bound) = bounded(MOST).await;
-    let accepting = tokio::spawn(async move {
-        let mut all = Vec::new();
-        loop {
-            all.push(listener.accept().await.unwrap());
-        }
-    });
+    let accepting = tokio::spawn(accept_all(listener));
     let (now, peak) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
     let users = (0..40_u32).map(|user| {
         let (dial, bound, now, peak) = (dial.clone(), bound.clone(), now.clone(), peak.clone());
@@ -89,17 +92,19 @@ async fn who_gives_up_waiting_takes_nothing_with_it() {
 #[tokio::test]
 async fn who_wants_a_fresh_one_leaves_the_idle_ones_to_others_while_there_is_room() {
     let (listener, dial, bound) = bounded(2).await;
-    let (first, _accepted) = tokio::join!(dial.open(&[], KEPT), listener.accept());
-    bound.connections.keep(first.unwrap());
+    let accepting = tokio::spawn(accept_all(listener));
+    let first = dial.open(&[], KEPT).await.unwrap();
+    bound.connections.keep(first);
     // None is so fresh that it would do.
     assert!(bound.connections.take(dial.key(), Duration::ZERO).is_none());
-    let (fresh, _accepted) = tokio::join!(dial.open(&[], Duration::ZERO), listener.accept());
+    let fresh = dial.open(&[], Duration::ZERO).await.unwrap();
     assert_eq!((bound.connections.idle.lock().len(), bound.connections.open()), (1, 2));
     // There is room for no other: the idle one goes.
-    let (another, _accepted) = tokio::join!(dial.open(&[], Duration::ZERO), listener.accept());
+    let another = dial.open(&[], Duration::ZERO).await.unwrap();
     assert_eq!((bound.connections.idle.lock().len(), bound.connections.open()), (0, 2));
     drop((fresh, another));
     assert_eq!(bound.connections.open(), 0);
+    accepting.abort();
 }
 
 #[tokio::test]
@@ -107,13 +112,15 @@ async fn connections_of_another_configuration_serve_it_until_their_room_is_neede
     let (listener, dial, bound) = bounded(2).await;
     let changed = Dial::new(listener.local_addr().unwrap(), None, Timeouts::default(), 1).bounded(Some(bound.clone()));
     let changed = Arc::new(changed);
-    let (first, _accepted) = tokio::join!(dial.open(&[], KEPT), listener.accept());
-    bound.connections.keep(first.unwrap());
-    let (other, _accepted) = tokio::join!(changed.open(&[], KEPT), listener.accept());
-    bound.connections.keep(other.unwrap());
+    let accepting = tokio::spawn(accept_all(listener));
+    for dial in [&dial, &changed] {
+        bound.connections.keep(dial.open(&[], KEPT).await.unwrap());
+    }
     assert_eq!(bound.connections.open(), 2);
     let again = bound.connections.take(dial.key(), KEPT).expect("the one of its own configuration");
-    let (another, _accepted) = tokio::join!(dial.open(&[], KEPT), listener.accept());
+    assert_eq!(again.dial().key(), dial.key());
+    let another = dial.open(&[], KEPT).await.unwrap();
     assert_eq!((bound.connections.idle.lock().len(), bound.connections.open()), (0, 2));
-    drop((again, another));
+    assert_eq!(another.dial().key(), dial.key());
+    accepting.abort();
 }
