@@ -1,5 +1,7 @@
 //! For whom a request is: the client that plugins, limits and the log see, whoever stands between it and the gateway.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 use std::net::SocketAddr;
 
 use bytes::Bytes;

@@ -1,7 +1,5 @@
 //! The bytes of an exchange take one of two ways, ours or Pingora's (docs/adr/0023). Nobody can tell which.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use portreeve_plugin::{Build, BuildError, Flow, Hooks, Host, Plugin, RequestBodyCx, Result};
 use portreeve_tests::{Answer, Beat, Gateway, Origin, Received};
 use schemars::JsonSchema;

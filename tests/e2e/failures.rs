@@ -1,6 +1,8 @@
 //! Targets that fail in every way targets fail, one and half of them, under load, and come back: what clients notice. Here they
 //! are played; in `killed.rs` they are processes.
 
+#![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

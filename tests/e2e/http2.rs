@@ -142,6 +142,37 @@ async fn after_so_many_requests_a_client_of_http2_is_asked_to_connect_anew_and_l
     assert!(sender.ready().await.is_err());
 }
 
+/// As in HTTP/1.1: what is not allowed is to take nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_of_http2_that_takes_a_little_now_and_then_is_served() {
+    let origin = RawOrigin::start().await;
+    let gateway = before(&origin, "limits: { stall: 500ms }").await;
+    let stream = TcpStream::connect(gateway.address()).await.unwrap();
+    let mut narrow = h2::client::Builder::new();
+    let (sender, connection): (SendRequest<Bytes>, Connection<_, Bytes>) =
+        within("a handshake", narrow.initial_window_size(1_024).handshake(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let (answer, _) = ask(&sender, "GET", &[]).await;
+    let (mut target, _) = origin.request().await;
+    target.send(format!("HTTP/1.1 200 OK\r\ncontent-length: 15000\r\n\r\n{}", "x".repeat(15_000))).await;
+    let (mut body, mut taken) = (answered(answer).await.into_body(), 0);
+    while let Some(piece) = within("some of the body", body.data()).await {
+        let length = piece.expect("the body goes on").len();
+        taken += length;
+        // All of it takes far longer than `stall`, no single wait does.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        body.flow_control().release_capacity(length).unwrap();
+    }
+    assert_eq!(taken, 15_000);
+    // And whoever takes nothing is let go.
+    let (answer, _) = ask(&sender, "GET", &[]).await;
+    target.read_until("\r\n\r\n").await;
+    target.send(format!("HTTP/1.1 200 OK\r\ncontent-length: 15000\r\n\r\n{}", "x".repeat(15_000))).await;
+    let mut body = answered(answer).await.into_body();
+    let cut = async { while let Some(Ok(_)) = body.data().await {} };
+    within("a reset", cut).await;
+}
+
 /// Until the connection ends: how long it took.
 async fn until_ended(wire: &mut Wire) -> Duration {
     let begun = Instant::now();

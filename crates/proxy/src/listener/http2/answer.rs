@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::server::SendResponse;
@@ -10,7 +10,6 @@ use h2::{Reason, SendStream};
 use http::{HeaderMap, HeaderName, Response, StatusCode, header};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::date::get_cached_date;
-use pingora::protocols::http::v2::write_body;
 use pingora::{Error, ErrorType, OrErr, Result};
 use tokio::time::timeout;
 
@@ -46,6 +45,41 @@ fn remembered(head: &ResponseHeader) -> Result<ResponseHeader> {
     Ok(remembered)
 }
 
+/// What is sent when the time of a request is up has still so long to be taken. Arbitrary.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
+/// Waits until the client takes some of so many bytes: how many.
+async fn room(
+    writer: &mut SendStream<Bytes>,
+    wanted: usize,
+    patience: Option<Duration>,
+    until: Option<Instant>,
+) -> Result<usize> {
+    writer.reserve_capacity(wanted);
+    // Nearly always there is room, and nothing to wait for.
+    match writer.capacity() {
+        0 => {}
+        room => return Ok(room),
+    }
+    // h2 wakes when there is more room than before, and room that was there already is not more.
+    let room = poll_fn(|cx| match writer.capacity() {
+        0 => writer.poll_capacity(cx),
+        room => Poll::Ready(Some(Ok(room))),
+    });
+    let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+    let room = match patience.into_iter().chain(left).min() {
+        None => Ok(room.await),
+        Some(patience) => timeout(patience, room).await,
+    };
+    match room {
+        Ok(Some(Ok(room))) => Ok(room),
+        Ok(Some(Err(error))) => Error::e_because(ErrorType::WriteError, "while the body was sent", error),
+        Ok(None) => Error::e_explain(ErrorType::WriteError, "the client has given the stream up"),
+        Err(_) => Error::e_explain(ErrorType::WriteTimedout, "the client takes nothing of the body"),
+    }
+    .map_err(Error::into_down)
+}
+
 /// An answer as it goes out.
 pub(super) struct Answer {
     respond: SendResponse<Bytes>,
@@ -57,7 +91,7 @@ pub(super) struct Answer {
     ended: bool,
     /// Bytes of the body so far.
     pub(super) sent: usize,
-    /// For the client to take a piece of the body.
+    /// For the client to take some of the body.
     pub(super) patience: Option<Duration>,
 }
 
@@ -99,35 +133,31 @@ impl Answer {
         sent.or_err(ErrorType::WriteError, "while an interim head was sent").map_err(Error::into_down)
     }
 
-    /// Sends a piece of the body, when the client has room for it.
-    pub(super) async fn write_body(&mut self, data: Bytes, end: bool) -> Result<()> {
+    /// Sends a piece of the body, as the client has room for it, until this moment. A client that takes a little at a time is
+    /// not one that takes nothing.
+    pub(super) async fn write_body(&mut self, mut data: Bytes, end: bool, until: Option<Instant>) -> Result<()> {
         if self.ended {
             return Ok(());
         }
         let Some(writer) = self.writer.as_mut() else {
             return Error::e_explain(ErrorType::H2Error, "a body before the head");
         };
-        let length = data.len();
-        // Nearly always there is room at once, and nothing to wait for.
-        writer.reserve_capacity(length);
-        if writer.capacity() >= length {
-            let sent = writer.send_data(data, end);
+        let until = until.map(|until| until.max(Instant::now() + LAST_WORD));
+        loop {
+            // Without bytes there is nothing to wait for.
+            let room = if data.is_empty() { 0 } else { room(writer, data.len(), self.patience, until).await? };
+            if room == 0 && !data.is_empty() {
+                continue;
+            }
+            let piece = data.split_to(room.min(data.len()));
+            self.sent += piece.len();
+            let sent = writer.send_data(piece, end && data.is_empty());
             sent.or_err(ErrorType::WriteError, "while the body was sent").map_err(Error::into_down)?;
-            self.sent += length;
-            self.ended = end;
-            return Ok(());
+            if data.is_empty() {
+                self.ended = end;
+                return Ok(());
+            }
         }
-        let writing = write_body(writer, data, end, None);
-        let written = match self.patience {
-            Some(patience) => timeout(patience, writing)
-                .await
-                .unwrap_or_else(|_| Error::e_explain(ErrorType::WriteTimedout, "the client takes nothing of the body")),
-            None => writing.await,
-        };
-        written.map_err(Error::into_down)?;
-        self.sent += length;
-        self.ended = end;
-        Ok(())
     }
 
     /// Sends trailers, and the end with them.

@@ -143,7 +143,7 @@ impl Session for Stream {
     }
 
     async fn write_body(&mut self, data: Bytes, end: bool) -> Result<()> {
-        self.answer.write_body(data, end).await
+        self.answer.write_body(data, end, self.line.deadline()).await
     }
 
     async fn write_trailers(&mut self, trailers: HeaderMap) -> Result<()> {
@@ -160,7 +160,8 @@ impl Session for Stream {
                 }
                 HttpTask::Body(data, end) => {
                     if let Some(data) = data.filter(|data| !data.is_empty()) {
-                        self.answer.write_body(data, end && !self.line.trailers.has_due()).await?;
+                        let end = end && !self.line.trailers.has_due();
+                        self.answer.write_body(data, end, self.line.deadline()).await?;
                     }
                     end
                 }
