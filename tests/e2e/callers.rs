@@ -81,7 +81,7 @@ async fn http1<S: AsyncRead + AsyncWrite + Unpin>(mut io: S, path: &str, fields:
     io.write_all(head.as_bytes()).await.unwrap();
     let mut text = String::new();
     within("an answer", tokio::io::AsyncReadExt::read_to_string(&mut io, &mut text)).await.unwrap();
-    let who = text.lines().find_map(|line| line.strip_prefix("x-client: ")).unwrap_or_default();
+    let who = text.lines().find_map(|line| line.strip_prefix("X-Client: ")).unwrap_or_default();
     (text.split(' ').nth(1).unwrap().parse().unwrap(), who.to_owned())
 }
 

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::http1::{Head, read_head, read_request_body};
+use crate::within;
 
 /// A request as it arrived.
 #[derive(Debug, Clone)]
@@ -100,6 +101,7 @@ struct Stage {
     forgets: AtomicBool,
     checks: Mutex<u64>,
     connections: AtomicUsize,
+    open: AtomicUsize,
     cues: watch::Sender<u64>,
 }
 
@@ -129,6 +131,7 @@ impl Origin {
             forgets: AtomicBool::default(),
             checks: Mutex::default(),
             connections: AtomicUsize::default(),
+            open: AtomicUsize::default(),
             cues: watch::channel(0).0,
         };
         Self { name, stage: Arc::new(stage), address, _reserved: reserved, alive: None }
@@ -201,6 +204,13 @@ impl Origin {
     pub async fn die(&mut self) {
         if let Some(mut alive) = self.alive.take() {
             alive.shutdown().await;
+            // Its connections end with the acceptor, but each when its own task is next looked at: one might still answer.
+            let closing = async {
+                while self.stage.open.load(Ordering::SeqCst) > 0 {
+                    tokio::task::yield_now().await;
+                }
+            };
+            within("its connections are closed", closing).await;
         }
     }
 
@@ -242,13 +252,26 @@ async fn accept(listener: TcpListener, stage: Arc<Stage>) {
         while connections.try_join_next().is_some() {}
         if let Ok((connection, _)) = accepted {
             stage.connections.fetch_add(1, Ordering::Relaxed);
-            connections.spawn(converse(connection, stage.clone()));
+            stage.open.fetch_add(1, Ordering::SeqCst);
+            let open = Open(stage.clone());
+            connections.spawn(async move {
+                converse(connection, &open.0).await;
+            });
         }
     }
 }
 
+/// Counts a connection for as long as it is open.
+struct Open(Arc<Stage>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 /// Serves one connection until somebody closes it.
-async fn converse(mut connection: TcpStream, stage: Arc<Stage>) {
+async fn converse(mut connection: TcpStream, stage: &Stage) {
     connection.set_nodelay(true).ok();
     let (read, mut write) = connection.split();
     let mut read = BufReader::new(read);

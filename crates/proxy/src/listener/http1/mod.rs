@@ -7,18 +7,23 @@ mod head;
 mod session;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
-use pingora::protocols::{Digest, GetProxyDigest, GetSocketDigest};
+use pingora::protocols::{Digest, GetProxyDigest, GetSocketDigest, Shutdown};
+use tokio::time::timeout;
 
 use self::session::Single;
 use super::connection::Connection;
 use super::serve::Serving;
 
-/// Where a session leaves its connection when another request may follow.
-type Back = Arc<Mutex<Option<Box<Connection>>>>;
+/// When the last answer has gone, the client has so long to be told that it was the last.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// Where a session leaves its connection when the answer has gone whole, and whether another request may follow.
+type Back = Arc<Mutex<Option<(Box<Connection>, bool)>>>;
 
 /// What the requests of one connection share.
 #[derive(Debug)]
@@ -51,6 +56,12 @@ impl Http1 {
         // It never hands the connection back itself: such sessions are not Pingora's to keep.
         let none = serving.proxy.process_new_http(session, &serving.stop).await;
         debug_assert!(none.is_none(), "Pingora keeps no session that is not its own");
-        self.back.lock().take()
+        let (mut connection, is_kept) = self.back.lock().take()?;
+        if is_kept {
+            return Some(connection);
+        }
+        // So that a client over TLS knows that it has all (RFC 8446 §6.1). One that is gone already need not be told.
+        timeout(GOODBYE, connection.shutdown()).await.ok();
+        None
     }
 }

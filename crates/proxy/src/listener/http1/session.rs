@@ -23,7 +23,7 @@ use super::answer::{Framing, Says, write_chunk_line, write_head};
 use crate::listener::connection::Connection;
 use crate::listener::facts::Line;
 
-/// One request and its answer. When the answer has gone whole and another request may follow, the connection is given back.
+/// One request and its answer. When the answer has gone whole, the connection is given back; if it is broken off, it is closed.
 pub(super) struct Single {
     connection: Option<Box<Connection>>,
     line: Arc<Line>,
@@ -185,8 +185,8 @@ impl Single {
 
 impl Drop for Single {
     fn drop(&mut self) {
-        if self.is_over && self.is_kept && !self.line.is_last() {
-            *self.back.lock() = self.connection.take();
+        if let Some(connection) = self.connection.take().filter(|_| self.is_over) {
+            *self.back.lock() = Some((connection, self.is_kept && !self.line.is_last()));
         }
     }
 }
