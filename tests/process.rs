@@ -405,6 +405,10 @@ routes:
                     .map(|said| said.unwrap_or_default().to_owned());
             assert_eq!(said, [who.clone(), who.clone(), who], "two generations in one answer");
             served.fetch_add(1, Ordering::Relaxed);
+            if answer.header("connection") == Some("close") {
+                // It has served as many as one may (`limits.requests_per_connection`).
+                wire = Wire::connect(address).await;
+            }
         }
     }
 

@@ -1,9 +1,7 @@
 //! The bytes of an exchange take one of two ways, ours or Pingora's (docs/adr/0023). Nobody can tell which.
 
-use portreeve_plugin::{Build, BuildError, Flow, Hooks, Host, Plugin, RequestBodyCx, Result};
+use portreeve_plugin::prelude::*;
 use portreeve_tests::{Answer, Beat, Gateway, Origin, Received};
-use schemars::JsonSchema;
-use serde::Deserialize;
 
 /// Does nothing with request bodies, and so makes Pingora do the exchange.
 #[derive(Debug)]
@@ -27,7 +25,7 @@ impl Build for Idle {
     const NAME: &'static str = "idle";
     type Config = Nothing;
 
-    fn build(_config: Nothing, _host: &Host) -> std::result::Result<Self, BuildError> {
+    fn build(_config: Nothing, _host: &Host) -> Result<Self, BuildError> {
         Ok(Self)
     }
 }
@@ -165,4 +163,103 @@ routes: [{{ name: all, match: {{ path: '/**' }}, public: true, upstream: a }}]",
     origin.play(|_| vec![Beat::answer(200, &[], "again")]);
     wire.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
     assert_eq!(wire.answer().await.text(), "again");
+}
+
+/// Trailers go behind the last chunk, and nothing in a chunk is taken for its end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn content_that_looks_like_the_end_of_a_message_is_content() {
+    let content = "transfer-encoding: chunked\r\n\r\n0\r\nHTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil";
+    let origin = Origin::start("a").await.playing(move |_| {
+        let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n";
+        vec![Beat::write(format!("{head}{:x}\r\n{content}\r\n0\r\nx-sum: abc\r\n\r\n", content.len()))]
+    });
+    let gateway = Gateway::setup()
+        .workers(1)
+        .spawn(&format!(
+            "upstreams: {{ a: {{ targets: ['{}'] }} }}
+routes: [{{ name: all, match: {{ path: '/**' }}, public: true, upstream: a }}]",
+            origin.address()
+        ))
+        .await;
+    let mut wire = gateway.wire().await;
+    wire.send("GET / HTTP/1.1\r\nhost: x\r\nte: trailers\r\nconnection: te, close\r\n\r\n").await;
+    let all = String::from_utf8(wire.rest().await).unwrap();
+    let (_, body) = all.split_once("\r\n\r\n").unwrap();
+    assert_eq!(body, format!("{:x}\r\n{content}\r\n0\r\nx-sum: abc\r\n\r\n", content.len()));
+}
+
+/// Makes of a request and of its answer what the file says.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Twist {
+    method: Option<String>,
+    status: Option<u16>,
+}
+
+#[async_trait]
+impl Plugin for Twist {
+    fn hooks(&self) -> Hooks {
+        Hooks::REQUEST | Hooks::RESPONSE
+    }
+
+    async fn on_request(&self, cx: &mut RequestCx<'_>) -> Result<Flow> {
+        if let Some(method) = &self.method {
+            cx.set_method(method.parse().unwrap());
+        }
+        Ok(Flow::Continue)
+    }
+
+    async fn on_response(&self, cx: &mut ResponseCx<'_>) -> Result<()> {
+        if let Some(status) = self.status {
+            cx.set_status(StatusCode::from_u16(status).unwrap());
+        }
+        Ok(())
+    }
+}
+
+impl Build for Twist {
+    const NAME: &'static str = "twist";
+    type Config = Self;
+
+    fn build(config: Self, _host: &Host) -> Result<Self, BuildError> {
+        Ok(config)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_is_framed_for_what_the_client_asked_whatever_plugins_make_of_it() {
+    let origin = Origin::start("a").await.playing(|received| {
+        let head = "content-length: 5\r\netag: x\r\n\r\n";
+        let status = if received.target() == "/unchanged" { "304 Not Modified" } else { "200 OK" };
+        let body = if received.method() == "HEAD" || status.starts_with('3') { "" } else { "hello" };
+        vec![Beat::write(format!("HTTP/1.1 {status}\r\n{head}{body}"))]
+    });
+    let gateway = Gateway::with_plugin::<Twist>()
+        .workers(1)
+        .spawn(&format!(
+            "upstreams: {{ a: {{ targets: ['{}'] }} }}
+routes:
+  - {{ name: head, match: {{ path: /head }}, public: true, plugins: [twist: {{ method: HEAD }}], upstream: a }}
+  - {{ name: get, match: {{ path: /get }}, public: true, plugins: [twist: {{ method: GET }}], upstream: a }}
+  - {{ name: ok, match: {{ path: /unchanged }}, public: true, plugins: [twist: {{ status: 200 }}], upstream: a }}
+  - {{ name: none, match: {{ path: /none }}, public: true, plugins: [twist: {{ status: 204 }}], upstream: a }}
+  - {{ name: early, match: {{ path: /early }}, public: true, plugins: [twist: {{ status: 103 }}], upstream: a }}",
+            origin.address()
+        ))
+        .await;
+    // On one connection: whatever is left of an answer would be taken for the next.
+    let mut wire = gateway.wire().await;
+    for (method, path, told) in [
+        ("GET", "/head", (200, Some("0"))),
+        ("HEAD", "/get", (200, Some("5"))),
+        ("GET", "/unchanged", (200, Some("0"))),
+        ("GET", "/none", (204, None)),
+        ("GET", "/early", (500, None)),
+        ("GET", "/get", (200, Some("5"))),
+    ] {
+        wire.send(format!("{method} {path} HTTP/1.1\r\nhost: x\r\n\r\n")).await;
+        let answer = wire.try_answer(method).await.unwrap();
+        let length = answer.header("content-length").filter(|_| answer.status != 500);
+        assert_eq!((answer.status, length), told, "{method} {path}: {answer:?}");
+    }
 }

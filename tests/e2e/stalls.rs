@@ -79,17 +79,40 @@ upstreams: { raw: { targets: ["@a", "@b"], outlier: { consecutive_failures: 1 },
 routes: [{ name: all, match: { path: "/**" }, public: true, upstream: raw, timeout: WHOLE }]
 "#;
     let yaml = yaml.replace("@a", &a.address().to_string()).replace("@b", &b.address().to_string());
-    // Whether the time of the request is over, or that of the target.
-    for (first_byte, whole) in [("30s", "500ms"), ("500ms", "30s")] {
-        let gateway = Gateway::spawn(&yaml.replace("FIRST", first_byte).replace("WHOLE", whole)).await;
+    let gateway = Gateway::spawn(&yaml.replace("FIRST", "30s").replace("WHOLE", "500ms")).await;
+    let mut client = gateway.wire().await;
+    client.send(format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 20000\r\n\r\n{}", "x".repeat(10_000))).await;
+    let (_target, _) = tokio::select! { one = a.request() => one, one = b.request() => one };
+    let status = client.answer().await.status;
+    assert!([408, 504].contains(&status), "{status}");
+    for target in [&a, &b] {
+        let told = gateway.admin().target("raw", target.address()).await;
+        assert_eq!((&told["available"], &told["in_flight"]), (&true.into(), &0.into()), "{told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_waits_for_the_rest_of_a_request_as_long_as_its_client_may_take() {
+    let origin = RawOrigin::start().await;
+    let yaml = format!(
+        "upstreams: {{ raw: {{ targets: ['{}'], retry: {{ attempts: 1 }}, timeouts: {{ first_byte: 300ms }} }} }}
+routes: [{{ name: all, match: {{ path: '/**' }}, public: true, upstream: raw }}]",
+        origin.address()
+    );
+    let gateway = Gateway::spawn(&yaml).await;
+    for answers in [true, false] {
         let mut client = gateway.wire().await;
-        client.send(format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 20000\r\n\r\n{}", "x".repeat(10_000))).await;
-        let (_target, _) = tokio::select! { one = a.request() => one, one = b.request() => one };
-        let status = client.answer().await.status;
-        assert!([408, 504].contains(&status), "{status}");
-        for target in [&a, &b] {
-            let told = gateway.admin().target("raw", target.address()).await;
-            assert_eq!((&told["available"], &told["in_flight"]), (&true.into(), &0.into()), "{told}");
+        client.send("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 8\r\n\r\nhalf").await;
+        let (mut target, _) = origin.request().await;
+        assert!(client.is_silent_for(Duration::from_secs(1)).await, "three times as long as a target has");
+        client.send("rest").await;
+        target.read_until("rest").await;
+        if answers {
+            target.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+            assert_eq!(client.answer().await.text(), "ok");
+        } else {
+            // From now on it is the target that is waited for.
+            assert_eq!(client.answer().await.status, 504);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use http::{Method, StatusCode, header};
+use http::{Method, StatusCode};
 use pingora::http::RequestHeader;
 use pingora::{Error, ErrorSource, ErrorType, ImmutStr, Result};
 use pingora_proxy::Session;
@@ -27,12 +27,17 @@ pub(crate) async fn begin<T>(session: &mut Session, cx: &mut Request, make: Make
     cx.wait_for_turn(session).await?;
     let per_try = cx.per_try();
     let head = session.req_header();
-    let asked = Asked { is_head: head.method == Method::HEAD, upgrade: head.headers.contains_key(header::UPGRADE) };
+    // Sessions of ours, which are those of requests that ask for none, know of no upgrade.
+    let upgrade = session.is_upgrade_req();
+    let asked = Asked { is_head: head.method == Method::HEAD, upgrade };
     let is_safe = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS) && !asked.upgrade;
     let told = told(session, cx);
     let try_of = Try { asked, is_safe: is_safe && session.as_mut().is_body_empty(), told, most: per_try };
     let made = cx.next_attempt(try_of, per_try.filter(|_| is_http2(session)), make)?;
     let is_whole = session.as_mut().is_body_done();
+    if let Some(leg) = cx.leg().filter(|_| !is_whole && !asked.upgrade) {
+        leg.waits_for_the_rest();
+    }
     if let Some(facts) = facts(session.digest()) {
         facts.line.set_deadline(cx.until());
         if let Some(per_try) = per_try {

@@ -55,8 +55,10 @@ async fn break_off(session: &mut Session, status: Option<StatusCode>, cx: &mut R
     let told = match status.filter(|_| is_call) {
         Some(status) => {
             let trailers = grpc::trailers(status);
-            cx.grpc_status = grpc::status(&trailers);
-            stream.write_trailers(trailers).await.is_ok()
+            let status = grpc::status(&trailers);
+            let told = stream.write_trailers(trailers).await.is_ok();
+            cx.grpc_status = if told { status } else { cx.grpc_status };
+            told
         }
         None => false,
     };

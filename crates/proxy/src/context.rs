@@ -403,6 +403,9 @@ impl Request {
 
     /// The request has been sent whole: the target's time begins.
     pub(crate) fn sent(&mut self) {
+        if let Some(leg) = &self.leg {
+            leg.is_sent();
+        }
         if let Some(attempt) = self.in_flight.as_mut().filter(|_| self.body_in > 0) {
             attempt.sent(Instant::now());
         }

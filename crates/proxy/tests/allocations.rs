@@ -141,6 +141,6 @@ fn a_proxied_request_allocates_no_more_than_it_did() {
         stream(&mut io, id);
         id += 2;
     });
-    // Most of them are Pingora's. Whoever lowers these numbers keeps the win; whoever raises them should know why.
-    assert!(http1 <= 36.0 && http2 <= 36.0, "{http1} in HTTP/1.1, {http2} in HTTP/2");
+    // Whoever lowers these numbers keeps the win; whoever raises them should know why.
+    assert!(http1 <= 31.0 && http2 <= 37.0, "{http1} in HTTP/1.1, {http2} in HTTP/2");
 }

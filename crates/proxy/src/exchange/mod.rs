@@ -18,6 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use self::reading::Reading;
 use crate::context::Request;
+use crate::phases::facts;
 use crate::upstream::{Loan, Prepared};
 use crate::{answer, attempt};
 
@@ -55,6 +56,12 @@ async fn once(session: &mut Session, cx: &mut Request) -> Result<()> {
     let mut loan = match borrow(session, cx).await {
         Ok(loan) => loan,
         Err(Unconnected::NoTarget(error)) => return Err(attempt::is_not_connected(cx, error.into_up()).into_up()),
+        // The connection of the client keeps the time of an attempt as well.
+        Err(Unconnected::NoClient(_))
+            if facts(session.digest()).is_some_and(|facts| facts.line.take_attempt_over()) =>
+        {
+            return Err(attempt::is_not_connected(cx, too_late()).into_up());
+        }
         Err(Unconnected::NoClient(error)) => return Err(attempt::broke(session, cx, error, false)),
     };
     match exchange(session, cx, &mut loan).await {
@@ -89,11 +96,14 @@ async fn borrow(session: &mut Session, cx: &Request) -> Result<Loan, Unconnected
     let opening = Box::pin(tokio::time::timeout(most, Loan::open(&leg)));
     tokio::select! {
         biased;
-        opened = opening => opened.unwrap_or_else(|_| {
-            Err(Error::explain(ErrorType::ConnectTimedout, "no connection within the time of an attempt"))
-        }).map_err(Unconnected::NoTarget),
+        opened = opening => opened.unwrap_or_else(|_| Err(too_late())).map_err(Unconnected::NoTarget),
         left = client_leaves(session) => Err(Unconnected::NoClient(left)),
     }
+}
+
+#[expect(clippy::unnecessary_box_returns, reason = "Pingora's errors are boxed")]
+fn too_late() -> Box<Error> {
+    Error::explain(ErrorType::ConnectTimedout, "no connection within the time of an attempt")
 }
 
 /// Sends the request, and passes on what is answered, to its end.
@@ -170,7 +180,7 @@ async fn write(session: &mut Session, tasks: SmallVec<[HttpTask; 4]>) -> Result<
     let Some(client) = session.as_mut().as_custom_mut() else {
         return Error::e_explain(ErrorType::InternalError, "the session is not one of ours");
     };
-    client.response_duplex_vec(tasks.into_vec()).await.map(drop).map_err(Error::into_down)
+    client.response_duplex_vec(tasks.into_vec()).await.map(drop)
 }
 
 /// Reads on, while the client is watched: one that leaves ends the exchange, and so does the time of the request. 0: the target

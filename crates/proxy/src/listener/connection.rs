@@ -96,6 +96,8 @@ pub(super) struct Connection {
     in_hand: usize,
     out: Vec<u8>,
     sent: usize,
+    /// Something was written that TLS may still hold.
+    is_held: bool,
     trailers: Insertion,
     /// Once it is one.
     web_socket: Option<Box<Guest>>,
@@ -140,6 +142,7 @@ impl Connection {
             in_hand: 0,
             out: Vec::new(),
             sent: 0,
+            is_held: false,
             trailers: Insertion::default(),
             web_socket: None,
             farewell,
@@ -178,6 +181,11 @@ impl Connection {
     /// Whether the client means to send further requests here.
     pub(super) fn is_persistent(&self) -> bool {
         self.requests.head().is_some_and(|head| head.is_persistent)
+    }
+
+    /// Whether the client has asked for a head alone.
+    pub(super) fn is_head(&self) -> bool {
+        self.requests.head().is_some_and(|head| head.is_head)
     }
 
     /// Takes the bytes of a request that is simple.
@@ -449,7 +457,7 @@ impl Connection {
             ready!(self.poll_send(cx))?;
             if buf.len() > GATHER {
                 let written = Pin::new(&mut self.io).poll_write(cx, buf);
-                return self.poll_taken(cx, written);
+                return self.poll_taken(cx, written).map(|taken| taken.and_then(some));
             }
         }
         self.out.extend_from_slice(buf);
@@ -460,7 +468,7 @@ impl Connection {
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(rest) = self.out.get(self.sent..).filter(|rest| !rest.is_empty()) {
             let written = Pin::new(&mut self.io).poll_write(cx, rest);
-            self.sent += ready!(self.poll_taken(cx, written))?;
+            self.sent += some(ready!(self.poll_taken(cx, written))?)?;
         }
         self.sent = 0;
         self.out.clear();
@@ -468,20 +476,45 @@ impl Connection {
         Poll::Ready(Ok(()))
     }
 
+    /// Sends what was gathered, to the last byte: TLS takes some that the system has no room for.
+    fn poll_all(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_send(cx))?;
+        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        ready!(self.poll_taken(cx, flushed))?;
+        self.is_held = false;
+        Poll::Ready(Ok(()))
+    }
+
     /// What came of a write. A client may take nothing for only so long; while it takes what it is sent, that costs nothing.
-    fn poll_taken(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        let Poll::Ready(written) = written else {
+    fn poll_taken<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_pending() {
             ready!(self.stalled.poll_within(cx, self.terms.stall));
             // Closed in the usual way, the kernel would go on holding what this client does not take.
             self.reset_when_closed();
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")));
-        };
+        }
         self.stalled.clear();
-        Poll::Ready(match written? {
-            0 => Err(io::ErrorKind::WriteZero.into()),
-            n => Ok(n),
-        })
+        self.is_held = true;
+        written
     }
+
+    /// Gathers or sends some of an answer that is framed already, as long as the time of its request is not up.
+    pub(super) fn poll_put(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.answering = true;
+        let taken = self.poll_gather(cx, buf);
+        if taken.is_pending() { self.poll_late(cx).map_ok(|()| 0) } else { taken }
+    }
+
+    /// Sends an answer to its last byte, as long as the time of its request is not up.
+    pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let sent = self.poll_all(cx);
+        if sent.is_pending() { self.poll_late(cx) } else { sent }
+    }
+}
+
+/// Nothing written means that nothing will be.
+fn some(written: usize) -> io::Result<usize> {
+    if written == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(written) }
 }
 
 impl AsyncRead for Connection {
@@ -489,8 +522,8 @@ impl AsyncRead for Connection {
         let incoming = self.poll_incoming(cx, buf);
         // Somebody waits for the client, so nothing more is coming for it at the moment: what was gathered goes out.
         if incoming.is_pending()
-            && !self.out.is_empty()
-            && let Poll::Ready(Err(error)) = self.poll_send(cx)
+            && (self.is_held || !self.out.is_empty())
+            && let Poll::Ready(Err(error)) = self.poll_all(cx)
         {
             return Poll::Ready(Err(error));
         }
@@ -525,13 +558,13 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_send(cx))?;
-        Pin::new(&mut self.io).poll_flush(cx)
+        self.poll_all(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_send(cx))?;
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        let shut = Pin::new(&mut self.io).poll_shutdown(cx);
+        self.poll_taken(cx, shut)
     }
 }
 

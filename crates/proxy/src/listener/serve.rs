@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
+use portreeve_wire::http1::Refusal;
 use portreeve_wire::proxy_protocol::{self, Header, Parsed};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -16,7 +17,7 @@ use tokio::time::timeout;
 use super::connection::{Connection, Next};
 use super::crowd::{Crowd, Full};
 use super::facts::Facts;
-use super::http1::Http1;
+use super::http1::{Http1, Served};
 use super::http2;
 use super::refused::{self, Reason};
 use super::tcp::{self, Tcp};
@@ -31,6 +32,8 @@ use portreeve_plugin::engine::fresh_request_id;
 /// When a stop has closed the listeners, a connection without a request has this long to send one before it is let go: whoever
 /// had just connected has a request on the way.
 const LAST_REQUEST: Duration = Duration::from_millis(100);
+/// When the last answer has gone, the client has so long to be told that it was the last.
+const GOODBYE: Duration = Duration::from_secs(1);
 /// The longest PROXY protocol header there is room for: version 2 with its TLVs.
 const PROXY_HEADER: usize = 16 + 2048;
 
@@ -128,13 +131,20 @@ impl Serving {
             }
             left = left.saturating_sub(1);
             let last = left == 0 || *self.stop.borrow();
-            let again = if connection.is_simple() {
-                http1.serve(connection, self, last).await
+            connection = if connection.is_simple() {
+                match http1.serve(connection, self, last).await {
+                    Served::Kept(again) => again,
+                    Served::Last(connection) => return goodbye(connection).await,
+                    Served::BrokenOff => return,
+                    Served::Refused(connection) => {
+                        let reason = Reason::Malformed(Refusal::HeadTooLarge);
+                        return self.refuse(*connection, reason, facts, entrance).await;
+                    }
+                }
             } else {
-                self.converse(connection, last).await
+                let Some(again) = self.converse(connection, last).await else { return };
+                again
             };
-            let Some(again) = again else { return };
-            connection = again;
             // Anything else would mean that Pingora and we disagree on where the request ended.
             if !connection.is_between() {
                 return;
@@ -159,6 +169,12 @@ impl Serving {
         let sent = refused::answer(connection, reason, &id, entrance.https.hsts()).await;
         self.phases.request_refused(entrance, facts, reason, &id, started.elapsed(), sent);
     }
+}
+
+/// Ends a connection whose last answer has gone, so that a client over TLS knows that it has all of it (RFC 8446 §6.1).
+async fn goodbye(mut connection: Box<Connection>) {
+    // One that is gone already need not be told.
+    timeout(GOODBYE, connection.shutdown()).await.ok();
 }
 
 const fn full(full: Full) -> Refused {

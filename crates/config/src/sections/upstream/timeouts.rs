@@ -12,7 +12,9 @@ pub struct Timeouts {
     /// To open a connection, TLS included; after it 504, or the next attempt.
     #[serde(default = "default_connect")]
     pub connect: Duration,
-    /// The longest silence of a target: until the answer's head (after it 504), and between two reads of its body.
+    /// The longest silence of a target: until the answer's head (after it 504), and between two reads of its body. In HTTP/1.1 a
+    /// target is waited for only once the request has come whole; until then `limits.min_body_rate` and the route's timeout
+    /// bound the client.
     #[serde(default = "default_first_byte")]
     pub first_byte: Duration,
     /// For one attempt, from its beginning to the answer's head; of a request whose body is still coming in, from when it is

@@ -2,8 +2,8 @@
 
 use std::io::Write;
 
-use http::{HeaderName, Method, StatusCode, Version, header};
-use pingora::http::{RequestHeader, ResponseHeader};
+use http::{HeaderName, StatusCode, header};
+use pingora::http::ResponseHeader;
 use pingora::protocols::http::date::get_cached_date;
 
 use crate::head::write_fields;
@@ -25,21 +25,35 @@ pub(super) enum Framing {
     UntilClose,
 }
 
+/// What the client's request says of its answer: as it came, whatever plugins have made of it since.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted {
+    /// A head alone.
+    pub(super) is_head: bool,
+    /// HTTP/1.0 knows no chunks.
+    pub(super) is_http10: bool,
+}
+
 impl Framing {
-    /// That of an answer to `asked`. `end`: nothing will follow the head.
-    pub(super) fn of(head: &ResponseHeader, asked: &RequestHeader, end: bool) -> Self {
-        let has_none = matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-        if has_none || asked.method == Method::HEAD {
+    /// That of an answer with this head. `end`: nothing will follow it.
+    pub(super) fn of(head: &ResponseHeader, wanted: Wanted, end: bool) -> Self {
+        if wanted.is_head || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
             return Self::None;
         }
-        let length = head.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        match length {
+        match length(head) {
+            _ if end => Self::Length(0),
             Some(length) => Self::Length(length),
-            None if end => Self::Length(0),
-            None if asked.version >= Version::HTTP_11 => Self::Chunked,
-            None => Self::UntilClose,
+            None if wanted.is_http10 => Self::UntilClose,
+            None => Self::Chunked,
         }
     }
+}
+
+/// The one length that the fields tell, if they do.
+fn length(head: &ResponseHeader) -> Option<u64> {
+    let mut lengths = head.headers.get_all(header::CONTENT_LENGTH).iter();
+    let length = lengths.next()?.to_str().ok()?.parse().ok()?;
+    lengths.next().is_none().then_some(length)
 }
 
 /// What the head of an answer says of the connection.
@@ -60,7 +74,15 @@ pub(super) fn write_head(out: &mut Vec<u8>, head: &ResponseHeader, says: Says) {
     out.push(b' ');
     out.extend_from_slice(reason.as_bytes());
     out.extend_from_slice(b"\r\n");
-    write_fields(out, &head.headers, |name, _| !is_of_connection(name));
+    let says_length = match says.framing {
+        // Of the body that a GET would have had; 204 has none (RFC 9110 §8.6).
+        Some(Framing::None) => head.status != StatusCode::NO_CONTENT,
+        Some(Framing::Length(framed)) => length(head) == Some(framed),
+        Some(Framing::Chunked | Framing::UntilClose) | None => false,
+    };
+    write_fields(out, &head.headers, |name, _| {
+        !is_of_connection(name) && (says_length || *name != header::CONTENT_LENGTH)
+    });
     if let Some(framing) = says.framing {
         if !head.headers.contains_key(header::DATE) {
             out.extend_from_slice(b"Date: ");
@@ -69,8 +91,9 @@ pub(super) fn write_head(out: &mut Vec<u8>, head: &ResponseHeader, says: Says) {
         }
         match framing {
             Framing::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
-            Framing::Length(0) if !head.headers.contains_key(header::CONTENT_LENGTH) => {
-                out.extend_from_slice(b"Content-Length: 0\r\n");
+            Framing::Length(length) if !says_length => {
+                // It cannot fail.
+                write!(out, "Content-Length: {length}\r\n").ok();
             }
             _ => {}
         }
@@ -84,4 +107,49 @@ pub(super) fn write_head(out: &mut Vec<u8>, head: &ResponseHeader, says: Says) {
 pub(super) fn write_chunk_line(out: &mut Vec<u8>, length: usize) {
     // It cannot fail.
     write!(out, "{length:x}\r\n").ok();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GET: Wanted = Wanted { is_head: false, is_http10: false };
+
+    /// The framing, and what of it is said.
+    fn framed(status: u16, fields: &[(&'static str, &str)], wanted: Wanted, end: bool) -> (Framing, Vec<String>) {
+        let mut head = ResponseHeader::build_no_case(status, None).unwrap();
+        for (name, value) in fields {
+            head.append_header(*name, *value).unwrap();
+        }
+        let framing = Framing::of(&head, wanted, end);
+        let mut out = Vec::new();
+        write_head(&mut out, &head, Says { framing: Some(framing), is_kept: true });
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.ends_with("\r\n\r\n"), "{text}");
+        let says = |line: &&str| line.starts_with("Content-Length") || line.starts_with("Transfer-Encoding");
+        (framing, text.lines().filter(says).map(str::to_owned).collect())
+    }
+
+    #[test]
+    fn what_is_said_of_a_body_is_what_is_sent() {
+        let none: [String; 0] = [];
+        let said = |text: &str| vec![text.to_owned()];
+        let length = [("content-length", "5")];
+        let head = Wanted { is_head: true, ..GET };
+        let old = Wanted { is_http10: true, ..GET };
+        assert_eq!(framed(200, &length, GET, false), (Framing::Length(5), said("Content-Length: 5")));
+        assert_eq!(framed(200, &[], GET, false), (Framing::Chunked, said("Transfer-Encoding: chunked")));
+        assert_eq!(framed(200, &[], old, false), (Framing::UntilClose, none.to_vec()));
+        assert_eq!(framed(200, &length, head, true), (Framing::None, said("Content-Length: 5")));
+        assert_eq!(framed(304, &length, GET, true), (Framing::None, said("Content-Length: 5")));
+        assert_eq!(framed(204, &length, GET, true), (Framing::None, none.to_vec()));
+        // Nothing follows, whatever was announced: a plugin has made a 200 of a 304, or a HEAD of a GET.
+        assert_eq!(framed(200, &length, GET, true), (Framing::Length(0), said("Content-Length: 0")));
+        assert_eq!(framed(200, &[], GET, true), (Framing::Length(0), said("Content-Length: 0")));
+        for fields in [&[("content-length", "5"), ("content-length", "6")][..], &[("content-length", "x")]] {
+            assert_eq!(framed(200, fields, GET, false), (Framing::Chunked, said("Transfer-Encoding: chunked")));
+        }
+        let both = [("transfer-encoding", "chunked"), ("content-length", "5")];
+        assert_eq!(framed(200, &both, GET, false), (Framing::Length(5), said("Content-Length: 5")));
+    }
 }

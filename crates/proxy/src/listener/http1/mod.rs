@@ -7,23 +7,30 @@ mod head;
 mod session;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
-use pingora::protocols::{Digest, GetProxyDigest, GetSocketDigest, Shutdown};
-use tokio::time::timeout;
+use pingora::protocols::{Digest, GetProxyDigest, GetSocketDigest};
 
 use self::session::Single;
 use super::connection::Connection;
 use super::serve::Serving;
 
-/// When the last answer has gone, the client has so long to be told that it was the last.
-const GOODBYE: Duration = Duration::from_secs(1);
-
 /// Where a session leaves its connection when the answer has gone whole, and whether another request may follow.
 type Back = Arc<Mutex<Option<(Box<Connection>, bool)>>>;
+
+/// What a connection is good for after a request.
+pub(super) enum Served {
+    /// Another one.
+    Kept(Box<Connection>),
+    /// Saying goodbye.
+    Last(Box<Connection>),
+    /// Nothing: its answer was not sent whole.
+    BrokenOff,
+    /// An answer: the request is larger than a head can be held.
+    Refused(Box<Connection>),
+}
 
 /// What the requests of one connection share.
 #[derive(Debug)]
@@ -42,26 +49,18 @@ impl Http1 {
         Self { digest, back: Back::default() }
     }
 
-    /// Serves the request in hand, which has no body. The connection comes back if another one may follow; after the `last` none
-    /// may.
-    pub(super) async fn serve(
-        &self,
-        mut connection: Box<Connection>,
-        serving: &Serving,
-        last: bool,
-    ) -> Option<Box<Connection>> {
-        let head = head::read(&connection.take_head())?;
+    /// Serves the request in hand, which has no body.
+    pub(super) async fn serve(&self, mut connection: Box<Connection>, serving: &Serving, last: bool) -> Served {
+        let Some(head) = head::read(&connection.take_head()) else { return Served::Refused(connection) };
         let session = Single::new(connection, head, self.digest.clone(), self.back.clone(), last);
         let session = ServerSession::new_custom(Box::new(session));
         // It never hands the connection back itself: such sessions are not Pingora's to keep.
         let none = serving.proxy.process_new_http(session, &serving.stop).await;
         debug_assert!(none.is_none(), "Pingora keeps no session that is not its own");
-        let (mut connection, is_kept) = self.back.lock().take()?;
-        if is_kept {
-            return Some(connection);
+        match self.back.lock().take() {
+            Some((connection, true)) => Served::Kept(connection),
+            Some((connection, false)) => Served::Last(connection),
+            None => Served::BrokenOff,
         }
-        // So that a client over TLS knows that it has all (RFC 8446 §6.1). One that is gone already need not be told.
-        timeout(GOODBYE, connection.shutdown()).await.ok();
-        None
     }
 }

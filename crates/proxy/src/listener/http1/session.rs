@@ -16,10 +16,10 @@ use pingora::protocols::http::custom::CustomMessageWrite;
 use pingora::protocols::http::custom::server::Session;
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::{Error, ErrorType, OrErr, Result};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 
 use super::Back;
-use super::answer::{Framing, Says, write_chunk_line, write_head};
+use super::answer::{Framing, Says, Wanted, write_chunk_line, write_head};
 use crate::listener::connection::Connection;
 use crate::listener::facts::Line;
 
@@ -28,6 +28,7 @@ pub(super) struct Single {
     connection: Option<Box<Connection>>,
     line: Arc<Line>,
     head: RequestHeader,
+    wanted: Wanted,
     /// The head that was sent.
     answer: Option<Box<ResponseHeader>>,
     framing: Framing,
@@ -60,6 +61,7 @@ impl Single {
         Self {
             is_kept: !last && connection.is_persistent(),
             line: connection.line(),
+            wanted: Wanted { is_head: connection.is_head(), is_http10: head.version < Version::HTTP_11 },
             connection: Some(connection),
             head,
             answer: None,
@@ -90,13 +92,13 @@ impl Single {
         }
         if head.status.is_informational() {
             // HTTP/1.0 has none.
-            if self.head.version >= Version::HTTP_11 {
+            if !self.wanted.is_http10 {
                 let says = Says { framing: None, is_kept: true };
                 write_head(self.connection()?.answer(), &head, says);
             }
             return Ok(());
         }
-        self.framing = Framing::of(&head, &self.head, end);
+        self.framing = Framing::of(&head, self.wanted, end);
         self.is_kept &= !self.line.is_last() && self.framing != Framing::UntilClose;
         let says = Says { framing: Some(self.framing), is_kept: self.is_kept };
         write_head(self.connection()?.answer(), &head, says);
@@ -133,7 +135,7 @@ impl Single {
     async fn put(&mut self, mut data: &[u8]) -> Result<()> {
         let connection = self.connection()?;
         while !data.is_empty() {
-            let taken = poll_fn(|cx| Pin::new(&mut *connection).poll_write(cx, data)).await;
+            let taken = poll_fn(|cx| connection.poll_put(cx, data)).await;
             let taken = taken.or_err(ErrorType::WriteError, "while the answer was sent").map_err(Error::into_down)?;
             data = data.get(taken..).unwrap_or_default();
         }
@@ -163,7 +165,7 @@ impl Single {
             _ => {}
         }
         let connection = self.connection()?;
-        let sent = poll_fn(|cx| Pin::new(&mut *connection).poll_flush(cx)).await;
+        let sent = poll_fn(|cx| connection.poll_end(cx)).await;
         sent.or_err(ErrorType::WriteError, "while the answer was sent").map_err(Error::into_down)?;
         self.is_over = true;
         Ok(())

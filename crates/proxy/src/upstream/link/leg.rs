@@ -48,6 +48,8 @@ pub(crate) struct Leg {
     pub(super) dial: Arc<Dial>,
     pub(super) terms: Terms,
     reused: AtomicBool,
+    /// The request is still coming in, so that the target may wait for the rest of it.
+    is_partial: AtomicBool,
     heard: AtomicBool,
     fault: Mutex<Option<Fault>>,
     /// What is said before anything else, if the target wants to know for whom the connection is. Such a connection serves
@@ -73,11 +75,26 @@ impl Leg {
             first,
             rival: Rival::new(hedge),
             reused: AtomicBool::new(false),
+            is_partial: AtomicBool::new(false),
             heard: AtomicBool::new(false),
             fault: Mutex::new(None),
             trailers: Carrier::default(),
             web_socket: OnceLock::new(),
         })
+    }
+
+    /// The request is still coming in: until it is whole, no silence of the target is too long. What bounds the client bounds it.
+    pub(crate) fn waits_for_the_rest(&self) {
+        self.is_partial.store(true, Ordering::Relaxed);
+    }
+
+    /// It has come whole.
+    pub(crate) fn is_sent(&self) {
+        self.is_partial.store(false, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_partial(&self) -> bool {
+        self.is_partial.load(Ordering::Relaxed)
     }
 
     /// Something of an answer has come.

@@ -227,6 +227,11 @@ impl Link {
     fn poll_fill(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>, leg: &Leg) -> Poll<io::Result<usize>> {
         let before = buf.filled().len();
         if self.io.poll_read(cx, buf)?.is_pending() {
+            if leg.is_partial() {
+                // Whoever sends the rest looks here again.
+                self.patience.clear();
+                return Poll::Pending;
+            }
             ready!(self.patience.poll_within(cx, leg.terms.silence));
             self.spent = true;
             leg.fail(Fault::Silent);
