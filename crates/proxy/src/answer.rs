@@ -77,9 +77,6 @@ pub(crate) async fn goes_on(session: &mut Session, answer: &mut ResponseHeader, 
     cx.remember_target(asked, answer);
     let hooks = cx.response(answer, asked, Origin::Upstream).await;
     hooks.map_err(|failure| fatal(cx, &failure, StatusCode::BAD_GATEWAY))?;
-    if answer.status.is_informational() && answer.status != StatusCode::SWITCHING_PROTOCOLS {
-        return Error::e_explain(ErrorType::HTTPStatus(500), "a plugin made an interim answer of the one that counts");
-    }
     cx.mark(answer);
     Ok(())
 }

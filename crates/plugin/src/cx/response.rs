@@ -38,10 +38,12 @@ impl ResponseCx<'_> {
         self.head.status
     }
 
-    /// Replaces the status.
+    /// Replaces the status. An interim one (1xx) is passed over, and so is any other once it is 101.
     pub fn set_status(&mut self, status: StatusCode) {
-        // What follows a 101 is not HTTP any more, and it cannot be unsaid.
-        if self.step.acts() && self.head.status != StatusCode::SWITCHING_PROTOCOLS {
+        // What follows a 101 is not HTTP any more, and it cannot be unsaid. Nor can an answer become an interim one: its client
+        // would wait for another (RFC 9110 §15.2).
+        let is_open = self.head.status != StatusCode::SWITCHING_PROTOCOLS && !status.is_informational();
+        if self.step.acts() && is_open {
             self.head.set_status(status).ok();
         }
     }
