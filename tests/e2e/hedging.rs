@@ -231,7 +231,7 @@ async fn where_nobody_can_be_connected_to_the_request_ends_in_time() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_leaves_while_two_are_connected_to_leaves_nothing_behind() {
     let (first, second) = (Clogged::start().await, Clogged::start().await);
-    let gateway = one_after_the_other(first.address(), second.address(), "timeouts: { connect: 3s }").await;
+    let gateway = one_after_the_other(first.address(), second.address(), "timeouts: { connect: 50s }").await;
     let mut client = gateway.wire().await;
     client.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
     until("both are tried", async || {

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use portreeve_tests::{Gateway, RawOrigin, Wire, until};
+use portreeve_tests::{Authority, Beat, Certificates, Gateway, Origin, RawOrigin, TlsClient, Wire, until};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpSocket;
 
 const LARGE: usize = 50 * 1024 * 1024;
 
@@ -115,4 +117,37 @@ routes: [{{ name: all, match: {{ path: '/**' }}, public: true, upstream: raw }}]
             assert_eq!(client.answer().await.status, 504);
         }
     }
+}
+
+/// TLS takes some bytes that the system has no room for: an answer may be written whole, and still not be gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_over_tls_that_takes_nothing_is_let_go_however_long_its_answer_is() {
+    let authority = Authority::new("stalls");
+    let certificates = Certificates::new();
+    let certificate = certificates.put("a", &authority.certify(&["a.test"]));
+    let origin = Origin::start("a").await.playing(|received| {
+        let length = received.target().trim_start_matches('/').parse().unwrap();
+        vec![Beat::answer(200, &[], vec![b'x'; length])]
+    });
+    let yaml = r#"
+listeners: [{ name: public, bind: "127.0.0.1:0", limits: { stall: 300ms }, tls: { certificates: [CERTIFICATE] } }]
+upstreams: { raw: { targets: ["@raw"], timeouts: { first_byte: 30s, write: 30s } } }
+routes: [{ name: all, match: { path: "/**" }, public: true, upstream: raw, timeout: 1m }]
+"#;
+    let yaml = yaml.replace("@raw", &origin.address().to_string()).replace("CERTIFICATE", &certificate);
+    let gateway = Gateway::spawn(&yaml).await;
+    let client = TlsClient::new(&authority);
+    let mut waiting = Vec::new();
+    for length in (1..=100).map(|step| step * 32 * 1024) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4_096).unwrap();
+        let stream = socket.connect(gateway.address()).await.unwrap();
+        let mut io = client.over(stream, "a.test").await.unwrap().into_inner();
+        let request = format!("GET /{length} HTTP/1.1\r\nhost: a.test\r\n\r\n");
+        io.write_all(request.as_bytes()).await.unwrap();
+        io.flush().await.unwrap();
+        waiting.push(io);
+    }
+    until("all have been asked for", async || (origin.count() == 100).then_some(())).await;
+    gateway.admin().is_quiet("raw", origin.address()).await;
 }

@@ -227,7 +227,8 @@ impl Link {
     fn poll_fill(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>, leg: &Leg) -> Poll<io::Result<usize>> {
         let before = buf.filled().len();
         if self.io.poll_read(cx, buf)?.is_pending() {
-            if leg.is_partial() {
+            // Of a request that cannot be sent on, there is no rest.
+            if leg.is_partial() && !self.spent {
                 // Whoever sends the rest looks here again.
                 self.patience.clear();
                 return Poll::Pending;
