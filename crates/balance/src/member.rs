@@ -40,21 +40,30 @@ impl InFlight {
     #[must_use]
     pub fn new<P>(member: &Member<P>, now: Instant) -> Self {
         member.target.enter();
+        member.seat.in_flight.fetch_add(1, Ordering::Relaxed);
         Self::counted(member, now)
     }
 
-    /// The target has it already.
+    /// Target and seat have it already.
     fn counted<P>(member: &Member<P>, now: Instant) -> Self {
         let (target, seat) = (member.target.clone(), member.seat.clone());
-        seat.in_flight.fetch_add(1, Ordering::Relaxed);
         seat.load.fetch_add(1, Ordering::Relaxed);
         Self { target, seat, begun: now }
     }
 
-    /// Counts one there if fewer than `most` are, of all pools; `None` when it is full. Exact, however many ask at once.
+    /// Counts one there if fewer than `most` are; `None` when it is full. Exact, however many ask at once. Those of all pools
+    /// count that have the target with the same checks, and those of this pool under whatever checks it had it before.
     #[must_use]
     pub fn within<P>(member: &Member<P>, now: Instant, most: u32) -> Option<Self> {
-        member.target.enter_below(most).then(|| Self::counted(member, now))
+        if !member.target.enter_below(most) {
+            return None;
+        }
+        let room = |in_flight| (in_flight < most).then(|| in_flight + 1);
+        if member.seat.in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_err() {
+            member.target.leave();
+            return None;
+        }
+        Some(Self::counted(member, now))
     }
 
     /// Where it is.
@@ -80,5 +89,34 @@ impl Drop for InFlight {
         self.target.leave();
         self.seat.in_flight.fetch_sub(1, Ordering::Relaxed);
         self.seat.load.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Ledger;
+
+    fn member(target: &Arc<Target>, ledger: &Ledger) -> Member<()> {
+        let seat = ledger.seat(target.address);
+        Member { target: target.clone(), seat, weight: 1, group: Group::default(), prepared: () }
+    }
+
+    #[test]
+    fn a_bound_holds_through_other_checks_of_the_same_pool_and_for_other_pools() {
+        let (now, address) = (Instant::now(), ([127, 0, 0, 1], 80).into());
+        let (before, after) = (Arc::new(Target::new(address)), Arc::new(Target::new(address)));
+        let (ours, others) = (Ledger::new(), Ledger::new());
+        let two =
+            [InFlight::within(&member(&before, &ours), now, 2), InFlight::within(&member(&before, &ours), now, 2)];
+        assert!(two.iter().all(Option::is_some));
+        // The same address, checked in another way since: the requests from before are still there.
+        assert!(InFlight::within(&member(&after, &ours), now, 2).is_none());
+        assert_eq!((after.in_flight(), ours.in_flight()), (0, 2));
+        assert!(InFlight::within(&member(&before, &others), now, 2).is_none());
+        assert_eq!(others.in_flight(), 0);
+        drop(two);
+        assert!(InFlight::within(&member(&after, &ours), now, 2).is_some());
+        assert_eq!((before.in_flight(), after.in_flight(), ours.in_flight()), (0, 0, 0));
     }
 }
