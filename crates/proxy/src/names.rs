@@ -1,9 +1,11 @@
-//! Names of fields as they come over the wire. Nearly all have come before, spelt the same: each worker remembers some, so that
-//! a name is neither checked nor copied again.
+//! The fields of a head as they come over the wire, and their names. Nearly all names have come before, spelt the same: each worker
+//! remembers some, so that a name is neither checked nor copied again.
 
 use std::cell::RefCell;
 
-use http::HeaderName;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use portreeve_wire::http1::Parts;
 
 /// How many a worker remembers. A power of two; arbitrary: clients and targets use some dozens.
 const SEEN: usize = 256;
@@ -20,7 +22,7 @@ struct Seen {
 }
 
 /// The name that is spelt so; `None` if it is none (RFC 9110 §5.1).
-pub(crate) fn name(spelt: &[u8]) -> Option<HeaderName> {
+fn name(spelt: &[u8]) -> Option<HeaderName> {
     NAMES.with_borrow_mut(|names| {
         let seen = names.get_mut(place(spelt))?;
         if let Some(seen) = seen.as_ref().filter(|seen| *seen.spelt == *spelt) {
@@ -32,6 +34,18 @@ pub(crate) fn name(spelt: &[u8]) -> Option<HeaderName> {
         }
         Some(name)
     })
+}
+
+/// The fields of a head whose bytes are these, with room for so many. `None` if it is none, or has not come whole.
+pub(crate) fn fields(parts: &mut Parts<'_>, bytes: &Bytes, room: usize) -> Option<HeaderMap> {
+    let mut headers = HeaderMap::with_capacity(room);
+    for (spelt, value) in parts.by_ref() {
+        // Values share the bytes of the head.
+        let value = HeaderValue::from_maybe_shared(bytes.slice_ref(value)).ok()?;
+        headers.try_append(name(spelt)?, value).ok()?;
+    }
+    parts.length()?;
+    Some(headers)
 }
 
 /// Where a name is remembered, by its ends and its length: names that share a place take it from each other.

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
+use http::{Response, StatusCode, Version};
 use memchr::memmem;
 use pingora::http::ResponseHeader;
 use pingora::{Error, ErrorType, OrErr, Result};
@@ -36,12 +36,7 @@ fn length(came: &[u8]) -> Option<usize> {
 fn parse(bytes: &Bytes) -> Option<Box<ResponseHeader>> {
     let mut parts = Parts::of(bytes)?;
     let (status, reason, is_http10) = parts.status_line()?;
-    let mut headers = HeaderMap::with_capacity(FIELDS);
-    for (name, value) in parts.by_ref() {
-        let value = HeaderValue::from_maybe_shared(bytes.slice_ref(value)).ok()?;
-        headers.try_append(names::name(name)?, value).ok()?;
-    }
-    parts.length()?;
+    let headers = names::fields(&mut parts, bytes, FIELDS)?;
     let mut answer = Response::new(()).into_parts().0;
     answer.status = StatusCode::from_u16(status).ok()?;
     answer.version = if is_http10 { Version::HTTP_10 } else { Version::HTTP_11 };

@@ -1,7 +1,7 @@
 //! The head of a request as Pingora has it, made of bytes that have been read strictly.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Version};
+use http::{Method, Request, Version};
 use pingora::http::RequestHeader;
 use portreeve_wire::http1::Parts;
 
@@ -14,12 +14,7 @@ const FIELDS: usize = 20;
 pub(super) fn read(bytes: &Bytes) -> Option<RequestHeader> {
     let mut parts = Parts::of(bytes)?;
     let (method, target, is_http10) = parts.request_line()?;
-    let mut headers = HeaderMap::with_capacity(FIELDS);
-    for (name, value) in parts.by_ref() {
-        let value = HeaderValue::from_maybe_shared(bytes.slice_ref(value)).ok()?;
-        headers.try_append(names::name(name)?, value).ok()?;
-    }
-    parts.length()?;
+    let headers = names::fields(&mut parts, bytes, FIELDS)?;
     let mut request = Request::new(()).into_parts().0;
     request.method = Method::from_bytes(method).ok()?;
     request.version = if is_http10 { Version::HTTP_10 } else { Version::HTTP_11 };
