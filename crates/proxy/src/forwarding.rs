@@ -6,7 +6,8 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Version, header};
 use pingora::http::RequestHeader;
 use portreeve_wire::forwarded::{Element, by_forwarded, by_x_forwarded_for};
 
@@ -65,22 +66,22 @@ pub(crate) fn forward(head: &mut RequestHeader, facts: &Facts, of_places: &[Head
     }
     let client = if facts.trusted { believed(&head.headers, facts) } else { facts.client };
     let scheme = if facts.tls.is_some() { "https" } else { "http" };
-    let host = asked_host(head);
-    // Names as text: Pingora keeps a name's case, and copies any other kind of name to do so. It cannot fail for these.
+    let (host, via) = (asked_host(head), via(head)?);
     if facts.trusted {
         pass_on(head, facts, scheme, host.as_ref());
-    } else {
-        head.insert_header("X-Forwarded-For", facts.client_text.clone()).ok();
-        head.insert_header("X-Forwarded-Proto", HeaderValue::from_static(scheme)).ok();
-        if let Some(host) = &host {
-            head.insert_header("X-Forwarded-Host", host.clone()).ok();
-        }
-        let write = || element(Vec::with_capacity(96), facts, scheme, host.as_ref());
-        if let Some(element) = facts.line.element(host.as_ref(), write) {
-            head.insert_header("Forwarded", element).ok();
-        }
+        set(head, [(&header::VIA, "Via", via)]);
+        return Ok(client);
     }
-    via(head)?;
+    let write = || element(Vec::with_capacity(96), facts, scheme, host.as_ref());
+    let element = facts.line.element(host.as_ref(), write);
+    let fields = [
+        (&FOR, "X-Forwarded-For", Some(facts.client_text.clone())),
+        (&PROTO, "X-Forwarded-Proto", Some(HeaderValue::from_static(scheme))),
+        (&HOST, "X-Forwarded-Host", host),
+        (&header::FORWARDED, "Forwarded", element),
+        (&header::VIA, "Via", via),
+    ];
+    set(head, fields);
     Ok(client)
 }
 
@@ -181,10 +182,10 @@ fn asked_host(head: &RequestHeader) -> Option<HeaderValue> {
     by_field.or_else(|| HeaderValue::from_str(head.uri.authority()?.as_str()).ok())
 }
 
-fn via(head: &mut RequestHeader) -> Result<(), Loop> {
+/// What `Via` is to say.
+fn via(head: &RequestHeader) -> Result<Option<HeaderValue>, Loop> {
     if !head.headers.contains_key(header::VIA) {
-        head.insert_header("Via", HeaderValue::from_static(via_of(head.version))).ok();
-        return Ok(());
+        return Ok(Some(HeaderValue::from_static(via_of(head.version))));
     }
     let received = head.headers.get_all(header::VIA).iter();
     let ours = |value: &HeaderValue| {
@@ -194,10 +195,27 @@ fn via(head: &mut RequestHeader) -> Result<(), Loop> {
     if received.map(ours).sum::<usize>() >= MAX_LOOPS {
         return Err(Loop);
     }
-    if let Some(list) = joined(&head.headers, &header::VIA, via_of(head.version).as_bytes()) {
-        head.insert_header("Via", list).ok();
+    Ok(joined(&head.headers, &header::VIA, via_of(head.version).as_bytes()))
+}
+
+/// Sets those that have a value.
+fn set<const N: usize>(head: &mut RequestHeader, fields: [(&HeaderName, &'static str, Option<HeaderValue>); N]) {
+    let fields = fields.into_iter().filter_map(|(name, spelt, value)| Some((name, spelt, value?)));
+    if head.has_case() {
+        for (_, spelt, value) in fields {
+            // It cannot fail for these names.
+            head.insert_header(spelt, value).ok();
+        }
+        return;
     }
-    Ok(())
+    // Pingora makes a name of text each time. Where no spelling is kept there is no need of it, and the target is the URI's by
+    // now: nothing is lost on the way (`head::normalise_request`).
+    let nothing = RequestHeader::from(Request::new(()).into_parts().0);
+    let mut parts = Parts::from(std::mem::replace(head, nothing));
+    for (name, _, value) in fields {
+        parts.headers.insert(name, value);
+    }
+    *head = parts.into();
 }
 
 #[cfg(test)]

@@ -5,11 +5,13 @@
 
 mod answer;
 mod body;
+mod running;
 mod stream;
 mod uploads;
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,9 +25,9 @@ use pingora::protocols::http::date::get_cached_date;
 use pingora::protocols::{Digest, GetProxyDigest, GetSocketDigest};
 use portreeve_plugin::engine::fresh_request_id;
 use portreeve_wire::http1::Refusal;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use self::running::Running;
 use self::stream::Stream;
 pub(super) use self::uploads::Uploads;
 use super::connection::Connection;
@@ -81,7 +83,7 @@ struct Streams<'s> {
     entrance: &'s Entrance,
     digest: Digest,
     uploads: Arc<Uploads>,
-    running: JoinSet<()>,
+    running: Arc<Running>,
     /// Requests until the client is told to make no more here; then, until that is enforced.
     left: u32,
     leaving: bool,
@@ -101,11 +103,10 @@ pub(super) async fn serve(mut connection: Connection, serving: &Serving, facts: 
     match options(&entrance.terms).handshake(connection).await {
         Ok(mut http2) => {
             let left = entrance.terms.requests_per_connection;
-            let running = JoinSet::new();
+            let running = Arc::default();
             let mut streams = Streams { serving, facts, entrance, digest, uploads, running, left, leaving: false };
+            // What is still running afterwards finds out for itself that its client has left, and has its line in the log.
             streams.run(&mut http2).await;
-            // What is still running finds out for itself that its client has left, and has its line in the log.
-            streams.running.detach_all();
         }
         Err(error) => blame(facts, &error),
     }
@@ -140,8 +141,7 @@ impl Streams<'_> {
                     Some(Err(error)) => return blame(self.facts, &error),
                     None => return,
                 },
-                Some(_) = self.running.join_next() => silence.clear(),
-                () = poll_fn(|cx| silence.poll_within(cx, self.entrance.terms.idle)), if self.running.is_empty() => {
+                () = poll_fn(|cx| self.poll_idle(cx, &mut silence)) => {
                     http2.abrupt_shutdown(Code::NO_ERROR);
                     // Whoever does not take it has been idle long enough.
                     timeout(FAREWELL, poll_fn(|cx| http2.poll_closed(cx))).await.ok();
@@ -149,6 +149,15 @@ impl Streams<'_> {
                 }
             }
         }
+    }
+
+    /// Ready when no request has been served for as long as the listener lets a connection be idle.
+    fn poll_idle(&self, cx: &mut Context<'_>, silence: &mut Deadline) -> Poll<()> {
+        if self.running.poll_none(cx).is_pending() {
+            silence.clear();
+            return Poll::Pending;
+        }
+        silence.poll_within(cx, self.entrance.terms.idle)
     }
 
     /// Asks the client to make no more requests here. Those that are on the way are served.
@@ -193,10 +202,11 @@ impl Streams<'_> {
         let line = facts.line.clone();
         let Ok(carried) = facts.carried() else { return };
         let digest = Digest { proxy_digest: Some(carried), ..self.digest.clone() };
-        let stream = Stream::new(request, respond, digest, line, &self.uploads, &self.entrance.terms);
-        let (proxy, stop) = (self.serving.proxy.clone(), self.serving.stop.clone());
-        self.running.spawn(async move {
-            proxy.process_new_http(ServerSession::new_custom(Box::new(stream)), &stop).await;
+        let stream = Box::new(Stream::new(request, respond, digest, line, &self.uploads, &self.entrance.terms));
+        let (proxy, stop, counted) = (self.serving.proxy.clone(), self.serving.stop.clone(), self.running.begins());
+        tokio::spawn(async move {
+            proxy.process_new_http(ServerSession::new_custom(stream), &stop).await;
+            drop(counted);
         });
     }
 
