@@ -195,7 +195,7 @@ impl RateLimit {
 
     async fn charge(&self, request: &Request) -> Option<Standings> {
         if let Some(shared) = &self.shared {
-            return shared.take(request, &self.table, &self.clock).await;
+            return Box::pin(shared.take(request, &self.table, &self.clock)).await;
         }
         let Request { policy, key, cost, now, max_keys, .. } = request;
         self.table.take(&policy.limits, *key, *cost, *now, *max_keys)
