@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use portreeve_tests::{Counting, Process, Road, Way, servers, until};
+use portreeve_tests::{Beat, Counting, Origin, Process, Road, Way, servers, until};
 
 /// A gateway that counts in the Redis that is there.
 async fn counting(redis: SocketAddr, rate: &str, more: &str) -> Counting {
@@ -173,4 +173,78 @@ async fn a_store_that_comes_back_empty_gives_no_gateway_its_limit_again() {
     })
     .await;
     assert_eq!(gateway.status("ada").await, 429);
+}
+
+/// An origin that says its answers cost ten, once it is given the cue.
+async fn dear() -> Origin {
+    let origin = Origin::start("dear").await;
+    origin.play(|_| vec![Beat::Await(1), Beat::answer(200, &[("x-cost", "10")], "dear")]);
+    origin
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_charge_after_the_answer_counts_on_every_node_and_on_its_own_when_the_store_forgets_it() {
+    let (redis, origin) = (servers::redis().await, dear().await);
+    origin.cue();
+    let url = format!("url: 'redis://{}', timeout: 5s", redis.address());
+    for (who, more) in [("ada", "on_store_error: closed"), ("eve", "lease: 50%")] {
+        let spawn = async || Counting::charging(&origin, &url, "{ rate: 10/h }", more).await;
+        let (one, two) = (spawn().await, spawn().await);
+        let first = one.ask(who).await;
+        assert_eq!((first.status, two.status(who).await), (200, 429), "{who}");
+        assert_eq!(first.header("ratelimit"), Some(r#""all/rate-limit";r=0;t=3600"#), "{who}");
+        redis.say("FLUSHALL").await;
+        // Each node still knows what it has counted itself, and nothing else.
+        assert_eq!((one.status(who).await, two.status(who).await), (429, 200), "{who}");
+        assert_eq!(
+            (one.metric("store_failures_total").await, two.metric("store_failures_total").await),
+            (Some(0), Some(0))
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_charge_that_the_store_cannot_be_told_counts_on_the_node_that_has_it() {
+    let redis = servers::redis().await;
+    for (word, who) in [("local", "ada"), ("closed", "bob"), ("open", "eve")] {
+        let (road, origin) = (Road::to(redis.address()).await, dear().await);
+        let url = format!("url: 'redis://{}', timeout: 5s", road.address());
+        let gateway =
+            Arc::new(Counting::charging(&origin, &url, "{ rate: 10/h }", &format!("on_store_error: {word}")).await);
+        gateway.sees(true).await;
+        let first = tokio::spawn({
+            let gateway = gateway.clone();
+            async move { gateway.ask(who).await }
+        });
+        until("it is under way", async || (origin.count() == 1).then_some(())).await;
+        road.turn(Way::Shut);
+        gateway.sees(false).await;
+        origin.cue();
+        let first = first.await.unwrap();
+        assert_eq!((first.status, first.header("ratelimit")), (200, Some(r#""all/rate-limit";r=0;t=3600"#)), "{word}");
+        // By its own count, which goes before what the file says of the store.
+        assert_eq!(gateway.status(who).await, 429, "{word}");
+        road.turn(Way::To(redis.address()));
+        gateway.sees(true).await;
+        assert_eq!(gateway.status(who).await, 429, "{word}");
+        assert_eq!(gateway.told(who).await[0]["used"], 1, "{word}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_passes_uncounted_is_not_charged_and_what_a_node_decides_itself_is() {
+    let (redis, origin) = (servers::redis().await, dear().await);
+    origin.cue();
+    for (word, who, expected) in [("local", "ada", [200, 429, 429]), ("open", "eve", [200, 200, 200])] {
+        let road = Road::to(redis.address()).await;
+        let url = format!("url: 'redis://{}', timeout: 5s", road.address());
+        let gateway = Counting::charging(&origin, &url, "{ rate: 10/h }", &format!("on_store_error: {word}")).await;
+        gateway.sees(true).await;
+        road.turn(Way::Shut);
+        gateway.sees(false).await;
+        let meanwhile = [gateway.status(who).await, gateway.status(who).await];
+        road.turn(Way::To(redis.address()));
+        gateway.sees(true).await;
+        assert_eq!([meanwhile[0], meanwhile[1], gateway.status(who).await], expected, "{word}");
+    }
 }

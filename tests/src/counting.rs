@@ -1,6 +1,8 @@
 //! A gateway that counts in a store, for tests of limits that nodes share: a limit for each name in `x-who`.
 
-use crate::{Gateway, until};
+use serde_json::Value;
+
+use crate::{Ask, Gateway, Origin, until};
 
 /// A gateway that counts in a store.
 #[derive(Debug)]
@@ -13,11 +15,20 @@ impl Counting {
     /// # Panics
     /// When it does not start.
     pub async fn spawn(redis: &str, rate: &str, more: &str) -> Self {
-        Self(Gateway::spawn(&Self::yaml(redis, rate, more)).await)
+        Self::ending("respond: { status: 200 }", redis, &format!("{{ rate: {rate} }}"), more).await
     }
 
-    fn yaml(redis: &str, rate: &str, more: &str) -> String {
-        format!(
+    /// One before this origin, which says in `x-cost` what its answers cost. `limits` are written as in `limit: …`.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn charging(origin: &Origin, redis: &str, limits: &str, more: &str) -> Self {
+        let end = format!("upstream: a\nupstreams: {{ a: {{ targets: ['{}'] }} }}", origin.address());
+        Self::ending(&end, redis, limits, &format!("cost: {{ response_header: x-cost }}\n          {more}")).await
+    }
+
+    async fn ending(end: &str, redis: &str, limits: &str, more: &str) -> Self {
+        let yaml = format!(
             "routes:
   - name: all
     match: {{ path: '/**' }}
@@ -25,17 +36,28 @@ impl Counting {
     plugins:
       - rate-limit:
           by: '${{request.headers.x-who}}'
-          limit: {{ rate: {rate} }}
+          limit: {limits}
           store: {{ redis: {{ {redis} }} }}
           {more}
-    respond: {{ status: 200 }}
+    {end}
 "
-        )
+        );
+        Self(Gateway::spawn(&yaml).await)
+    }
+
+    /// A request of this name.
+    pub fn ask(&self, who: &str) -> Ask {
+        self.0.get("/").header("x-who", who)
     }
 
     /// What is answered to one request of this name.
     pub async fn status(&self, who: &str) -> u16 {
-        self.0.get("/").header("x-who", who).await.status
+        self.ask(who).await.status
+    }
+
+    /// How this name stands with each limit by what the store knows, as the admin port tells it.
+    pub async fn told(&self, who: &str) -> Value {
+        self.0.admin().json(&format!("/api/v1/limits?step=all/rate-limit&key={who}")).await[0]["limits"].take()
     }
 
     /// One of the step's metrics: `store_up`, `store_failures_total`, `store_fallbacks_total`.

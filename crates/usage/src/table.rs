@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ahash::RandomState;
 use indexmap::IndexMap;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::count::{Counts, Event};
 use crate::key::{Asked, Key};
@@ -38,7 +38,12 @@ struct Shard {
     weights: Vec<u64>,
     rest: IndexMap<Option<Arc<str>>, Row, RandomState>,
     floor: u64,
+    /// How often a row went into the rest, and another came to its place.
+    evictions: u64,
 }
+
+/// Rows that are copied before requests that end meanwhile get their turn: some ten microseconds. (Arbitrary.)
+const SLICE: usize = 128;
 
 #[derive(Debug, Default)]
 struct Row {
@@ -94,10 +99,15 @@ impl Table {
         }
     }
 
-    /// What is in it now.
+    /// What is in it now. A request that ends meanwhile is counted in it whole or not at all.
     pub(crate) fn look(&self) -> Sheet {
         let mut sheet = Sheet::default();
-        self.shards.iter().for_each(|shard| shard.lock().copy_to(&mut sheet));
+        for shard in &self.shards {
+            // What changes its place meanwhile is copied in one go.
+            if !look_by_and_by(shard, &mut sheet) {
+                shard.lock().copy_to(&mut sheet);
+            }
+        }
         sheet
     }
 
@@ -110,6 +120,27 @@ impl Table {
         }
         sheet
     }
+}
+
+/// Copies a shard in slices; or nothing, and is false, when a row was evicted meanwhile.
+fn look_by_and_by(shard: &Mutex<Shard>, sheet: &mut Sheet) -> bool {
+    let mut rows = Vec::new();
+    let evictions = shard.lock().evictions;
+    loop {
+        let shard = shard.lock();
+        if shard.evictions != evictions {
+            return false;
+        }
+        rows.extend(shard.rows.iter().skip(rows.len()).take(SLICE).map(|(key, row)| (key.clone(), row.line())));
+        if rows.len() == shard.rows.len() {
+            shard.copy_rest_to(sheet);
+            break;
+        }
+        // To those who wait, not to whoever comes first, which would be this thread again.
+        MutexGuard::unlock_fair(shard);
+    }
+    sheet.rows.extend(rows);
+    true
 }
 
 impl Shard {
@@ -137,6 +168,7 @@ impl Shard {
         let Some((key, mut row)) = least.and_then(|place| self.rows.swap_remove_index(place)) else {
             return Row::default();
         };
+        self.evictions = self.evictions.wrapping_add(1);
         let weight = least.map_or(0, |place| self.weights.swap_remove(place));
         self.floor = self.floor.max(weight);
         rest(&mut self.rest, key.route.as_ref(), most).add(&row);
@@ -146,6 +178,10 @@ impl Shard {
 
     fn copy_to(&self, sheet: &mut Sheet) {
         sheet.rows.extend(self.rows.iter().map(|(key, row)| (key.clone(), row.line())));
+        self.copy_rest_to(sheet);
+    }
+
+    fn copy_rest_to(&self, sheet: &mut Sheet) {
         for (route, row) in &self.rest {
             sheet.rest.entry(route.clone()).or_default().add(&row.line());
         }

@@ -1,6 +1,7 @@
 //! The table against counts that forget nothing.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -128,4 +129,29 @@ fn a_name_of_any_length_takes_no_memory_of_its_own() {
     let sheet = table.look();
     assert!(sheet.rows.is_empty());
     assert_eq!(sheet.rest[&Some(route)].counts.requests, 1);
+}
+
+/// Whatever comes while it is looked at: every request is in a row or in the rest, and in one of them only.
+#[test]
+fn a_look_counts_each_request_once_while_others_come_and_rows_go() {
+    let table = Table::with_shards(1, 3 * SLICE);
+    let (route, is_over, recorded) = (Arc::from("r"), AtomicBool::new(false), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // First it fills up, then rows go, then the same come again.
+            for n in (0..40 * SLICE).chain((0..400 * SLICE).map(|n| n % SLICE)) {
+                let consumer = Arc::from(n.to_string());
+                table.record(&Asked { consumer: Some(&consumer), route: Some(&route), ..Asked::default() }, &event(1));
+                recorded.fetch_add(1, Ordering::SeqCst);
+            }
+            is_over.store(true, Ordering::SeqCst);
+        });
+        while !is_over.load(Ordering::SeqCst) {
+            let before = recorded.load(Ordering::SeqCst);
+            let sheet = table.look();
+            let after = recorded.load(Ordering::SeqCst) + 1;
+            let told: u64 = sheet.rows.values().chain(sheet.rest.values()).map(|line| line.counts.requests).sum();
+            assert!((before..=after).contains(&told), "{before} {told} {after}");
+        }
+    });
 }

@@ -64,6 +64,30 @@ fn whoever_waits_is_let_in_in_order_and_whoever_gives_up_takes_no_place() {
 }
 
 #[test]
+fn an_empty_key_is_nobodys_and_a_long_one_is_as_good_as_a_short_one() {
+    let settings = json!({ "by": ["${request.headers.x-team}", "${claims.sub}"], "limit": 1 });
+    let probe = Probe::<ConcurrencyLimit>::new(settings);
+    let ask = |team: &str, claims: Value| {
+        let ada = Consumer { claims: Some(Arc::new(claims)), ..Consumer::new("ada") };
+        probe.get("/").header("x-team", team).consumer(ada).send()
+    };
+    for (team, claims, missing) in
+        [("", json!({ "sub": "ada" }), "request.headers.x-team"), ("a", json!({}), "claims.sub")]
+    {
+        let sent = ask(team, claims);
+        assert_eq!(sent.refused().status, 403);
+        assert_eq!(sent.decisions()[0].why, format!("`by`: `${{{missing}}}` has no value"));
+    }
+    let passes = |team: &str| {
+        let sent = ask(team, json!({ "sub": "ada" }));
+        (sent.answered().is_none(), sent)
+    };
+    let (long, longer) = ("x".repeat(64 * 1024), "x".repeat(64 * 1024 + 1));
+    let under_way = [passes(&long), passes(&longer), passes(&long)];
+    assert_eq!(under_way.map(|(is_in, _)| is_in), [true, true, false]);
+}
+
+#[test]
 fn a_request_waits_as_long_as_the_queue_says() {
     let probe = Probe::<ConcurrencyLimit>::new(places(1, 1));
     let first = probe.get("/").send();

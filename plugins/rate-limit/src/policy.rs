@@ -2,13 +2,13 @@
 //! draft-ietf-httpapi-ratelimit-headers-11.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use portreeve_plugin::Allowance;
 use portreeve_plugin::prelude::*;
+use smallvec::SmallVec;
 
 use crate::account::Refusal;
 use crate::config::{Config, Inline, Limit as Setting};
@@ -194,16 +194,22 @@ impl Policy {
         standings: &[Standing],
         waits: Option<Refusal>,
     ) -> Result<()> {
-        let mut text = String::with_capacity(self.field.len() + 8 * self.said.len());
+        let mut text = SmallVec::<[u8; 128]>::new();
         for (place, (said, standing)) in self.said.iter().zip(standings).enumerate() {
             // Where the client is told to wait, both fields speak of the same moment (draft §5).
             let wait = waits.filter(|refusal| refusal.limit == place).map(|refusal| refusal.wait);
             let more_in = if let Some(Wait::For(wait)) = wait { wait } else { standing.more_in };
-            let (between, left) = (if place == 0 { "" } else { ", " }, standing.remaining.min(MOST));
-            write!(text, "{between}{};r={left};t={}", said.name, seconds(more_in))?;
+            if place > 0 {
+                text.extend_from_slice(b", ");
+            }
+            text.extend_from_slice(said.name.as_bytes());
+            text.extend_from_slice(b";r=");
+            push_number(&mut text, standing.remaining.min(MOST));
+            text.extend_from_slice(b";t=");
+            push_number(&mut text, seconds(more_in));
         }
         cx.append_header(RATELIMIT_POLICY, self.field.clone());
-        cx.append_header(RATELIMIT, HeaderValue::try_from(text)?);
+        cx.append_header(RATELIMIT, HeaderValue::from_bytes(&text)?);
         Ok(())
     }
 
@@ -276,6 +282,21 @@ fn span_name(span: u64) -> String {
     }
 }
 
+/// Adds a number in decimal digits. Formatting proper is most of what a field would cost.
+fn push_number(text: &mut SmallVec<[u8; 128]>, mut number: u64) {
+    let first = text.len();
+    loop {
+        text.push(b'0' + u8::try_from(number % 10).unwrap_or_default());
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    if let Some(digits) = text.get_mut(first..) {
+        digits.reverse();
+    }
+}
+
 /// Whole seconds until something is there, at least one. Rounded up: who waits that long has waited long enough.
 fn seconds(nanos: u64) -> u64 {
     whole_seconds(Duration::from_nanos(nanos)).max(1)
@@ -283,4 +304,18 @@ fn seconds(nanos: u64) -> u64 {
 
 fn whole_seconds(span: Duration) -> u64 {
     span.as_secs() + u64::from(span.subsec_nanos() > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_as_they_are_read() {
+        for number in [0, 7, 10, 1_795_338_584, MOST, u64::MAX] {
+            let mut text = SmallVec::from_slice(b"r=");
+            push_number(&mut text, number);
+            assert_eq!(text.as_slice(), format!("r={number}").as_bytes());
+        }
+    }
 }

@@ -8,14 +8,7 @@ use portreeve_plugin::{Clock, Seeds};
 
 use crate::account::{Account, Decision, Standings};
 use crate::meter::{Limit, Moment, nanos};
-use crate::sync::{AtomicU64, AtomicUsize, Mutex, Ordering};
-
-/// Enough that as many cores rarely meet, and that sweeping one of a million keys takes no longer than some ten
-/// microseconds; a power of two. (Arbitrary beyond that.)
-#[cfg(not(feature = "loom"))]
-const SHARDS: usize = 256;
-#[cfg(feature = "loom")]
-const SHARDS: usize = 2;
+use crate::sync::{AtomicU64, AtomicUsize, Mutex, Ordering, SHARDS};
 
 /// How often a full table is searched for idle keys: a flood of new keys must not buy a search with each.
 const SEARCH_INTERVAL: u64 = 1_000_000_000;

@@ -6,8 +6,11 @@ use super::resilience;
 use super::upstreams::{check_twice, check_weights};
 use crate::path::ConfigPath;
 use crate::report::Report;
-use crate::units::BindAddress;
+use crate::units::{BindAddress, Size};
 use crate::yaml::{Node, Span};
+
+/// What a request target can be held in (`http::Uri`) takes no more.
+const LONGEST_URI: Size = Size::from_bytes(65_534);
 
 pub(super) fn check(root: &Node, report: &mut Report) {
     let top = ConfigPath::root();
@@ -82,6 +85,11 @@ fn check_listeners(root: &Node, report: &mut Report) {
         if let Some(header) = listener.get("proxy_protocol").filter(|header| nobody && header.to_json() == true) {
             let message = "nobody may send a PROXY protocol header here; name the load balancers in trusted_proxies";
             report.error(path.key("proxy_protocol"), header.span, message);
+        }
+        let uri = listener.get("limits").and_then(|limits| limits.get("uri"));
+        if let Some(uri) = uri.filter(|uri| uri.str().and_then(|text| text.parse().ok()) > Some(LONGEST_URI)) {
+            let message = format!("no request target can be longer than {LONGEST_URI}; write 63KiB or less");
+            report.error(path.key("limits").key("uri"), uri.span, message);
         }
         for limit in listener.get("limits").map(Node::entries).unwrap_or_default() {
             let nothing = limit.value.str().is_some_and(|text| {

@@ -38,7 +38,7 @@ pub struct ListenerLimits {
     /// The most fields of a request. After it 431.
     #[schemars(range(min = 1, max = 250))]
     pub headers: u16,
-    /// The longest request target: path and query. After it 414.
+    /// The longest request target: path and query, at most 65534 bytes. After it 414.
     pub uri: Size,
 }
 

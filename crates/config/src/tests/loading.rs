@@ -217,3 +217,25 @@ fn ten_thousand_routes_load() {
     let loaded = load_str("gateway.yaml", &text, &catalog(), &env).map_err(|errors| errors.to_string()).unwrap();
     assert_eq!(loaded.config.routes.len(), 10_002);
 }
+
+#[test]
+fn ten_thousand_tiers_load_and_a_tower_or_a_ring_of_them_is_refused_at_once() {
+    use std::fmt::Write as _;
+    let with = |tier: &dyn Fn(u32) -> String| {
+        let mut text = format!("{FILE}tiers:\n");
+        for n in 0..10_000 {
+            let _ok = writeln!(text, "  t{n}: {}", tier(n));
+        }
+        load_str("gateway.yaml", &text, &catalog(), &env).map_err(|errors| errors.to_string())
+    };
+    // All of them stand on the last one.
+    let broad = with(&|n| if n == 9_999 { "{ rate: 1/s }".into() } else { "{ extends: t9999 }".into() });
+    let tiers = crate::Tier::resolve_all(&broad.unwrap().config.tiers);
+    assert_eq!(tiers.values().filter(|tier| tier.rate.len() == 1).count(), 10_000);
+    let tower = with(&|n| if n == 0 { "{ rate: 1/s }".into() } else { format!("{{ extends: t{} }}", n - 1) });
+    let tower = tower.err().unwrap();
+    assert!(tower.contains("tiers.t16.extends: tiers build on each other more than 16 deep"), "{tower}");
+    assert!(tower.ends_with("1 error in gateway.yaml"), "{tower}");
+    let ring = with(&|n| format!("{{ extends: t{}, rate: 1/s }}", (n + 1) % 10_000)).err().unwrap();
+    assert!(ring.contains("tiers.t0.extends: these tiers build on each other in a circle"), "{ring}");
+}

@@ -37,15 +37,14 @@ pub(crate) struct Wants {
 /// So many full targets are asked the algorithm to pick past; then the first with room is taken.
 const PASSED_OVER: usize = 8;
 
-/// Which tier goes first: names of the file's tiers with a priority above 0. Few.
+/// Which tier goes first: names of the file's tiers with a priority above 0.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(crate) struct Priorities(pub(crate) Box<[(Arc<str>, u8)]>);
+pub(crate) struct Priorities(pub(crate) HashMap<Arc<str>, u8>);
 
 impl Priorities {
     /// Of a consumer of this tier; 0 without one.
     pub(crate) fn of(&self, tier: Option<&str>) -> u8 {
-        let known = tier.and_then(|tier| self.0.iter().find(|(name, _)| **name == *tier));
-        known.map_or(0, |(_, priority)| *priority)
+        tier.and_then(|tier| self.0.get(tier)).copied().unwrap_or(0)
     }
 }
 

@@ -94,14 +94,20 @@ pub(crate) fn compile(allowance: &Allowance) -> Result<Vec<Limit>, String> {
     Ok(limits)
 }
 
+/// So many limits may hold a key together: every decision looks at all of them. (Arbitrary.)
+const MOST_TOGETHER: usize = 16;
+
 /// Puts the limits of several allowances together.
 ///
 /// # Errors
-/// As [`compile`], and when two hold over the same span.
+/// As [`compile`], when there are too many, and when two hold over the same span.
 pub(crate) fn compile_all<'a>(allowances: impl IntoIterator<Item = &'a Allowance>) -> Result<Box<[Limit]>, String> {
     let mut limits: Vec<Limit> = Vec::new();
     for allowance in allowances {
         limits.extend(compile(allowance)?);
+    }
+    if limits.len() > MOST_TOGETHER {
+        return Err(format!("{} limits hold together; at most {MOST_TOGETHER} can", limits.len()));
     }
     for (place, limit) in limits.iter().enumerate() {
         if limits.iter().take(place).any(|other| other.meets(limit)) {

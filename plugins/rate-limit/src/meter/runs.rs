@@ -122,7 +122,6 @@ impl Runs {
 }
 
 #[cfg(test)]
-#[cfg(not(feature = "loom"))]
 mod tests {
     use std::collections::VecDeque;
 

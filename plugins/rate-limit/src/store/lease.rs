@@ -210,6 +210,5 @@ fn make_room(shard: &mut HashMap<u128, Slice>, request: &Request) {
 }
 
 #[cfg(test)]
-#[cfg(not(feature = "loom"))]
 #[path = "lease_tests.rs"]
 mod tests;

@@ -269,6 +269,5 @@ impl std::fmt::Display for Failure {
 }
 
 #[cfg(test)]
-#[cfg(not(feature = "loom"))]
 #[path = "link_tests.rs"]
 mod tests;

@@ -10,7 +10,6 @@ mod link;
 mod script;
 mod source;
 #[cfg(test)]
-#[cfg(not(feature = "loom"))]
 mod tests;
 
 use std::sync::Arc;

@@ -49,6 +49,18 @@ fn an_empty_key_is_nobodys_and_a_long_one_is_as_good_as_a_short_one() {
 }
 
 #[test]
+fn a_claim_that_a_token_does_not_make_is_no_key() {
+    let probe = Probe::<RateLimit>::new(json!({ "by": "${claims.org}", "limit": { "rate": "1/min" } }));
+    let status =
+        |claims: Option<Value>| status(&probe, Consumer { claims: claims.map(Arc::new), ..Consumer::new("ada") });
+    for none in [None, Some(json!({})), Some(json!({ "org": null })), Some(json!({ "org": "" }))] {
+        assert_eq!(status(none.clone()), 403, "{none:?}");
+    }
+    let of = |org: &str| status(Some(json!({ "org": org })));
+    assert_eq!([of("a"), of("b"), of("a")], [200, 200, 429]);
+}
+
+#[test]
 fn a_request_counts_what_it_costs() {
     let probe = Probe::<RateLimit>::new(json!({ "by": "all", "limit": { "rate": "10/min" }, "cost": 4 }));
     assert_eq!((0..3).map(|_| is_admitted(&probe)).collect::<Vec<_>>(), [true, true, false]);

@@ -2,6 +2,13 @@
 
 use super::*;
 
+#[test]
+fn as_many_limits_as_can_hold_together_all_hold() {
+    let buckets: Vec<Value> = (1..=16).map(|n| json!({ "rate": format!("{n}/h"), "burst": 20 - n })).collect();
+    let probe = Probe::<RateLimit>::new(json!({ "by": "all", "limit": buckets }));
+    assert_eq!((0..20).filter(|_| is_admitted(&probe)).count(), 4);
+}
+
 fn error(settings: Value) -> String {
     tiers().try_build(settings).unwrap_err().to_string()
 }
@@ -28,6 +35,8 @@ fn limits_that_make_no_sense_are_refused() {
         limit(json!([{ "rate": "1/s" }, { "rate": "2/s" }])),
         "limit: two limits hold over the same span, of which only the lower one ever decides; keep it"
     );
+    let buckets = |count: usize| limit(json!(vec![json!({ "rate": "1/s", "burst": 2 }); count]));
+    assert_eq!(buckets(100), "limit: 100 limits hold together; at most 16 can");
     assert_eq!(
         limit(json!({ "quota": { "of": "5/day", "window": "rolling", "time_zone": "Europe/Zurich" } })),
         "limit.quota: a rolling window has no time zone; remove time_zone"

@@ -66,3 +66,16 @@ async fn a_head_fits_the_bounds_of_its_listener_or_is_refused() {
     }
     bench.finish(rows.len(), 15);
 }
+
+/// What a target is held in takes no more bytes than this, whatever the file says: it is told at load.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_longest_target_that_can_be_passes_and_a_longer_one_is_414() {
+    let bench = Bench::with("{ head_size: 128KiB, uri: 65534B }").await;
+    for (length, status) in [(65_534, 200), (65_535, 414), (70_000, 414)] {
+        let mut wire = bench.gateway.wire().await;
+        let target = path(length);
+        wire.send(format!("GET {target} HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n")).await;
+        let answer = to_the_end(&mut wire).await.unwrap();
+        assert_eq!(statuses(&answer), [status], "{length}");
+    }
+}
