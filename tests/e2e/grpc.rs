@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::Reason;
-use portreeve_tests::{Gateway, Origin, within};
+use portreeve_tests::{Gateway, Origin, until, within};
 
 use crate::rpc::{RpcClient, RpcOrigin, SOON, message};
 
@@ -103,6 +103,35 @@ async fn the_deadline_of_the_client_ends_the_call_at_the_server_too() {
         }
     }
     assert_eq!(origin.reset().await, Reason::CANCEL);
+}
+
+/// As a client does that hedges, or whose deadlines are short while a server is slow. h2 fails to begin a call on a connection
+/// that its server asks to leave.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_cancels_call_after_call_keeps_its_connection() {
+    let origin = RpcOrigin::start().await;
+    let gateway = gateway(&origin, "").await;
+    let mut client = RpcClient::connect(gateway.address()).await;
+    let (mut begun, silent, served) = (0, 60, [0, 60]);
+    // All of six hundred, then the half of as many again.
+    for round in 0..20 {
+        let mut calls = Vec::new();
+        for _ in 0..silent {
+            let mut call = client.begin("/echo.Echo/Silent", &[]).await;
+            call.sending.send_data(message("ada"), true).unwrap();
+            calls.push(call);
+        }
+        begun += silent;
+        until("the calls have begun", async || (origin.heads().len() == begun).then_some(())).await;
+        for mut call in calls {
+            call.sending.send_reset(Reason::CANCEL);
+        }
+        for _ in 0..served[usize::from(round >= 10)] {
+            assert_eq!(client.call("/echo.Echo/Unary", &[], "ada").await.code(), Some("0"));
+            begun += 1;
+        }
+    }
+    assert_eq!(client.call("/echo.Echo/Unary", &[], "ada").await.code(), Some("0"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

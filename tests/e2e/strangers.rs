@@ -4,12 +4,18 @@ use portreeve_tests::servers::{Server, httpbin, nginx};
 use portreeve_tests::{Gateway, Wire};
 use serde_json::json;
 
+/// Whoever is there has more time than it takes on a busy machine.
 async fn before(server: &Server) -> Gateway {
+    waiting(server, "30s").await
+}
+
+/// One that waits so long for an answer.
+async fn waiting(server: &Server, time: &str) -> Gateway {
     let yaml = r#"
-upstreams: { them: { targets: ["ADDRESS"], timeouts: { first_byte: 1s } } }
+upstreams: { them: { targets: ["ADDRESS"], timeouts: { first_byte: TIME } } }
 routes: [{ name: all, match: { path: "/**" }, public: true, upstream: them, limits: { body: 32MiB } }]
 "#;
-    Gateway::spawn(&yaml.replace("ADDRESS", &server.address().to_string())).await
+    Gateway::spawn(&yaml.replace("ADDRESS", &server.address().to_string()).replace("TIME", time)).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -130,7 +136,8 @@ async fn httpbins_answers_come_as_it_gave_them() {
     assert_eq!(gateway.get("/range/100000").await.body.len(), 100_000);
     let cookies = gateway.get("/cookies/set?a=1&b=2").await;
     assert_eq!(cookies.head.all("set-cookie").count(), 2);
-    let late = gateway.get("/delay/3").await;
+    let impatient = waiting(&server, "500ms").await;
+    let late = impatient.get("/delay/10").await;
     assert_eq!(late.status, 504);
     assert!(late.is_problem(), "{late:?}");
     let mut wire = Wire::connect(gateway.address()).await;

@@ -4,17 +4,24 @@
 /// The preface of a client (RFC 9113 §3.4), which comes before its first frame.
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// `GOAWAY` of whoever has served no stream, with `PROTOCOL_ERROR` (RFC 9113 §6.8).
+pub const GOAWAY_AT_ONCE: [u8; 17] = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+
 const HEADER: usize = 9;
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const SETTINGS: u8 = 4;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
+const ACK: u8 = 1;
 
-/// Follows the frames that come in on one connection. It judges nothing: whatever reads the frames does.
+/// Follows the frames that come in on one connection. It judges nothing but how they begin: whatever reads the frames does.
 #[derive(Debug, Clone, Default)]
 pub struct Frames {
     /// Bytes of the preface so far.
     preface: usize,
+    /// What the first frame is, as soon as its header has come.
+    opening: Opening,
     header: [u8; HEADER],
     /// Bytes of the frame header so far.
     filled: usize,
@@ -24,6 +31,17 @@ pub struct Frames {
     open: bool,
     /// Heads that have come whole.
     heads: u64,
+}
+
+/// The first frame of a client, which belongs to its preface.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Opening {
+    #[default]
+    Awaited,
+    /// `SETTINGS` of its own.
+    Proper,
+    /// Something else.
+    Improper,
 }
 
 impl Frames {
@@ -59,6 +77,10 @@ impl Frames {
     fn begin(&mut self) {
         let [a, b, c, ..] = self.header;
         self.left = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+        if self.opening == Opening::Awaited {
+            let is_proper = self.kind() == SETTINGS && self.flags() & ACK == 0;
+            self.opening = if is_proper { Opening::Proper } else { Opening::Improper };
+        }
         match self.kind() {
             HEADERS => self.open = !self.ends_headers(),
             CONTINUATION if self.ends_headers() => self.open = false,
@@ -77,12 +99,21 @@ impl Frames {
         self.header.get(3).copied().unwrap_or_default()
     }
 
+    fn flags(&self) -> u8 {
+        self.header.get(4).copied().unwrap_or_default()
+    }
+
     fn ends_headers(&self) -> bool {
-        self.header.get(4).is_some_and(|flags| flags & END_HEADERS != 0)
+        self.flags() & END_HEADERS != 0
     }
 
     fn of_head(&self) -> bool {
         matches!(self.kind(), HEADERS | CONTINUATION)
+    }
+
+    /// Whether the first frame is none of `SETTINGS`: a connection error (RFC 9113 §3.4).
+    pub fn open_improperly(&self) -> bool {
+        self.opening == Opening::Improper
     }
 
     /// Whether the next bytes are due, because a head has begun and not ended: nothing else may come before its end
@@ -139,6 +170,23 @@ mod tests {
         assert!(frames.in_head());
         frames.take(&PREFACE[10..]);
         assert!(!frames.in_head());
+    }
+
+    #[test]
+    fn the_first_frame_is_settings_of_the_clients_own() {
+        let opens = |bytes: &[u8]| {
+            let mut frames = greeted();
+            frames.take(bytes);
+            !frames.open_improperly()
+        };
+        let settings = frame(4, 0, 0, &[0; 6]);
+        assert!(opens(&settings));
+        assert!(opens(&[settings, frame(4, 1, 0, b""), frame(6, 0, 0, &[0; 8])].concat()), "later frames are free");
+        for other in [frame(4, 1, 0, b""), frame(6, 0, 0, &[0; 8]), frame(1, 5, 1, b"x"), frame(0xee, 0, 0, b"")] {
+            assert!(opens(&other[..8]), "{other:?} has not shown itself");
+            assert!(!opens(&other[..9]), "{other:?}");
+            assert!(!opens(&[other, frame(4, 0, 0, b"")].concat()), "and does not recover");
+        }
     }
 
     #[test]

@@ -84,19 +84,23 @@ async fn requests_that_are_given_up_again_and_again_end_the_connection_at_any_pa
     let gateway = Gateway::spawn(&yaml).await;
     let mut frames = Frames::open(gateway.address()).await;
     let mut asked = 0;
-    while frames.told.goaway.is_none() && asked < 1_000 {
-        frames.send(get(2 * asked + 1)).await;
-        let _begun = target.request().await;
+    while frames.told.goaway.is_none() && asked < 5_000 {
+        let streams = (asked..asked + 50).map(|n| 2 * n + 1);
+        frames.send(streams.clone().flat_map(get).collect::<Vec<_>>()).await;
+        let mut begun = Vec::new();
+        while begun.len() < 50 && frames.told.goaway.is_none() {
+            begun.push(target.request().await);
+        }
+        let given_up = streams.flat_map(|stream| frame(RST_STREAM, 0, stream, CANCEL.to_be_bytes()));
+        frames.send(given_up.chain(frame(PING, 0, 0, [0; 8])).collect::<Vec<_>>()).await;
         let pongs = frames.told.pongs;
-        frames
-            .send([frame(RST_STREAM, 0, 2 * asked + 1, CANCEL.to_be_bytes()), frame(PING, 0, 0, [0; 8])].concat())
-            .await;
         assert!(frames.hear(|told| told.pongs > pongs || told.goaway.is_some()).await);
-        asked += 1;
+        asked += 50;
     }
     // A client that keeps to the rules loses nothing by it: what it asked for before it was told is served.
     assert_eq!(frames.told.goaway, Some(0), "after {asked}: {:?}", frames.told);
-    assert!((200..300).contains(&asked), "after {asked}");
+    // A few are forgiven while the machine is busy.
+    assert!((1_000..3_000).contains(&asked), "after {asked}");
     drop(frames);
     until("it is counted", async || gateway.admin().count(FLOODS).await.filter(|count| *count == 1)).await;
 }

@@ -21,7 +21,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use pingora::protocols::SocketDigest;
 use pingora::protocols::raw_connect::ProxyDigest;
 use portreeve_wire::http1::{At, Body, Outgoing, Requests};
-use portreeve_wire::http2::{Frames, PREFACE};
+use portreeve_wire::http2::{Frames, GOAWAY_AT_ONCE, PREFACE};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
@@ -424,6 +424,9 @@ impl Connection {
             let heads = frames.heads();
             frames.take(buf.filled().get(before..).unwrap_or_default());
             uploads.arrives(frames.arriving());
+            if frames.open_improperly() {
+                return Poll::Ready(Err(self.refuse_opening(cx)));
+            }
             if frames.heads() != heads || !frames.in_head() {
                 self.patience.clear();
             }
@@ -432,6 +435,16 @@ impl Connection {
             return Poll::Ready(Err(self.refuse(Reason::SlowHead)));
         }
         read
+    }
+
+    /// The client does not begin as HTTP/2 does, which the h2 library lets pass (RFC 9113 §3.4).
+    fn refuse_opening(&mut self, cx: &mut Context<'_>) -> io::Error {
+        // What has been written so far are whole frames.
+        self.out.extend_from_slice(&GOAWAY_AT_ONCE);
+        match self.poll_all(cx) {
+            // Whoever does not take it at once is not waited for.
+            Poll::Ready(_) | Poll::Pending => self.refuse(Reason::Breach),
+        }
     }
 
     fn poll_incoming(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {

@@ -3,8 +3,15 @@
 mod connection;
 mod messages;
 
-use super::Bench;
-use super::frames::{Frames, HEADERS, PREFACE, WHOLE, block, frame, pseudo};
+use portreeve_tests::{Authority, Certificates, Gateway, TlsClient, until};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+
+use super::frames::{
+    ACK, Frames, GOAWAY, HEADERS, PING, PREFACE, PRIORITY, PROTOCOL_ERROR, SETTINGS, WHOLE, WINDOW_UPDATE, block,
+    frame, get, pseudo,
+};
+use super::{Bench, PATIENCE};
 
 /// Section, what it is, the bytes behind a proper opening, what must come of them.
 type Row = (&'static str, &'static str, Vec<u8>, Then);
@@ -89,23 +96,64 @@ fn passed(bench: &mut Bench, rfc: &str, name: &str, whole: &[Vec<u8>], parts: &[
     }
 }
 
+/// What may follow the preface, but for `SETTINGS`.
+fn improper_openings() -> [(&'static str, Vec<u8>); 9] {
+    let settings = frame(SETTINGS, 0, 0, []);
+    [
+        ("a request of HTTP/1.1", b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n".to_vec()),
+        ("ones", vec![0xff; 64]),
+        ("a request", get(1)),
+        ("a request, and SETTINGS behind it", [get(1), settings.clone()].concat()),
+        ("PING", [frame(PING, 0, 0, [0; 8]), settings.clone(), get(1)].concat()),
+        ("an answer to SETTINGS", [frame(SETTINGS, ACK, 0, []), settings.clone(), get(1)].concat()),
+        ("WINDOW_UPDATE", [frame(WINDOW_UPDATE, 0, 0, [0, 0, 1, 0]), settings.clone(), get(1)].concat()),
+        ("PRIORITY", [frame(PRIORITY, 0, 1, [0, 0, 0, 0, 9]), settings.clone(), get(1)].concat()),
+        ("a frame that nobody knows", [frame(0xee, 0, 0, []), settings, get(1)].concat()),
+    ]
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_that_does_not_begin_as_http2_does_is_closed() {
     let mut bench = Bench::new().await;
-    let rows: [(&str, &[u8]); 2] = [
-        ("a request of HTTP/1.1 behind the preface", b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"),
-        ("ones behind the preface", &[0xff; 64]),
-    ];
-    for (name, bytes) in rows {
+    let rows = improper_openings();
+    for (name, bytes) in &rows {
         let mut frames = Frames::bare(bench.gateway.address()).await;
         frames.send([PREFACE, bytes].concat()).await;
         if !frames.hear(|told| told.closed).await {
             bench.wrong("9113 §3.4", name, "the connection is left open");
+        }
+        if frames.told.goaway != Some(PROTOCOL_ERROR) || !frames.told.statuses.is_empty() {
+            bench.wrong("9113 §3.4", name, format!("{:?}", frames.told));
         }
         let heard = bench.heard("9113 §3.4", name).await;
         if !heard.whole.is_empty() {
             bench.wrong("9113 §3.4", name, "a request was served");
         }
     }
-    bench.finish(rows.len(), 2);
+    bench.finish(rows.len(), 9);
+}
+
+/// The preface comes another way there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_over_tls_that_does_not_begin_as_http2_does_is_closed() {
+    let (authority, files) = (Authority::new("Root"), Certificates::new());
+    let certificate = files.put("a", &authority.certify(&["a.example"]));
+    let yaml = format!(
+        r#"
+listeners: [{{ name: public, bind: "127.0.0.1:0", tls: {{ certificates: [{certificate}] }} }}]
+routes: [{{ name: all, match: {{ path: "/**" }}, public: true, respond: {{ status: 200 }} }}]
+"#
+    );
+    let gateway = Gateway::spawn(&yaml).await;
+    let client = TlsClient::http2(&authority);
+    for (name, bytes) in improper_openings() {
+        let mut io = client.connect(gateway.address(), "a.example").await.unwrap().into_inner();
+        io.write_all(&[PREFACE, &bytes].concat()).await.unwrap();
+        let mut told = Vec::new();
+        // It may end without a goodbye of TLS.
+        timeout(PATIENCE, io.read_to_end(&mut told)).await.expect(name).ok();
+        assert!(told.ends_with(&frame(GOAWAY, 0, 0, [0, 0, 0, 0, 0, 0, 0, 1])), "{name}: {told:?}");
+    }
+    let counted = r#"portreeve_requests_refused_total{listener="public",reason="http2_breach"}"#;
+    until("they are counted", async || gateway.admin().count(counted).await.filter(|count| *count == 9)).await;
 }

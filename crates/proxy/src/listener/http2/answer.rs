@@ -11,28 +11,19 @@ use http::{HeaderMap, HeaderName, Response, StatusCode, header};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::date::get_cached_date;
 use pingora::{Error, ErrorType, OrErr, Result};
+use smallvec::SmallVec;
 use tokio::time::timeout;
 
 use crate::grpc;
 
-/// Fields that HTTP/2 does not have (RFC 9113 §8.2.2).
-static OF_CONNECTION: [HeaderName; 5] = [
-    header::TRANSFER_ENCODING,
-    header::CONNECTION,
-    header::UPGRADE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-];
-
-/// Takes them off. Often there are none, and one look at each field finds that out.
+/// Takes off the fields that HTTP/2 does not have (RFC 9113 §8.2.2).
 fn strip(head: &mut ResponseHeader) {
-    let is_one = |name: &HeaderName| {
+    let is_one = |name: &&HeaderName| {
         matches!(name.as_str(), "transfer-encoding" | "connection" | "upgrade" | "keep-alive" | "proxy-connection")
     };
-    if head.headers.keys().any(is_one) {
-        for name in &OF_CONNECTION {
-            head.remove_header(name);
-        }
+    let there: SmallVec<[HeaderName; 4]> = head.headers.keys().filter(is_one).cloned().collect();
+    for name in &there {
+        head.remove_header(name);
     }
 }
 

@@ -8,11 +8,12 @@ mod body;
 mod running;
 mod stream;
 mod uploads;
+mod waste;
 
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -30,6 +31,7 @@ use tokio::time::timeout;
 use self::running::Running;
 use self::stream::Stream;
 pub(super) use self::uploads::Uploads;
+use self::waste::Waste;
 use super::connection::Connection;
 use super::deadline::Deadline;
 use super::facts::Facts;
@@ -50,9 +52,6 @@ const SEND_BUFFER: usize = 64 * 1024;
 const PENDING_RESETS: usize = 20;
 /// Streams that the client made us give up (`MadeYouReset`, CVE-2025-8671).
 const FORCED_RESETS: usize = 64;
-/// Requests that the client gave up before they were answered, after which it is asked to connect anew, if those are more than
-/// the others: paced so that none of them waits here, they cost their targets as much as a rapid reset.
-const GIVEN_UP: u32 = 200;
 /// Requests that may still come after the client was told to make no more here (RFC 9113 §6.8): those on the way.
 const AFTER_GOAWAY: u32 = STREAMS;
 /// Malformed requests, after which a connection is ended (RFC 9113 §10.5). As many as Pingora allows.
@@ -87,6 +86,8 @@ struct Streams<'s> {
     /// Requests until the client is told to make no more here; then, until that is enforced.
     left: u32,
     leaving: bool,
+    /// What the client has asked for in vain.
+    waste: Waste,
 }
 
 /// Serves a connection to its end.
@@ -98,13 +99,13 @@ pub(super) async fn serve(mut connection: Connection, serving: &Serving, facts: 
     };
     let uploads = Arc::<Uploads>::default();
     connection.pass_frames(uploads.clone());
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     // The connection itself keeps the time of the preface and of every head.
     match options(&entrance.terms).handshake(connection).await {
         Ok(mut http2) => {
             let left = entrance.terms.requests_per_connection;
-            let running = Arc::default();
-            let mut streams = Streams { serving, facts, entrance, digest, uploads, running, left, leaving: false };
+            let (running, leaving, waste) = (Arc::default(), false, Waste::new(started));
+            let mut streams = Streams { serving, facts, entrance, digest, uploads, running, left, leaving, waste };
             // What is still running afterwards finds out for itself that its client has left, and has its line in the log.
             streams.run(&mut http2).await;
         }
@@ -166,13 +167,6 @@ impl Streams<'_> {
         (self.leaving, self.left) = (true, AFTER_GOAWAY);
     }
 
-    /// Whether most of what the client has asked for here it did not want in the end.
-    fn is_waste(&self) -> bool {
-        let given_up = self.facts.line.given_up();
-        let all = self.entrance.terms.requests_per_connection.saturating_sub(self.left);
-        given_up >= GIVEN_UP && given_up > all / 2
-    }
-
     /// The client asks for more than is good for others.
     fn end(&self, http2: &mut Http2) {
         self.facts.line.refuse(Reason::Flood);
@@ -184,7 +178,7 @@ impl Streams<'_> {
             return self.end(http2);
         }
         self.left = self.left.saturating_sub(1);
-        if !self.leaving && self.is_waste() {
+        if self.waste.is_too_much(self.facts.line.given_up(), Instant::now) && !self.leaving {
             self.facts.line.refuse(Reason::Flood);
             self.leave(http2);
         }
