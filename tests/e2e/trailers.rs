@@ -214,7 +214,7 @@ async fn trailers_of_a_target_of_http2_reach_a_client_of_http1_that_takes_them()
         let answer = client.read_until(if takes { "x-checksum: 7\r\n\r\n" } else { "0\r\n\r\n" }).await;
         let body = answer.split_once("\r\n\r\n").unwrap().1;
         let trailers = if takes { "grpc-status: 0\r\ngrpc-message: done\r\nx-checksum: 7\r\n" } else { "" };
-        assert_eq!(body, format!("A\r\n\0\0\0\0\x05hello\r\n0\r\n{trailers}\r\n"));
+        assert_eq!(body, format!("a\r\n\0\0\0\0\x05hello\r\n0\r\n{trailers}\r\n"));
     }
     let told: Vec<_> = origin.heads().iter().map(|head| head.headers.contains_key("te")).collect();
     assert_eq!(told, [true, false, true]);

@@ -23,7 +23,7 @@ use crate::listener::{Facts, Reason};
 use crate::observe::Metrics;
 use crate::snapshot::Snapshot;
 use crate::upstream::Prepared;
-use crate::{admission, answer, attempt, conclusion, exchange, grpc, reply};
+use crate::{admission, answer, attempt, conclusion, exchange, grpc, reply, upload};
 
 /// An error page of a request whose time is up has still so long to be taken. Arbitrary.
 const LAST_WORD: Duration = Duration::from_secs(1);
@@ -114,7 +114,7 @@ impl ProxyHttp for Phases {
         if !session.is_upgrade_req() {
             cx.copy_head(upstream, session.as_mut().is_body_empty());
         }
-        cx.head_goes_out(upstream, !session.as_mut().is_body_empty());
+        cx.head_goes_out(upstream, false);
         Ok(())
     }
 
@@ -126,14 +126,7 @@ impl ProxyHttp for Phases {
         last: bool,
         cx: &mut Context,
     ) -> Result<()> {
-        // As the client's error: of any other, Pingora only stops the body towards a target in HTTP/2, and then waits for an
-        // answer to half a request.
-        take_chunk(session, body, last, cx).map_err(Error::into_down)?;
-        cx.copy_chunk(body.as_ref(), last);
-        if last && let Some(facts) = facts(session.digest()) {
-            cx.request_ends(&facts.line.trailers);
-        }
-        Ok(())
+        upload::chunk(session, body, last, cx)
     }
 
     /// The target's head, before anything else sees it: the place to try again by status.
@@ -204,39 +197,6 @@ impl ProxyHttp for Phases {
     /// Always last, whatever happened: log hooks, metrics, the line.
     async fn logging(&self, session: &mut Session, error: Option<&Error>, cx: &mut Context) {
         conclusion::conclude(session, error, cx);
-    }
-}
-
-/// Takes one chunk of the request body through the bounds and the plugins.
-fn take_chunk(session: &Session, body: &mut Option<Bytes>, last: bool, cx: &mut Request) -> Result<()> {
-    if session.was_upgraded() {
-        return Ok(());
-    }
-    cx.body_in += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
-    if last {
-        cx.sent();
-    }
-    if cx.body_in > cx.max_body() {
-        return Error::e_explain(ErrorType::HTTPStatus(413), "the request body is longer than is allowed");
-    }
-    if cx.is_late() {
-        return Error::e_explain(ErrorType::HTTPStatus(408), "the route's timeout passed while the body was sent");
-    }
-    if !cx.touches_request_body() {
-        return Ok(());
-    }
-    let mut chunk = body.take().unwrap_or_default();
-    let outcome = cx.request_body(&mut chunk, last, session.req_header());
-    // `Some` even while plugins hold bytes back, since `None` would end the upload there and then. At the end it is the
-    // other way round: an empty chunk would be written as a second terminator, the start of a request nobody sent.
-    *body = if last && chunk.is_empty() { None } else { Some(chunk) };
-    match outcome {
-        Ok(None) => Ok(()),
-        Ok(Some(answer)) => {
-            cx.pending = Some(answer);
-            Error::e_explain(ErrorType::HTTPStatus(400), "a plugin answered while the body was sent")
-        }
-        Err(failure) => Err(fatal(cx, &failure, StatusCode::PAYLOAD_TOO_LARGE)),
     }
 }
 

@@ -1,39 +1,53 @@
-//! The exchange of a request without a body with a target in HTTP/1.1: most requests there are. It is ours from the first byte
-//! to the last; Pingora has those with a body, that switch protocols, or whose target speaks HTTP/2 (docs/adr/0023).
+//! The exchange of a request with a target in HTTP/1.1: ours from the first byte to the last. Pingora has those that switch
+//! protocols, or whose target speaks HTTP/2 (docs/adr/0023).
 //!
-//! What is decided is decided by the same functions as there (`attempt.rs`, `answer.rs`): this only moves the bytes.
+//! What is decided is decided by the same functions as there (`attempt.rs`, `upload.rs`, `answer.rs`): this only moves the bytes.
 
+mod http1;
 mod outgoing;
 mod reading;
 
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::Bytes;
+use futures::FutureExt;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::HttpTask;
-use pingora::{Error, ErrorType, OrErr, Result};
+use pingora::{Error, ErrorType, Result};
 use pingora_proxy::Session;
+use portreeve_wire::http1::Body;
 use smallvec::SmallVec;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use self::reading::Reading;
+use self::http1::Http1;
 use crate::context::Request;
 use crate::phases::facts;
 use crate::upstream::{Loan, Prepared};
-use crate::{answer, attempt};
+use crate::{answer, attempt, reply, upload};
 
-/// Bytes read at once: a head and a small body fit.
-const READ: usize = 8 * 1024;
-/// Bytes read at once of a body that is not over by then.
-const READ_MORE: usize = 32 * 1024;
+/// Parts of an answer that go to the client together.
+type Parts = SmallVec<[HttpTask; 4]>;
+
+/// What a target says.
+enum Said {
+    /// An interim head: another one follows.
+    Interim(Box<ResponseHeader>),
+    /// The head that counts, and whether that was all.
+    Head(Box<ResponseHeader>, bool),
+    /// Some of the body, and whether that was all.
+    Body(Option<Bytes>, bool),
+}
+
+/// What has moved between a target and us.
+enum Moved {
+    /// More of the answer has come.
+    Heard,
+    /// The request has gone as far as it is known.
+    Sent,
+}
 
 /// Whether this request is exchanged here.
-pub(crate) fn is_ours(session: &mut Session, cx: &Request) -> bool {
-    session.as_ref().as_custom().is_some()
-        && !session.is_upgrade_req()
-        && session.as_mut().is_body_empty()
-        && cx.pool().is_some_and(|pool| !pool.transport().is_multiplexed())
-        && !cx.touches_request_body()
+pub(crate) fn is_ours(session: &Session, cx: &Request) -> bool {
+    session.as_ref().as_custom().is_some() && cx.pool().is_some_and(|pool| !pool.transport().is_multiplexed())
 }
 
 /// Tries targets until one has answered, or nothing more can be tried. Dropped at any moment, it closes the connection it has and
@@ -53,8 +67,8 @@ pub(crate) async fn run(session: &mut Session, cx: &mut Request) -> Result<()> {
 /// One attempt.
 async fn once(session: &mut Session, cx: &mut Request) -> Result<()> {
     attempt::begin(session, cx, Prepared::alone).await?;
-    let mut loan = match borrow(session, cx).await {
-        Ok(loan) => loan,
+    let mut target = match connect(session, cx).await {
+        Ok(loan) => Http1::new(loan),
         Err(Unconnected::NoTarget(error)) => return Err(attempt::is_not_connected(cx, error.into_up()).into_up()),
         // The connection of the client keeps the time of an attempt as well.
         Err(Unconnected::NoClient(_))
@@ -64,14 +78,16 @@ async fn once(session: &mut Session, cx: &mut Request) -> Result<()> {
         }
         Err(Unconnected::NoClient(error)) => return Err(attempt::broke(session, cx, error, false)),
     };
-    match exchange(session, cx, &mut loan).await {
+    match exchange(session, cx, &mut target).await {
         Ok(()) => {
-            loan.give_back();
+            if send_the_rest(session, cx, &mut target).await {
+                target.give_back();
+            }
             Ok(())
         }
         Err(error) => {
             // Closed, before somebody else is asked.
-            drop(loan);
+            drop(target);
             Err(attempt::broke(session, cx, error, false))
         }
     }
@@ -85,7 +101,7 @@ enum Unconnected {
 }
 
 /// A connection for the attempt: one that was kept, or a new one, within the time of an attempt.
-async fn borrow(session: &mut Session, cx: &Request) -> Result<Loan, Unconnected> {
+async fn connect(session: &mut Session, cx: &Request) -> Result<Loan, Unconnected> {
     let lost = || Unconnected::NoTarget(Error::explain(ErrorType::InternalError, "an attempt without a target"));
     let leg = cx.shared_leg().ok_or_else(lost)?;
     if let Some(loan) = Loan::kept(&leg) {
@@ -97,7 +113,7 @@ async fn borrow(session: &mut Session, cx: &Request) -> Result<Loan, Unconnected
     tokio::select! {
         biased;
         opened = opening => opened.unwrap_or_else(|_| Err(too_late())).map_err(Unconnected::NoTarget),
-        left = client_leaves(session) => Err(Unconnected::NoClient(left)),
+        left = session.as_mut().read_body_or_idle(true) => Err(Unconnected::NoClient(gone(left))),
     }
 }
 
@@ -106,100 +122,147 @@ fn too_late() -> Box<Error> {
     Error::explain(ErrorType::ConnectTimedout, "no connection within the time of an attempt")
 }
 
+/// The client has left, or the time of its request is up.
+#[expect(clippy::unnecessary_box_returns, reason = "Pingora's errors are boxed")]
+fn gone(left: Result<Option<Bytes>>) -> Box<Error> {
+    match left {
+        Err(error) => error.into_down(),
+        Ok(_) => Error::explain(ErrorType::ConnectionClosed, "the client left").into_down(),
+    }
+}
+
 /// Sends the request, and passes on what is answered, to its end.
-async fn exchange(session: &mut Session, cx: &mut Request, loan: &mut Loan) -> Result<()> {
-    let head = outgoing::head(session.req_header(), cx)?;
-    let sent = async {
-        loan.write_all(&head).await?;
-        loan.flush().await
-    };
-    sent.await.or_err(ErrorType::WriteError, "while the request was sent").map_err(Error::into_up)?;
-    cx.sent();
-    let mut came = BytesMut::with_capacity(READ);
-    let (head, mut reading) = loop {
-        match reading::head(&mut came)? {
-            None if read(session, loan, &mut came, READ).await? == 0 => {
-                return Err(Error::explain(ErrorType::ConnectionClosed, "before the head of an answer").into_up());
-            }
-            None => {}
-            Some(mut interim) if interim.status.is_informational() => {
-                answer::comes(session, &mut interim, cx)?;
-                answer::goes_on(session, &mut interim, cx).await?;
-                pass(session, HttpTask::Header(interim, false)).await?;
-            }
-            Some(head) => break (head, Reading::new(loan, came)?),
-        }
-    };
-    pass_on(session, cx, loan, head, &mut reading).await
-}
-
-/// The answer that counts, to its end.
-async fn pass_on(
-    session: &mut Session,
-    cx: &mut Request,
-    loan: &mut Loan,
-    mut head: Box<ResponseHeader>,
-    reading: &mut Reading,
-) -> Result<()> {
-    answer::comes(session, &mut head, cx)?;
-    answer::goes_on(session, &mut head, cx).await?;
-    let is_bodiless = reading.is_over();
-    let mut tasks: SmallVec<[HttpTask; 4]> = SmallVec::new();
-    tasks.push(HttpTask::Header(head, is_bodiless));
-    if is_bodiless {
-        return write(session, tasks).await;
-    }
+async fn exchange(session: &mut Session, cx: &mut Request, target: &mut Http1) -> Result<()> {
+    begin(session, cx, target)?;
+    let mut parts = Parts::new();
     loop {
-        while let Some((mut data, last)) = reading.next()? {
-            answer::chunk(session, &mut data, last, cx)?;
-            if data.is_some() || last {
-                tasks.push(HttpTask::Body(data, last));
-            }
-            if last {
-                return write(session, tasks).await;
+        // What has come goes on together.
+        while let Some(said) = target.said()? {
+            if hear(session, cx, said, &mut parts).await? {
+                return write(session, parts).await;
             }
         }
-        write(session, std::mem::take(&mut tasks)).await?;
-        if read(session, loan, reading.room(), READ_MORE).await? == 0 {
-            reading.end()?;
-        }
+        write(session, std::mem::take(&mut parts)).await?;
+        more(session, cx, target).await?;
     }
 }
 
-async fn pass(session: &mut Session, task: HttpTask) -> Result<()> {
-    let mut tasks = SmallVec::new();
-    tasks.push(task);
-    write(session, tasks).await
+/// Begins the request: its head, and what there is of its body.
+fn begin(session: &mut Session, cx: &mut Request, target: &mut Http1) -> Result<()> {
+    let body = match cx.body_length {
+        _ if session.as_mut().is_body_empty() => Body::None,
+        // The length is known only when the last plugin is done with the body.
+        Some(length) if !cx.touches_request_body() => Body::Length(length),
+        _ => Body::Chunked,
+    };
+    target.head(session.req_header(), cx, body)?;
+    if body == Body::None && !cx.touches_request_body() {
+        cx.sent();
+        return target.end(None);
+    }
+    session.as_mut().enable_retry_buffering();
+    // What an attempt before this one has read comes first. Of what has not been read, nothing is waited for yet.
+    let begun = match session.as_ref().get_retry_buffer() {
+        None if !session.as_mut().is_body_done() => session.as_mut().read_body_or_idle(false).now_or_never(),
+        begun => Some(Ok(begun)),
+    };
+    match begun {
+        Some(chunk) => send(session, cx, target, chunk.map_err(Error::into_down)?),
+        None => Ok(()),
+    }
 }
 
-/// Hands these to the client's session: what is small is sent together.
-async fn write(session: &mut Session, tasks: SmallVec<[HttpTask; 4]>) -> Result<()> {
-    if tasks.is_empty() {
+/// Some of the request's body goes on; `None` is its end.
+fn send(session: &mut Session, cx: &mut Request, target: &mut Http1, mut chunk: Option<Bytes>) -> Result<()> {
+    let last = chunk.is_none() || session.as_mut().is_body_done();
+    upload::chunk(session, &mut chunk, last, cx)?;
+    if let Some(data) = chunk {
+        target.put(&data)?;
+    }
+    if !last {
+        return Ok(());
+    }
+    let follows = facts(session.digest()).and_then(|facts| cx.request_ends(&facts.line.trailers));
+    target.end(follows.as_deref())
+}
+
+/// Waits until the target has said more. Meanwhile what its client sends goes to it, as fast as it takes it, and the client is
+/// watched: one that leaves ends the exchange, and so does the time of the request.
+async fn more(session: &mut Session, cx: &mut Request, target: &mut Http1) -> Result<()> {
+    loop {
+        let wants_more = target.wants_more();
+        // Whoever is ready first: neither way may hold up the other.
+        let came = tokio::select! {
+            moved = target.moves() => match moved? {
+                Moved::Heard => return Ok(()),
+                Moved::Sent => continue,
+            },
+            came = session.as_mut().read_body_or_idle(!wants_more) => came,
+        };
+        if !wants_more {
+            return Err(gone(came));
+        }
+        send(session, cx, target, came.map_err(Error::into_down)?)?;
+    }
+}
+
+/// Passes on a piece of the answer. Whether it was the last.
+async fn hear(session: &mut Session, cx: &mut Request, said: Said, parts: &mut Parts) -> Result<bool> {
+    let (part, last) = match said {
+        Said::Interim(mut head) => {
+            answer::comes(session, &mut head, cx)?;
+            answer::goes_on(session, &mut head, cx).await?;
+            parts.push(HttpTask::Header(head, false));
+            // Whatever becomes of the answer that follows.
+            return write(session, std::mem::take(parts)).await.map(|()| false);
+        }
+        Said::Head(mut head, last) => {
+            answer::comes(session, &mut head, cx)?;
+            answer::goes_on(session, &mut head, cx).await?;
+            (HttpTask::Header(head, last), last)
+        }
+        Said::Body(mut data, last) => {
+            answer::chunk(session, &mut data, last, cx)?;
+            if data.is_none() && !last {
+                return Ok(false);
+            }
+            (HttpTask::Body(data, last), last)
+        }
+    };
+    parts.push(part);
+    Ok(last)
+}
+
+/// Hands these to the client's session.
+async fn write(session: &mut Session, parts: Parts) -> Result<()> {
+    if parts.is_empty() {
         return Ok(());
     }
     let Some(client) = session.as_mut().as_custom_mut() else {
         return Error::e_explain(ErrorType::InternalError, "the session is not one of ours");
     };
-    client.response_duplex_vec(tasks.into_vec()).await.map(drop)
+    client.response_duplex_vec(parts.into_vec()).await.map(drop)
 }
 
-/// Reads on, while the client is watched: one that leaves ends the exchange, and so does the time of the request. 0: the target
-/// has sent its last byte.
-async fn read(session: &mut Session, loan: &mut Loan, into: &mut BytesMut, most: usize) -> Result<usize> {
-    into.reserve(most);
-    tokio::select! {
-        biased;
-        read = loan.read_buf(into) => {
-            read.or_err(ErrorType::ReadError, "while the answer was read").map_err(Error::into_up)
+/// An answer may come before its request is whole, from a target that wants the rest of it all the same: it gets it, for as long as
+/// it takes it. The answer has gone, and nothing that happens now is the worse for it. Whether the target has the whole.
+async fn send_the_rest(session: &mut Session, cx: &mut Request, target: &mut Http1) -> bool {
+    while !target.has_sent() {
+        let wants_more = target.wants_more();
+        let came = tokio::select! {
+            sent = target.sends(), if !wants_more => match sent {
+                Ok(()) => continue,
+                Err(_) => break,
+            },
+            came = session.as_mut().read_body_or_idle(!wants_more) => came,
+        };
+        let sent =
+            came.and_then(|chunk| if wants_more { send(session, cx, target, chunk) } else { Err(gone(Ok(None))) });
+        if sent.is_err() {
+            break;
         }
-        left = client_leaves(session) => Err(left),
     }
-}
-
-/// Ready when the client has left, or the time of its request is up.
-async fn client_leaves(session: &mut Session) -> Box<Error> {
-    match session.as_mut().read_body_or_idle(true).await {
-        Err(error) => error.into_down(),
-        Ok(_) => Error::explain(ErrorType::ConnectionClosed, "the client left").into_down(),
-    }
+    // So that the answer is not lost with what the client is still sending.
+    reply::drain(session).await;
+    target.has_sent()
 }
