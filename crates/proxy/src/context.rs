@@ -324,11 +324,6 @@ impl Request {
         self.attempt.number + self.stale == 1
     }
 
-    /// The connection's side of this attempt, to make the connection by.
-    pub(crate) fn shared_leg(&self) -> Option<Arc<Leg>> {
-        self.leg.clone()
-    }
-
     /// What the connection of this attempt has to say of it.
     pub(crate) fn leg(&self) -> Option<&Leg> {
         self.leg.as_deref()

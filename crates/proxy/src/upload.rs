@@ -38,9 +38,8 @@ fn pass(session: &Session, body: &mut Option<Bytes>, last: bool, cx: &mut Reques
     }
     let mut chunk = body.take().unwrap_or_default();
     let outcome = cx.request_body(&mut chunk, last, session.req_header());
-    // `Some` even while plugins hold bytes back, since Pingora takes `None` for the end. At the end it is the other way round: an
-    // empty chunk would be written as a second terminator, the start of a request nobody sent.
-    *body = if last && chunk.is_empty() { None } else { Some(chunk) };
+    // They may hold all of it back.
+    *body = (!chunk.is_empty()).then_some(chunk);
     match outcome {
         Ok(None) => Ok(()),
         Ok(Some(answer)) => {

@@ -1,10 +1,10 @@
 //! The side of a target in HTTP/1.1: a request that becomes bytes, bytes that become an answer.
 
-use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use http::HeaderMap;
 use pingora::http::RequestHeader;
 use pingora::{Error, ErrorType, Result};
@@ -12,7 +12,7 @@ use portreeve_wire::http1::Body;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
 use super::outgoing::{self, Rest};
-use super::{Moved, Said, reading};
+use super::{Moved, Said, Target, reading};
 use crate::context::Request;
 use crate::incoming::Incoming;
 use crate::upstream::Loan;
@@ -53,35 +53,57 @@ impl Http1 {
         }
     }
 
-    /// Begins the request.
-    pub(super) fn head(&mut self, asked: &RequestHeader, cx: &mut Request, body: Body) -> Result<()> {
+    /// The target has sent its last byte.
+    fn ended(&mut self) -> Result<()> {
+        let ended = if self.is_answering {
+            self.came.end()
+        } else {
+            Error::e_explain(ErrorType::ConnectionClosed, "before the head of an answer")
+        };
+        ended.map_err(|error| self.broken.take().unwrap_or(error).into_up())
+    }
+
+    fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(rest) = self.out.get(self.sent..).filter(|rest| !rest.is_empty()) {
+            match ready!(Pin::new(&mut self.loan).poll_write(cx, rest))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => (self.sent, self.is_held) = (self.sent + written, true),
+            }
+        }
+        ready!(Pin::new(&mut self.loan).poll_flush(cx))?;
+        self.is_held = false;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Target for Http1 {
+    fn passes_interim(&self) -> bool {
+        true
+    }
+
+    fn head(&mut self, asked: &RequestHeader, cx: &mut Request, body: Body) -> Result<()> {
         self.out = outgoing::head(asked, cx, body)?;
         self.rest = Rest::of(body);
         Ok(())
     }
 
-    /// Goes on with it.
-    pub(super) fn put(&mut self, data: &[u8]) -> Result<()> {
+    fn put(&mut self, data: Bytes) -> Result<()> {
         self.rest.put(&mut self.out, data)
     }
 
-    /// Ends it.
-    pub(super) fn end(&mut self, trailers: Option<&HeaderMap>) -> Result<()> {
+    fn end(&mut self, trailers: Option<&HeaderMap>) -> Result<()> {
         self.rest.end(&mut self.out, trailers)
     }
 
-    /// Whether all that is known of the request has been sent, and more of it is to come.
-    pub(super) fn wants_more(&self) -> bool {
+    fn wants_more(&self) -> bool {
         self.out.is_empty() && !self.is_held && self.broken.is_none() && !self.rest.is_over()
     }
 
-    /// Whether no more of the request can be sent, since all has been, or since the target takes no more.
-    pub(super) fn has_sent(&self) -> bool {
+    fn has_sent(&self) -> bool {
         self.broken.is_some() || (self.rest.is_over() && self.out.is_empty() && !self.is_held)
     }
 
-    /// The next of the answer, if it has come.
-    pub(super) fn said(&mut self) -> Result<Option<Said>> {
+    fn said(&mut self) -> Result<Option<Said>> {
         if self.is_answering {
             let next = self.came.next().map_err(Error::into_up)?;
             return Ok(next.map(|(data, last)| Said::Body(data, last)));
@@ -98,12 +120,7 @@ impl Http1 {
         Ok(Some(Said::Head(head, self.came.is_over())))
     }
 
-    /// Waits until more of the answer has come, or the request has gone as far as it is known.
-    pub(super) async fn moves(&mut self) -> Result<Moved> {
-        poll_fn(|cx| self.poll_moves(cx)).await
-    }
-
-    fn poll_moves(&mut self, cx: &mut Context<'_>) -> Poll<Result<Moved>> {
+    fn poll_move(&mut self, cx: &mut Context<'_>) -> Poll<Result<Moved>> {
         let was_open = !self.rest.is_over();
         let sent = if self.has_sent() || self.wants_more() { Poll::Pending } else { self.poll_send(cx)? };
         let most = if self.is_answering { READ_MORE } else { READ };
@@ -122,22 +139,6 @@ impl Http1 {
         }
     }
 
-    /// The target has sent its last byte.
-    fn ended(&mut self) -> Result<()> {
-        let ended = if self.is_answering {
-            self.came.end()
-        } else {
-            Error::e_explain(ErrorType::ConnectionClosed, "before the head of an answer")
-        };
-        ended.map_err(|error| self.broken.take().unwrap_or(error).into_up())
-    }
-
-    /// Waits until the request has gone as far as it is known, whatever comes meanwhile.
-    pub(super) async fn sends(&mut self) -> Result<()> {
-        poll_fn(|cx| self.poll_send(cx)).await
-    }
-
-    /// Ready when nothing more is to be sent, or can be. An error: the target takes nothing.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let sent = ready!(self.poll_out(cx));
         self.out.clear();
@@ -155,20 +156,7 @@ impl Http1 {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let Some(rest) = self.out.get(self.sent..).filter(|rest| !rest.is_empty()) {
-            match ready!(Pin::new(&mut self.loan).poll_write(cx, rest))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                written => (self.sent, self.is_held) = (self.sent + written, true),
-            }
-        }
-        ready!(Pin::new(&mut self.loan).poll_flush(cx))?;
-        self.is_held = false;
-        Poll::Ready(Ok(()))
-    }
-
-    /// The exchange is over, and the connection good for another if request and answer allow it.
-    pub(super) fn give_back(self) {
+    fn give_back(self) {
         if self.broken.is_none() {
             self.loan.give_back();
         }

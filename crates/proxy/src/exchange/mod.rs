@@ -1,17 +1,21 @@
-//! The exchange of a request with a target in HTTP/1.1: ours from the first byte to the last. Pingora has those that switch
-//! protocols, or whose target speaks HTTP/2 (docs/adr/0023).
+//! The exchange of a request with a target: ours from the first byte to the last. Pingora has those that switch protocols
+//! (docs/adr/0024).
 //!
 //! What is decided is decided by the same functions as there (`attempt.rs`, `upload.rs`, `answer.rs`): this only moves the bytes.
 
 mod http1;
+mod http2;
 mod outgoing;
 mod reading;
 
+use std::future::poll_fn;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
-use pingora::http::ResponseHeader;
+use http::{HeaderMap, Version, header};
+use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::HttpTask;
 use pingora::{Error, ErrorType, Result};
 use pingora_proxy::Session;
@@ -19,13 +23,31 @@ use portreeve_wire::http1::Body;
 use smallvec::SmallVec;
 
 use self::http1::Http1;
+use self::http2::Http2;
+use crate::attempt::bad_target;
 use crate::context::Request;
 use crate::phases::facts;
-use crate::upstream::{Loan, Prepared};
+use crate::upstream::{Loan, Means, Prepared, Stream};
 use crate::{answer, attempt, reply, upload};
 
+/// Bytes of an answer that are gathered before they go to the client: what has come ahead is bounded by what its target may send.
+const GATHER: usize = 64 * 1024;
+
 /// Parts of an answer that go to the client together.
-type Parts = SmallVec<[HttpTask; 4]>;
+#[derive(Default)]
+struct Parts {
+    tasks: SmallVec<[HttpTask; 4]>,
+    bytes: usize,
+}
+
+impl Parts {
+    fn push(&mut self, part: HttpTask) {
+        if let HttpTask::Body(Some(data), _) = &part {
+            self.bytes += data.len();
+        }
+        self.tasks.push(part);
+    }
+}
 
 /// What a target says.
 enum Said {
@@ -35,6 +57,8 @@ enum Said {
     Head(Box<ResponseHeader>, bool),
     /// Some of the body, and whether that was all.
     Body(Option<Bytes>, bool),
+    /// What follows the body in HTTP/2, and that it was all. In HTTP/1.1 it comes with the last of the body.
+    Trailers(HeaderMap),
 }
 
 /// What has moved between a target and us.
@@ -45,9 +69,37 @@ enum Moved {
     Sent,
 }
 
-/// Whether this request is exchanged here.
-pub(crate) fn is_ours(session: &Session, cx: &Request) -> bool {
-    session.as_ref().as_custom().is_some() && cx.pool().is_some_and(|pool| !pool.transport().is_multiplexed())
+/// The side of a target in an exchange. Whatever is put into it waits there until it is polled.
+trait Target {
+    /// Whether interim answers of it are heard here.
+    fn passes_interim(&self) -> bool;
+
+    /// Begins the request.
+    fn head(&mut self, asked: &RequestHeader, cx: &mut Request, body: Body) -> Result<()>;
+
+    /// Goes on with it.
+    fn put(&mut self, data: Bytes) -> Result<()>;
+
+    /// Ends it.
+    fn end(&mut self, trailers: Option<&HeaderMap>) -> Result<()>;
+
+    /// Whether all that is known of the request has been sent, and more of it is to come.
+    fn wants_more(&self) -> bool;
+
+    /// Whether no more of the request can be sent, since all has been, or since the target takes no more.
+    fn has_sent(&self) -> bool;
+
+    /// Ready when nothing more is to be sent for now, or can be. An error: the target takes nothing.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>>;
+
+    /// Ready when more of the answer has come, or the request has gone as far as it is known.
+    fn poll_move(&mut self, cx: &mut Context<'_>) -> Poll<Result<Moved>>;
+
+    /// The next of the answer, if it has come.
+    fn said(&mut self) -> Result<Option<Said>>;
+
+    /// The exchange is over, and the connection good for another if request and answer allow it.
+    fn give_back(self);
 }
 
 /// Tries targets until one has answered, or nothing more can be tried. Dropped at any moment, it closes the connection it has and
@@ -66,18 +118,46 @@ pub(crate) async fn run(session: &mut Session, cx: &mut Request) -> Result<()> {
 
 /// One attempt.
 async fn once(session: &mut Session, cx: &mut Request) -> Result<()> {
-    attempt::begin(session, cx, Prepared::alone).await?;
-    let mut target = match connect(session, cx).await {
-        Ok(loan) => Http1::new(loan),
-        Err(Unconnected::NoTarget(error)) => return Err(attempt::is_not_connected(cx, error.into_up()).into_up()),
-        // The connection of the client keeps the time of an attempt as well.
-        Err(Unconnected::NoClient(_))
-            if facts(session.digest()).is_some_and(|facts| facts.line.take_attempt_over()) =>
-        {
-            return Err(attempt::is_not_connected(cx, too_late()).into_up());
+    match attempt::begin(session, cx, Prepared::alone).await? {
+        Means::Connection(leg) => {
+            let loan = match Loan::kept(&leg) {
+                Some(loan) => loan,
+                None => connect(session, cx, Loan::open(&leg)).await?,
+            };
+            converse(session, cx, Http1::new(loan), false).await
         }
-        Err(Unconnected::NoClient(error)) => return Err(attempt::broke(session, cx, error, false)),
+        // Boxed: a stream is larger than all that an exchange in HTTP/1.1 needs.
+        Means::Stream(peer) => match connect(session, cx, Stream::open(peer)).await? {
+            Some(stream) => {
+                let is_reused = stream.is_reused();
+                Box::pin(converse(session, cx, Http2::new(stream), is_reused)).await
+            }
+            None => Err(attempt::broke(session, cx, bad_target("the target does not speak HTTP/2"), false)),
+        },
+    }
+}
+
+/// Waits for a connection, within the time of an attempt.
+async fn connect<T>(session: &mut Session, cx: &mut Request, opening: impl Future<Output = Result<T>>) -> Result<T> {
+    // Boxed: few requests wait for a connection.
+    let opening = Box::pin(tokio::time::timeout(cx.per_try().unwrap_or(Duration::MAX), opening));
+    let too_late = || Error::e_explain(ErrorType::ConnectTimedout, "no connection within the time of an attempt");
+    let opened = tokio::select! {
+        biased;
+        opened = opening => opened.unwrap_or_else(|_| too_late()),
+        left = session.as_mut().read_body_or_idle(true) => {
+            // The connection of the client keeps the time of an attempt as well.
+            if !facts(session.digest()).is_some_and(|facts| facts.line.take_attempt_over()) {
+                return Err(attempt::broke(session, cx, gone(left), false));
+            }
+            too_late()
+        }
     };
+    opened.map_err(|error| attempt::is_not_connected(cx, error.into_up()).into_up())
+}
+
+/// One exchange on a connection, and what becomes of it if it fails.
+async fn converse(session: &mut Session, cx: &mut Request, mut target: impl Target, is_reused: bool) -> Result<()> {
     match exchange(session, cx, &mut target).await {
         Ok(()) => {
             if send_the_rest(session, cx, &mut target).await {
@@ -88,38 +168,9 @@ async fn once(session: &mut Session, cx: &mut Request) -> Result<()> {
         Err(error) => {
             // Closed, before somebody else is asked.
             drop(target);
-            Err(attempt::broke(session, cx, error, false))
+            Err(attempt::broke(session, cx, error, is_reused))
         }
     }
-}
-
-/// Why there is no connection.
-enum Unconnected {
-    NoTarget(Box<Error>),
-    /// The client left meanwhile, or its time is up.
-    NoClient(Box<Error>),
-}
-
-/// A connection for the attempt: one that was kept, or a new one, within the time of an attempt.
-async fn connect(session: &mut Session, cx: &Request) -> Result<Loan, Unconnected> {
-    let lost = || Unconnected::NoTarget(Error::explain(ErrorType::InternalError, "an attempt without a target"));
-    let leg = cx.shared_leg().ok_or_else(lost)?;
-    if let Some(loan) = Loan::kept(&leg) {
-        return Ok(loan);
-    }
-    // Boxed: few requests wait for a connection.
-    let most = cx.per_try().unwrap_or(Duration::MAX);
-    let opening = Box::pin(tokio::time::timeout(most, Loan::open(&leg)));
-    tokio::select! {
-        biased;
-        opened = opening => opened.unwrap_or_else(|_| Err(too_late())).map_err(Unconnected::NoTarget),
-        left = session.as_mut().read_body_or_idle(true) => Err(Unconnected::NoClient(gone(left))),
-    }
-}
-
-#[expect(clippy::unnecessary_box_returns, reason = "Pingora's errors are boxed")]
-fn too_late() -> Box<Error> {
-    Error::explain(ErrorType::ConnectTimedout, "no connection within the time of an attempt")
 }
 
 /// The client has left, or the time of its request is up.
@@ -132,29 +183,40 @@ fn gone(left: Result<Option<Bytes>>) -> Box<Error> {
 }
 
 /// Sends the request, and passes on what is answered, to its end.
-async fn exchange(session: &mut Session, cx: &mut Request, target: &mut Http1) -> Result<()> {
-    begin(session, cx, target)?;
-    let mut parts = Parts::new();
+async fn exchange(session: &mut Session, cx: &mut Request, target: &mut impl Target) -> Result<()> {
+    begin(session, cx, target).await?;
+    let mut parts = Parts::default();
     loop {
         // What has come goes on together.
-        while let Some(said) = target.said()? {
+        while parts.bytes < GATHER
+            && let Some(said) = target.said()?
+        {
             if hear(session, cx, said, &mut parts).await? {
                 return write(session, parts).await;
             }
         }
+        let is_all = parts.bytes < GATHER;
         write(session, std::mem::take(&mut parts)).await?;
-        more(session, cx, target).await?;
+        if is_all {
+            more(session, cx, target).await?;
+        }
     }
 }
 
 /// Begins the request: its head, and what there is of its body.
-fn begin(session: &mut Session, cx: &mut Request, target: &mut Http1) -> Result<()> {
+async fn begin(session: &mut Session, cx: &mut Request, target: &mut impl Target) -> Result<()> {
     let body = match cx.body_length {
         _ if session.as_mut().is_body_empty() => Body::None,
         // The length is known only when the last plugin is done with the body.
         Some(length) if !cx.touches_request_body() => Body::Length(length),
         _ => Body::Chunked,
     };
+    let asked = session.req_header();
+    let waits = asked.headers.contains_key(header::EXPECT) && asked.version >= Version::HTTP_11;
+    if waits && !target.passes_interim() && cx.is_first_attempt() {
+        // For an interim answer, of which none would come: its wait ends here (RFC 9110 §10.1.1).
+        session.as_mut().write_continue_response().await?;
+    }
     target.head(session.req_header(), cx, body)?;
     if body == Body::None && !cx.touches_request_body() {
         cx.sent();
@@ -173,11 +235,11 @@ fn begin(session: &mut Session, cx: &mut Request, target: &mut Http1) -> Result<
 }
 
 /// Some of the request's body goes on; `None` is its end.
-fn send(session: &mut Session, cx: &mut Request, target: &mut Http1, mut chunk: Option<Bytes>) -> Result<()> {
+fn send(session: &mut Session, cx: &mut Request, target: &mut impl Target, mut chunk: Option<Bytes>) -> Result<()> {
     let last = chunk.is_none() || session.as_mut().is_body_done();
     upload::chunk(session, &mut chunk, last, cx)?;
     if let Some(data) = chunk {
-        target.put(&data)?;
+        target.put(data)?;
     }
     if !last {
         return Ok(());
@@ -188,12 +250,12 @@ fn send(session: &mut Session, cx: &mut Request, target: &mut Http1, mut chunk: 
 
 /// Waits until the target has said more. Meanwhile what its client sends goes to it, as fast as it takes it, and the client is
 /// watched: one that leaves ends the exchange, and so does the time of the request.
-async fn more(session: &mut Session, cx: &mut Request, target: &mut Http1) -> Result<()> {
+async fn more(session: &mut Session, cx: &mut Request, target: &mut impl Target) -> Result<()> {
     loop {
         let wants_more = target.wants_more();
         // Whoever is ready first: neither way may hold up the other.
         let came = tokio::select! {
-            moved = target.moves() => match moved? {
+            moved = poll_fn(|cx| target.poll_move(cx)) => match moved? {
                 Moved::Heard => return Ok(()),
                 Moved::Sent => continue,
             },
@@ -228,6 +290,15 @@ async fn hear(session: &mut Session, cx: &mut Request, said: Said, parts: &mut P
             }
             (HttpTask::Body(data, last), last)
         }
+        Said::Trailers(mut fields) => {
+            let mut held_back = None;
+            answer::chunk(session, &mut held_back, true, cx)?;
+            if held_back.is_some() {
+                parts.push(HttpTask::Body(held_back, false));
+            }
+            answer::trailers(session, &mut fields, cx);
+            (HttpTask::Trailer(Some(Box::new(fields))), true)
+        }
     };
     parts.push(part);
     Ok(last)
@@ -235,22 +306,22 @@ async fn hear(session: &mut Session, cx: &mut Request, said: Said, parts: &mut P
 
 /// Hands these to the client's session.
 async fn write(session: &mut Session, parts: Parts) -> Result<()> {
-    if parts.is_empty() {
+    if parts.tasks.is_empty() {
         return Ok(());
     }
     let Some(client) = session.as_mut().as_custom_mut() else {
         return Error::e_explain(ErrorType::InternalError, "the session is not one of ours");
     };
-    client.response_duplex_vec(parts.into_vec()).await.map(drop)
+    client.response_duplex_vec(parts.tasks.into_vec()).await.map(drop)
 }
 
 /// An answer may come before its request is whole, from a target that wants the rest of it all the same: it gets it, for as long as
 /// it takes it. The answer has gone, and nothing that happens now is the worse for it. Whether the target has the whole.
-async fn send_the_rest(session: &mut Session, cx: &mut Request, target: &mut Http1) -> bool {
+async fn send_the_rest(session: &mut Session, cx: &mut Request, target: &mut impl Target) -> bool {
     while !target.has_sent() {
         let wants_more = target.wants_more();
         let came = tokio::select! {
-            sent = target.sends(), if !wants_more => match sent {
+            sent = poll_fn(|cx| target.poll_send(cx)), if !wants_more => match sent {
                 Ok(()) => continue,
                 Err(_) => break,
             },

@@ -1,16 +1,17 @@
-//! A request on its way out in HTTP/1.1: its framing is decided here, from what is known of its body, and kept to.
+//! A request on its way out: its head after the hooks of an attempt, and in HTTP/1.1 the bytes of it. Its framing is decided here,
+//! from what is known of its body, and kept to.
 
 use std::io::Write;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, Version, header};
 use pingora::http::RequestHeader;
 use pingora::{Error, ErrorType, Result};
 use portreeve_wire::http1::Body;
 
-use crate::attempt;
 use crate::context::Request;
 use crate::head::{is_hop_by_hop, write_fields};
-use crate::trailers;
+use crate::{attempt, grpc, trailers};
 
 /// The bytes of the head of `asked`, after the hooks of this attempt.
 ///
@@ -20,16 +21,27 @@ pub(super) fn head(asked: &RequestHeader, cx: &mut Request, body: Body) -> Resul
     if !cx.changes_the_head() && body != Body::Chunked {
         return Ok(write(asked, body, |name| !is_of_hop(name)));
     }
+    let head = prepared(asked, cx, Version::HTTP_11, body)?;
+    Ok(write(&head, body, |_| true))
+}
+
+/// The head of `asked` as it goes to a target in this version, after the hooks of this attempt.
+///
+/// # Errors
+/// A hook failed.
+pub(super) fn prepared(asked: &RequestHeader, cx: &mut Request, version: Version, body: Body) -> Result<RequestHeader> {
     let mut head = asked.clone();
-    head.set_version(Version::HTTP_11);
+    head.set_version(version);
     let gone: Vec<_> = head.headers.keys().filter(|name| is_of_hop(name)).cloned().collect();
     for name in &gone {
         head.remove_header(name);
     }
     attempt::prepares(&mut head, cx)?;
+    grpc::set_te(&mut head);
     cx.copy_head(&head, body == Body::None);
-    cx.head_goes_out(&mut head, body == Body::Chunked);
-    Ok(write(&head, body, |_| true))
+    // In HTTP/2 they have a place behind every body.
+    cx.head_goes_out(&mut head, body == Body::Chunked || (version == Version::HTTP_2 && body != Body::None));
+    Ok(head)
 }
 
 /// Whether this field is of the client's connection (RFC 9110 §7.6.1).
@@ -74,13 +86,16 @@ fn write(head: &RequestHeader, body: Body, goes_on: impl Fn(&HeaderName) -> bool
 #[derive(Debug)]
 pub(super) struct Rest {
     body: Body,
+    /// The last bytes of an announced length. With them the request is whole to its target, so they wait until it is known to be: a
+    /// client of HTTP/2 may still send more, or take it back.
+    held: Bytes,
     is_over: bool,
 }
 
 impl Rest {
     /// All of a body that is delimited so.
     pub(super) fn of(body: Body) -> Self {
-        Self { body, is_over: false }
+        Self { body, held: Bytes::new(), is_over: false }
     }
 
     /// The end has been written.
@@ -92,7 +107,7 @@ impl Rest {
     ///
     /// # Errors
     /// There is more than was announced.
-    pub(super) fn put(&mut self, out: &mut Vec<u8>, data: &[u8]) -> Result<()> {
+    pub(super) fn put(&mut self, out: &mut Vec<u8>, data: Bytes) -> Result<()> {
         // An empty chunk would be the last.
         if data.is_empty() {
             return Ok(());
@@ -101,12 +116,16 @@ impl Rest {
             Body::Length(left) => {
                 let Some(after) = left.checked_sub(data.len() as u64) else { return Err(misframed()) };
                 *left = after;
-                out.extend_from_slice(data);
+                if after == 0 {
+                    self.held = data;
+                } else {
+                    out.extend_from_slice(&data);
+                }
             }
             Body::Chunked if !self.is_over => {
                 // It cannot fail.
                 write!(out, "{:x}\r\n", data.len()).ok();
-                out.extend_from_slice(data);
+                out.extend_from_slice(&data);
                 out.extend_from_slice(b"\r\n");
             }
             Body::Chunked => return Err(misframed()),
@@ -125,10 +144,12 @@ impl Rest {
             Body::Length(1..) => return Err(misframed()),
             Body::Chunked if !self.is_over => {
                 out.extend_from_slice(b"0\r\n");
-                follows.into_iter().for_each(|fields| trailers::write(out, fields));
+                if let Some(fields) = follows {
+                    trailers::write(out, fields);
+                }
                 out.extend_from_slice(b"\r\n");
             }
-            _ => {}
+            _ => out.extend_from_slice(&std::mem::take(&mut self.held)),
         }
         self.is_over = true;
         Ok(())
@@ -136,7 +157,7 @@ impl Rest {
 }
 
 #[expect(clippy::unnecessary_box_returns, reason = "Pingora's errors are boxed")]
-fn misframed() -> Box<Error> {
+pub(super) fn misframed() -> Box<Error> {
     Error::explain(ErrorType::InternalError, "the body of a request is not as long as was announced")
 }
 
@@ -204,13 +225,15 @@ mod tests {
     fn a_body_is_never_longer_or_shorter_than_was_announced() {
         let out = &mut Vec::new();
         let mut rest = Rest::of(Body::Length(3));
-        rest.put(out, b"ab").unwrap();
-        assert!(rest.end(out, None).is_err() && rest.put(out, b"cd").is_err());
-        rest.put(out, b"c").unwrap();
+        rest.put(out, "ab".into()).unwrap();
+        assert!(rest.end(out, None).is_err() && rest.put(out, "cd".into()).is_err());
+        rest.put(out, "c".into()).unwrap();
+        assert_eq!(out, b"ab", "whole before its end is known");
+        assert!(rest.put(out, "d".into()).is_err());
         rest.end(out, None).unwrap();
-        assert!(rest.put(out, b"d").is_err() && out == b"abc");
+        assert!(rest.put(out, "d".into()).is_err() && out == b"abc");
         let mut none = Rest::of(Body::None);
-        none.put(out, b"a").unwrap();
+        none.put(out, "a".into()).unwrap();
         none.end(out, None).unwrap();
         assert_eq!(out, b"abc");
     }
@@ -228,7 +251,7 @@ mod tests {
             head.append_header("Host", "a").unwrap();
             let (mut out, mut rest) = (write(&head, body, |_| true), Rest::of(body));
             for piece in &pieces {
-                rest.put(&mut out, piece).unwrap();
+                rest.put(&mut out, Bytes::copy_from_slice(piece)).unwrap();
             }
             let fields: HeaderMap = [(HeaderName::from_static("x-sum"), "6".parse().unwrap())].into_iter().collect();
             rest.end(&mut out, Some(&fields).filter(|_| follows)).unwrap();

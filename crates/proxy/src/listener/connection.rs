@@ -172,9 +172,11 @@ impl Connection {
         self.patience.clear();
     }
 
-    /// Whether the request in hand asks for another protocol.
+    /// Whether the request in hand asks for another protocol. One with a body gets the answer it would get without asking (RFC 9110
+    /// §7.8): no handshake of a WebSocket has one.
     pub(super) fn is_upgrade(&self) -> bool {
-        self.requests.head().is_some_and(|head| head.upgrade)
+        let is_none = |body| matches!(body, Body::None | Body::Length(0));
+        self.requests.head().is_some_and(|head| head.upgrade && is_none(head.body))
     }
 
     /// How the body of the request in hand is delimited, and the bounds that it is held to.

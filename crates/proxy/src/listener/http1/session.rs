@@ -175,7 +175,9 @@ impl Single {
                 let trailers = self.line.trailers.take_due();
                 let out = self.connection()?.answer();
                 out.extend_from_slice(b"0\r\n");
-                trailers.iter().for_each(|fields| trailers::write(out, fields));
+                if let Some(fields) = trailers {
+                    trailers::write(out, &fields);
+                }
                 out.extend_from_slice(b"\r\n");
             }
             _ => {}

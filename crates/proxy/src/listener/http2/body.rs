@@ -80,7 +80,8 @@ impl Body {
 
     /// There is none.
     pub(super) fn is_empty(&self) -> bool {
-        self.read == 0 && (self.reader.is_end_stream() || self.announced_empty)
+        // One that was read is none: trailers may have followed it, which another attempt has again.
+        self.read == 0 && (self.announced_empty || (!self.done && self.reader.is_end_stream()))
     }
 
     /// It has been read to its end.
