@@ -1,15 +1,16 @@
-//! The bytes of an exchange take one of two ways, ours or Pingora's (docs/adr/0023). Nobody can tell which.
+//! Exchanges: what reaches a target and what comes back of it is the same whether plugins look at bodies or not, and however an
+//! answer is framed.
 
 use portreeve_plugin::prelude::*;
 use portreeve_tests::{Answer, Beat, Gateway, Origin, Received};
 
-/// Does nothing with request bodies, and so makes Pingora do the exchange.
+/// Looks at request bodies, and does nothing with them.
 #[derive(Debug)]
-struct Idle;
+pub(crate) struct Idle;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Nothing {}
+pub(crate) struct Nothing {}
 
 impl Plugin for Idle {
     fn hooks(&self) -> Hooks {
@@ -67,7 +68,7 @@ fn plays(received: &Received) -> Vec<Beat> {
     beats
 }
 
-/// What is to be the same: dates and ids are not, letter case means nothing, and Pingora says its own time over a target's.
+/// What is to be the same: dates and ids are not, and letter case means nothing.
 fn of_answer(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
     let mut fields: Vec<_> =
         answer.head.headers.iter().map(|(name, value)| (name.to_lowercase(), value.clone())).collect();
@@ -90,15 +91,15 @@ fn of_request(received: &Received) -> (String, String, Vec<(String, String)>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_exchange_is_the_same_whoever_does_it() {
+async fn an_exchange_is_the_same_whether_a_plugin_looks_at_bodies_or_not() {
     let origin = Origin::start("a").await.playing(plays);
     let gateway = Gateway::with_plugin::<Idle>()
         .workers(1)
         .spawn(&format!(
             "upstreams: {{ a: {{ targets: ['{}'], retry: {{ attempts: 1 }} }} }}
 routes:
-  - {{ name: ours, match: {{ path: '/ours/**' }}, public: true, upstream: a }}
-  - {{ name: pingoras, match: {{ path: '/pingoras/**' }}, public: true, plugins: [idle: {{}}], upstream: a }}",
+  - {{ name: plain, match: {{ path: '/plain/**' }}, public: true, upstream: a }}
+  - {{ name: seen, match: {{ path: '/seen/**' }}, public: true, plugins: [idle: {{}}], upstream: a }}",
             origin.address()
         ))
         .await;
@@ -112,7 +113,7 @@ routes:
             ("GET", "1.0", ""),
         ] {
             let mut told = Vec::new();
-            for way in ["ours", "pingoras"] {
+            for way in ["plain", "seen"] {
                 let mut wire = gateway.wire().await;
                 let request = format!("{method} /{way}/{name} HTTP/{version}\r\nhost: api.example.com\r\n{fields}\r\n");
                 wire.send(&request).await;

@@ -13,6 +13,8 @@ mod answers;
 #[cfg(test)]
 mod balancing;
 #[cfg(test)]
+mod bodies;
+#[cfg(test)]
 mod builtin;
 mod callers;
 #[cfg(test)]

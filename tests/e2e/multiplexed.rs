@@ -4,9 +4,11 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::Request;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
+use http::{Request, Response};
 use portreeve_tests::{Beat, Gateway, Origin, RawOrigin, Wire, within};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 async fn pool(targets: &[std::net::SocketAddr], settings: &str) -> Gateway {
     let targets = targets.iter().map(|target| format!("\"{target}\"")).collect::<Vec<_>>().join(", ");
@@ -150,4 +152,116 @@ async fn a_stream_beyond_what_a_target_that_goes_away_has_taken_is_sent_again_on
     assert_eq!(client.answer().await.status, 200);
     let failed = "portreeve_upstream_attempts_total{result=\"failed\",upstream=\"pool\"}";
     assert_eq!(gateway.admin().count(failed).await.unwrap_or(0), 0, "it says nothing of the target");
+}
+
+/// The next request of the next connection.
+async fn accept(listener: &TcpListener) -> (RecvStream, SendResponse<Bytes>) {
+    let (stream, _) = within("a connection", listener.accept()).await.unwrap();
+    let mut connection = h2::server::handshake(stream).await.unwrap();
+    let (request, respond) = within("a request", connection.accept()).await.unwrap().unwrap();
+    tokio::spawn(async move { while connection.accept().await.is_some() {} });
+    (request.into_body(), respond)
+}
+
+async fn read(body: &mut RecvStream) -> Bytes {
+    let data = within("some of the body", body.data()).await.unwrap().unwrap();
+    body.flow_control().release_capacity(data.len()).unwrap();
+    data
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_in_http2_waits_for_the_rest_of_a_request_as_long_as_its_client_may_take() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let settings = "protocol: http2, retry: { attempts: 1 }, timeouts: { first_byte: 300ms }";
+    let address = listener.local_addr().unwrap();
+    for answers in [true, false] {
+        let gateway = pool(&[address], settings).await;
+        let mut client = gateway.wire().await;
+        client.send("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 8\r\n\r\nhalf").await;
+        let (mut body, mut respond) = accept(&listener).await;
+        assert_eq!(read(&mut body).await, "half");
+        assert!(client.is_silent_for(Duration::from_secs(1)).await, "three times as long as a target has");
+        client.send("rest").await;
+        assert_eq!(read(&mut body).await, "rest");
+        if answers {
+            respond.send_response(Response::new(()), true).unwrap();
+            assert_eq!(client.answer().await.status, 200);
+        } else {
+            // From now on it is the target that is waited for.
+            assert_eq!(client.answer().await.status, 504);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_sides_may_speak_at_once_before_a_target_in_http2() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let gateway = pool(&[listener.local_addr().unwrap()], "protocol: http2").await;
+    let mut client = gateway.wire().await;
+    client.send("POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n").await;
+    let (mut body, mut respond) = accept(&listener).await;
+    let mut sending = respond.send_response(Response::new(()), false).unwrap();
+    client.read_until("\r\n\r\n").await;
+    for word in ["one", "two", "three"] {
+        client.send(format!("{:x}\r\n{word}\r\n", word.len())).await;
+        assert_eq!(read(&mut body).await, word);
+        sending.send_data(Bytes::from_static(word.as_bytes()), false).unwrap();
+        assert_eq!(client.read_until(&format!("{word}\r\n")).await, format!("{:x}\r\n{word}\r\n", word.len()));
+    }
+    // The target has said all before its client has.
+    sending.send_data(Bytes::new(), true).unwrap();
+    client.read_until("0\r\n\r\n").await;
+    client.send("4\r\nmore\r\n0\r\n\r\n").await;
+    assert_eq!(read(&mut body).await, "more");
+    assert!(within("the end", body.data()).await.is_none());
+}
+
+/// RFC 9113 §8.1: what was answered is an answer, though the target wants no more of the request.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_in_http2_that_wants_no_more_of_an_upload_is_heard() {
+    let origin = RawOrigin::start().await;
+    let gateway = pool(&[origin.address()], "protocol: http2, retry: { attempts: 1 }").await;
+    let length = 900_000;
+    let upload = format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n") + &"x".repeat(length);
+    let mut client = gateway.wire().await;
+    let target = async {
+        let mut target = Target::accept(&origin).await;
+        let stream = target.request().await;
+        let answer = frame(HEADERS, 5, stream, &[0x88]);
+        target.wire.send([answer, frame(RST_STREAM, 0, stream, &[0; 4])].concat()).await;
+        target
+    };
+    let (heard, _target) = tokio::join!(client.send_and_hear(upload), target);
+    assert_eq!(heard.unwrap().1.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_to_a_target_in_http2_that_takes_nothing_ends_in_time() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let settings = "protocol: http2, retry: { attempts: 1 }, timeouts: { first_byte: 30s, write: 300ms }";
+    let gateway = pool(&[listener.local_addr().unwrap()], settings).await;
+    let length = 900_000;
+    let upload = format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n") + &"x".repeat(length);
+    let mut client = gateway.wire().await;
+    let begun = Instant::now();
+    // Its window stays shut.
+    let (heard, mut target) = tokio::join!(client.send_and_hear(upload), accept(&listener));
+    assert_eq!(heard.map_or(504, |(_, answer)| answer.status), 504);
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    let reason = within("a reset", std::future::poll_fn(|cx| target.1.poll_reset(cx))).await.unwrap();
+    assert_eq!(reason, Reason::CANCEL);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_leaves_within_an_upload_leaves_the_stream_of_its_target_too() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let gateway = pool(&[listener.local_addr().unwrap()], "protocol: http2").await;
+    let mut client = gateway.wire().await;
+    client.send("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 8\r\n\r\nhalf").await;
+    let (mut body, mut respond) = accept(&listener).await;
+    assert_eq!(read(&mut body).await, "half");
+    drop(client);
+    let reason = within("a reset", std::future::poll_fn(|cx| respond.poll_reset(cx))).await.unwrap();
+    assert_eq!(reason, Reason::CANCEL);
+    assert!(within("the end", body.data()).await.unwrap().is_err(), "half a request is never a whole one");
 }

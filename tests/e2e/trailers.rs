@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use h2::client::SendRequest;
-use http::{HeaderMap, Request};
+use http::{HeaderMap, Request, Response};
 use portreeve_tests::{Gateway, RawOrigin, Wire, within};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::rpc::{RpcOrigin, message};
 
@@ -214,10 +214,49 @@ async fn trailers_of_a_target_of_http2_reach_a_client_of_http1_that_takes_them()
         let answer = client.read_until(if takes { "x-checksum: 7\r\n\r\n" } else { "0\r\n\r\n" }).await;
         let body = answer.split_once("\r\n\r\n").unwrap().1;
         let trailers = if takes { "grpc-status: 0\r\ngrpc-message: done\r\nx-checksum: 7\r\n" } else { "" };
-        assert_eq!(body, format!("A\r\n\0\0\0\0\x05hello\r\n0\r\n{trailers}\r\n"));
+        assert_eq!(body, format!("a\r\n\0\0\0\0\x05hello\r\n0\r\n{trailers}\r\n"));
     }
     let told: Vec<_> = origin.heads().iter().map(|head| head.headers.contains_key("te")).collect();
     assert_eq!(told, [true, false, true]);
+}
+
+/// What one request to a target in HTTP/2 was: its content, and what followed it.
+async fn accept_http2(listener: &TcpListener) -> (String, Option<HeaderMap>) {
+    let (stream, _) = within("a connection", listener.accept()).await.unwrap();
+    let mut connection = h2::server::handshake(stream).await.unwrap();
+    let (request, mut respond) = within("a request", connection.accept()).await.unwrap().unwrap();
+    tokio::spawn(async move { while connection.accept().await.is_some() {} });
+    let (mut body, mut content) = (request.into_body(), Vec::new());
+    while let Some(data) = within("the body", body.data()).await {
+        content.extend_from_slice(&data.unwrap());
+    }
+    let trailers = within("trailers", body.trailers()).await.unwrap();
+    respond.send_response(Response::new(()), true).unwrap();
+    (String::from_utf8(content).unwrap(), trailers)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn trailers_of_a_request_reach_a_target_of_http2_as_they_do_one_of_http1() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    for follows in [true, false] {
+        // One for each, so that each is asked on a connection of its own.
+        let gateway = before(&[listener.local_addr().unwrap()], "protocol: http2").await;
+        let good = follows.then(|| fields(&[("x-sum", "6"), ("x-odd", "b")]));
+        let mut client = gateway.wire().await;
+        let sent = if follows { "X-Sum: 6\r\nx-user-id: root\r\nx-odd:  b\r\nX_Tier: gold\r\n" } else { "" };
+        client.send(upload("x-tier: free\r\n") + "3\r\nabc\r\n").await;
+        client.send(format!("2\r\nde\r\n0\r\n{sent}\r\n")).await;
+        assert_eq!(accept_http2(&listener).await, ("abcde".to_owned(), good.clone()));
+        assert_eq!(client.answer().await.status, 200);
+    }
+    let gateway = before(&[listener.local_addr().unwrap()], "protocol: http2").await;
+    let request = Request::post("http://a.example/").body(()).unwrap();
+    let (answer, mut sending) =
+        within("a stream", http2(&gateway).await.ready()).await.unwrap().send_request(request, false).unwrap();
+    sending.send_data(Bytes::from_static(b"abc"), false).unwrap();
+    sending.send_trailers(fields(&[("x-sum", "6"), ("x-user-id", "root")])).unwrap();
+    assert_eq!(accept_http2(&listener).await, ("abc".to_owned(), Some(fields(&[("x-sum", "6")]))));
+    assert_eq!(within("an answer", answer).await.unwrap().status(), 200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

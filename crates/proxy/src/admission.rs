@@ -41,6 +41,7 @@ pub(crate) async fn admit(session: &mut Session, cx: &mut Request) -> Result<Opt
             return Ok(Some(refuse(cx, StatusCode::BAD_REQUEST, bad.to_string())));
         }
     };
+    cx.body_length = announced_body(session.req_header());
     crumbs::join(session.req_header_mut());
     if let Err(refusal) = forward(session, cx) {
         return Ok(Some(refusal));
@@ -80,7 +81,7 @@ pub(crate) async fn admit(session: &mut Session, cx: &mut Request) -> Result<Opt
     if let Err(error) = ambiguity.admitted_by(route.policy) {
         return Ok(Some(refuse(cx, StatusCode::BAD_REQUEST, error.to_string())));
     }
-    if announced_body(session.req_header()).is_some_and(|length| length > route.max_body) {
+    if cx.body_length.is_some_and(|length| length > route.max_body) {
         return Ok(Some(refuse(
             cx,
             StatusCode::PAYLOAD_TOO_LARGE,

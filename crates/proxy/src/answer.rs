@@ -1,7 +1,7 @@
 //! A target's answer on its way to the client: its head as it comes, its head as it goes on, each chunk of its body.
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::{Error, ErrorType, Result};
 use pingora_proxy::Session;
@@ -99,6 +99,12 @@ pub(crate) fn chunk(session: &mut Session, body: &mut Option<Bytes>, last: bool,
         cx.answer_ends(session.req_header(), &facts.line.trailers);
     }
     Ok(())
+}
+
+/// What follows the body of a target in HTTP/2.
+pub(crate) fn trailers(session: &Session, fields: &mut HeaderMap, cx: &mut Request) {
+    let line = facts(session.digest()).map(|facts| &facts.line);
+    cx.answer_ends_with(fields, session.req_header(), line.map(|line| &line.trailers));
 }
 
 /// From here on the bytes are another protocol's.

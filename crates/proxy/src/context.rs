@@ -66,6 +66,8 @@ pub(crate) struct Request {
     /// What a gRPC call ended with, for the log.
     pub(crate) grpc_status: Option<u16>,
     pub(crate) body_in: u64,
+    /// The length of the body, if its client has told it: before any plugin could say something else.
+    pub(crate) body_length: Option<u64>,
     pub(crate) trailers: Terms,
     /// A CORS preflight for another method of the route: it comes as far as the chain.
     pub(crate) preflight: bool,
@@ -152,6 +154,7 @@ impl Request {
             asked: None,
             grpc_status: None,
             body_in: 0,
+            body_length: None,
             trailers: Terms::default(),
             preflight: false,
             streams: false,
@@ -319,11 +322,6 @@ impl Request {
     /// Whether nothing has been tried before.
     pub(crate) fn is_first_attempt(&self) -> bool {
         self.attempt.number + self.stale == 1
-    }
-
-    /// The connection's side of this attempt, to make the connection by.
-    pub(crate) fn shared_leg(&self) -> Option<Arc<Leg>> {
-        self.leg.clone()
     }
 
     /// What the connection of this attempt has to say of it.

@@ -20,6 +20,7 @@ mod forwarding;
 mod grpc;
 mod head;
 mod https;
+mod incoming;
 mod listener;
 mod mirror;
 mod names;
@@ -34,6 +35,7 @@ mod snapshot;
 mod split;
 mod status;
 mod trailers;
+mod upload;
 mod upstream;
 mod web_socket;
 

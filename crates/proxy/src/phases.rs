@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, Version, header};
+use http::{StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
@@ -23,7 +23,7 @@ use crate::listener::{Facts, Reason};
 use crate::observe::Metrics;
 use crate::snapshot::Snapshot;
 use crate::upstream::Prepared;
-use crate::{admission, answer, attempt, conclusion, exchange, grpc, reply};
+use crate::{admission, answer, attempt, conclusion, exchange, reply, upload};
 
 /// An error page of a request whose time is up has still so long to be taken. Arbitrary.
 const LAST_WORD: Duration = Duration::from_secs(1);
@@ -70,9 +70,9 @@ impl ProxyHttp for Phases {
         }
     }
 
-    /// Most requests are exchanged by us; `Ok(true)`: Pingora does it, by the hooks that follow.
+    /// Requests are exchanged by us; `Ok(true)`: it is one that asks for another protocol, which Pingora does by the hooks that follow.
     async fn proxy_upstream_filter(&self, session: &mut Session, cx: &mut Context) -> Result<bool> {
-        if !exchange::is_ours(session, cx) {
+        if session.as_ref().as_custom().is_none() {
             return Ok(true);
         }
         exchange::run(session, cx).await.map(|()| false)
@@ -91,34 +91,19 @@ impl ProxyHttp for Phases {
     /// Once per attempt, on a copy of the request.
     async fn upstream_request_filter(
         &self,
-        session: &mut Session,
+        _session: &mut Session,
         upstream: &mut RequestHeader,
         cx: &mut Context,
     ) -> Result<()> {
-        if cx.touches_request_body() && !session.is_upgrade_req() && !session.as_mut().is_body_empty() {
-            // The length is known only when the last plugin is done with the body.
-            upstream.remove_header(&header::CONTENT_LENGTH);
-        }
         if cx.pool().is_some_and(|pool| !pool.transport().speaks(upstream.version)) {
             return Err(bad_target("the target does not speak HTTP/2"));
         }
-        // Pingora passes no interim answer of a target in HTTP/2 on: the client's wait for one ends here (RFC 9110 §10.1.1).
-        if upstream.version == Version::HTTP_2 && upstream.headers.contains_key(header::EXPECT) {
-            upstream.remove_header(&header::EXPECT);
-            if session.req_header().version >= Version::HTTP_11 && cx.is_first_attempt() {
-                session.write_continue_response().await?;
-            }
-        }
         attempt::prepares(upstream, cx)?;
-        grpc::set_te(upstream);
-        if !session.is_upgrade_req() {
-            cx.copy_head(upstream, session.as_mut().is_body_empty());
-        }
-        cx.head_goes_out(upstream, !session.as_mut().is_body_empty());
+        cx.head_goes_out(upstream, false);
         Ok(())
     }
 
-    /// Each chunk of the request body, and again from the start in each attempt.
+    /// The request's body, of which there is none: bytes of another protocol pass unseen.
     async fn request_body_filter(
         &self,
         session: &mut Session,
@@ -126,14 +111,7 @@ impl ProxyHttp for Phases {
         last: bool,
         cx: &mut Context,
     ) -> Result<()> {
-        // As the client's error: of any other, Pingora only stops the body towards a target in HTTP/2, and then waits for an
-        // answer to half a request.
-        take_chunk(session, body, last, cx).map_err(Error::into_down)?;
-        cx.copy_chunk(body.as_ref(), last);
-        if last && let Some(facts) = facts(session.digest()) {
-            cx.request_ends(&facts.line.trailers);
-        }
-        Ok(())
+        upload::chunk(session, body, last, cx)
     }
 
     /// The target's head, before anything else sees it: the place to try again by status.
@@ -160,18 +138,6 @@ impl ProxyHttp for Phases {
         cx: &mut Context,
     ) -> Result<Option<Duration>> {
         answer::chunk(session, body, last, cx).map(|()| None)
-    }
-
-    /// What follows the body of a target in HTTP/2.
-    fn upstream_response_trailer_filter(
-        &self,
-        session: &mut Session,
-        trailers: &mut HeaderMap,
-        cx: &mut Context,
-    ) -> Result<()> {
-        let line = facts(session.digest()).map(|facts| &facts.line);
-        cx.answer_ends_with(trailers, session.req_header(), line.map(|line| &line.trailers));
-        Ok(())
     }
 
     /// A failure after the connection: tried elsewhere only if nothing is lost by it.
@@ -204,39 +170,6 @@ impl ProxyHttp for Phases {
     /// Always last, whatever happened: log hooks, metrics, the line.
     async fn logging(&self, session: &mut Session, error: Option<&Error>, cx: &mut Context) {
         conclusion::conclude(session, error, cx);
-    }
-}
-
-/// Takes one chunk of the request body through the bounds and the plugins.
-fn take_chunk(session: &Session, body: &mut Option<Bytes>, last: bool, cx: &mut Request) -> Result<()> {
-    if session.was_upgraded() {
-        return Ok(());
-    }
-    cx.body_in += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
-    if last {
-        cx.sent();
-    }
-    if cx.body_in > cx.max_body() {
-        return Error::e_explain(ErrorType::HTTPStatus(413), "the request body is longer than is allowed");
-    }
-    if cx.is_late() {
-        return Error::e_explain(ErrorType::HTTPStatus(408), "the route's timeout passed while the body was sent");
-    }
-    if !cx.touches_request_body() {
-        return Ok(());
-    }
-    let mut chunk = body.take().unwrap_or_default();
-    let outcome = cx.request_body(&mut chunk, last, session.req_header());
-    // `Some` even while plugins hold bytes back, since `None` would end the upload there and then. At the end it is the
-    // other way round: an empty chunk would be written as a second terminator, the start of a request nobody sent.
-    *body = if last && chunk.is_empty() { None } else { Some(chunk) };
-    match outcome {
-        Ok(None) => Ok(()),
-        Ok(Some(answer)) => {
-            cx.pending = Some(answer);
-            Error::e_explain(ErrorType::HTTPStatus(400), "a plugin answered while the body was sent")
-        }
-        Err(failure) => Err(fatal(cx, &failure, StatusCode::PAYLOAD_TOO_LARGE)),
     }
 }
 

@@ -47,12 +47,6 @@ pub(crate) async fn send(session: &mut Session, request: &mut Request, reply: Re
         head.insert_header(header::CONTENT_LENGTH, body.len())?;
     }
     let unsent = bodyless || body.is_empty() || session.req_header().method == Method::HEAD;
-    let unread = !session.as_mut().is_body_done();
-    let small = small_body(session);
-    if unread && small {
-        // Read below, so that the connection can be kept.
-        session.set_close_on_response_before_downstream_finish(false);
-    }
     if let (Some(stream), true) = (session.as_mut().as_custom_mut(), unsent) {
         // With the end on the head itself: Pingora's own way forgets it, and a gRPC client reads a status in the head only if
         // nothing comes behind it.
@@ -63,24 +57,26 @@ pub(crate) async fn send(session: &mut Session, request: &mut Request, reply: Re
     if !unsent {
         session.write_response_body(Some(body), true).await?;
     }
-    // In HTTP/2, too: a reset of the stream takes nothing of the answer (RFC 9113 §8.1), but clients that are still sending, the
-    // curl of Debian 12 among them, take it for a failure and never look at what came before it.
-    let drained = unread && timeout(DRAIN, session.drain_request_body()).await.is_ok_and(|drained| drained.is_ok());
-    if unread && !drained {
-        session.set_keepalive(None);
-    }
+    drain(session).await;
     Ok(())
 }
 
 /// Closing with bytes unread resets the connection, and the client may lose the answer with it (RFC 9112 §9.6): what it is
 /// still sending is read for so long. Whoever reads the answer and closes is not held.
 const DRAIN: Duration = Duration::from_secs(1);
-/// Up to this many announced bytes, reading them is worth keeping the connection.
-const SMALL_BODY: u64 = 64 * 1024;
 
-fn small_body(session: &Session) -> bool {
-    let announced = session.req_header().headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-    announced.and_then(|length| length.parse::<u64>().ok()).is_some_and(|length| length <= SMALL_BODY)
+/// Reads what a client is still sending when it has been answered, if that comes to an end soon.
+///
+/// In HTTP/2, too: a reset of the stream takes nothing of the answer (RFC 9113 §8.1), but clients that are still sending, the
+/// curl of Debian 12 among them, take it for a failure and never look at what came before it.
+pub(crate) async fn drain(session: &mut Session) {
+    if session.as_mut().is_body_done() {
+        return;
+    }
+    let drained = timeout(DRAIN, session.drain_request_body()).await;
+    if !drained.is_ok_and(|drained| drained.is_ok()) {
+        session.set_keepalive(None);
+    }
 }
 
 /// Runs the response hooks over an answer of our own.

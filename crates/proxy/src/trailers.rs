@@ -112,13 +112,17 @@ impl Insertion {
         self.0.as_mut()?.follow(bytes)?;
         let fields = carrier.take_due()?;
         let mut lines = Vec::with_capacity(size(&fields));
-        for (name, value) in &*fields {
-            lines.extend_from_slice(name.as_str().as_bytes());
-            lines.extend_from_slice(b": ");
-            lines.extend_from_slice(value.as_bytes());
-            lines.extend_from_slice(b"\r\n");
-        }
+        write(&mut lines, &fields);
         Some(lines)
+    }
+}
+
+/// Writes their lines in HTTP/1.1.
+pub(crate) fn write(out: &mut Vec<u8>, fields: &HeaderMap) {
+    for (name, value) in fields {
+        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            out.extend_from_slice(part);
+        }
     }
 }
 
@@ -154,8 +158,8 @@ pub(crate) struct Terms {
     of_client: Vec<HeaderName>,
     /// The same of the target's.
     of_target: Vec<HeaderName>,
-    /// Names in the head that the target was sent: what was said there is not said again.
-    said: Vec<HeaderName>,
+    /// Names in the head that the target was sent: what was said there is not said again. `None` where no trailers can follow.
+    said: Option<Vec<HeaderName>>,
 }
 
 impl Terms {
@@ -177,8 +181,8 @@ impl Terms {
     }
 
     /// The head of an attempt is about to be sent: tells the target that trailers are taken, and prepares for those of the
-    /// request if its body goes out in chunks.
-    pub(crate) fn head_goes_out(&mut self, upstream: &mut RequestHeader, has_body: bool, leg: Option<&Leg>) {
+    /// request if there can be some.
+    pub(crate) fn head_goes_out(&mut self, upstream: &mut RequestHeader, may_follow: bool) {
         let is_http2 = upstream.version == Version::HTTP_2;
         if self.taken && !upstream.headers.contains_key(header::UPGRADE) && !upstream.headers.contains_key(header::TE) {
             // They cannot fail for these names. `TE` is of one connection, and HTTP/1.1 wants that said.
@@ -187,24 +191,19 @@ impl Terms {
                 upstream.insert_header(header::CONNECTION, "te").ok();
             }
         }
-        if let Some(leg) = leg.filter(|_| has_body && !upstream.headers.contains_key(header::CONTENT_LENGTH)) {
-            self.said = upstream.headers.keys().cloned().collect();
-            leg.trailers.open();
-        }
+        self.said = may_follow.then(|| upstream.headers.keys().cloned().collect());
     }
 
-    /// The request's body has come to its end: what followed it goes on. `changed`: the body may be another one now.
-    pub(crate) fn request_ends(&self, from: &Carrier, leg: &Leg, changed: bool) {
-        if !leg.trailers.is_open() {
-            return;
-        }
+    /// The request's body has come to its end: what followed it, if that goes on. `changed`: the body may be another one now.
+    pub(crate) fn request_ends(&self, from: &Carrier, changed: bool) -> Option<Box<HeaderMap>> {
+        let said = self.said.as_ref()?;
         // Kept for another attempt.
-        let Some(mut fields) = from.came.lock().clone() else { return };
+        let mut fields = from.came.lock().clone()?;
         remove(&mut fields, |name| {
-            let is_said = self.said.iter().any(|said| reads_as(name, said));
+            let is_said = said.iter().any(|said| reads_as(name, said));
             is_said || self.of_client.contains(name) || forwarding::is_ours(name) || changed && head::is_body_fact(name)
         });
-        leg.trailers.send(fields);
+        Some(fields)
     }
 
     /// The head of the answer is about to be sent. `nominated`: what the target's `Connection` named.

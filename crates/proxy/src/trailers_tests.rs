@@ -31,7 +31,7 @@ fn trailers_are_taken_by_whoever_says_so_in_http_1_1_or_later() {
 fn a_target_is_told_that_trailers_are_taken_where_they_are() {
     let told = |version, pairs: &[(&'static str, &'static str)]| {
         let mut head = asked(version, pairs);
-        Terms { taken: true, ..Terms::default() }.head_goes_out(&mut head, false, None);
+        Terms { taken: true, ..Terms::default() }.head_goes_out(&mut head, false);
         let text = |name| head.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
         (text("te"), text("connection"))
     };

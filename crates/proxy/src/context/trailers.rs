@@ -9,16 +9,13 @@ use crate::trailers::{Carrier, admit, fits, send};
 
 impl Request {
     /// The head of an attempt is about to be sent.
-    pub(crate) fn head_goes_out(&mut self, upstream: &mut RequestHeader, has_body: bool) {
-        self.trailers.head_goes_out(upstream, has_body, self.leg.as_deref());
+    pub(crate) fn head_goes_out(&mut self, upstream: &mut RequestHeader, may_follow: bool) {
+        self.trailers.head_goes_out(upstream, may_follow);
     }
 
-    /// The request's body has come to its end. Towards a target in HTTP/2 there is no way on for what followed it
-    /// (docs/adr/0019).
-    pub(crate) fn request_ends(&self, client: &Carrier) {
-        if let Some(leg) = self.leg() {
-            self.trailers.request_ends(client, leg, self.touches_request_body());
-        }
+    /// The request's body has come to its end: what goes on of that which followed it.
+    pub(crate) fn request_ends(&self, client: &Carrier) -> Option<Box<HeaderMap>> {
+        self.trailers.request_ends(client, self.touches_request_body())
     }
 
     /// The answer's body has come to its end, in HTTP/1.1 with all that followed it.

@@ -118,9 +118,10 @@ impl Request {
     }
 }
 
-/// Waits for `wait`, unless the client leaves first. While its body is still to come, only the wait's own end is waited for.
+/// Waits for `wait`, unless the client leaves first.
 async fn watched<T>(session: &mut Session, wait: impl Future<Output = T>) -> Result<T> {
-    if !session.as_mut().is_body_done() {
+    // Pingora's session would take some of a body that is still to come.
+    if session.as_ref().as_custom().is_none() && !session.as_mut().is_body_done() {
         return Ok(wait.await);
     }
     tokio::select! {

@@ -1,39 +1,105 @@
-//! The exchange of a request without a body with a target in HTTP/1.1: most requests there are. It is ours from the first byte
-//! to the last; Pingora has those with a body, that switch protocols, or whose target speaks HTTP/2 (docs/adr/0023).
+//! The exchange of a request with a target: ours from the first byte to the last. Pingora has those that switch protocols
+//! (docs/adr/0024).
 //!
-//! What is decided is decided by the same functions as there (`attempt.rs`, `answer.rs`): this only moves the bytes.
+//! What is decided is decided by the same functions as there (`attempt.rs`, `upload.rs`, `answer.rs`): this only moves the bytes.
 
+mod http1;
+mod http2;
 mod outgoing;
 mod reading;
 
+use std::future::poll_fn;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::BytesMut;
-use pingora::http::ResponseHeader;
+use bytes::Bytes;
+use futures::FutureExt;
+use http::{HeaderMap, Version, header};
+use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::HttpTask;
-use pingora::{Error, ErrorType, OrErr, Result};
+use pingora::{Error, ErrorType, Result};
 use pingora_proxy::Session;
+use portreeve_wire::http1::Body;
 use smallvec::SmallVec;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use self::reading::Reading;
+use self::http1::Http1;
+use self::http2::Http2;
+use crate::attempt::bad_target;
 use crate::context::Request;
 use crate::phases::facts;
-use crate::upstream::{Loan, Prepared};
-use crate::{answer, attempt};
+use crate::upstream::{Loan, Means, Prepared, Stream};
+use crate::{answer, attempt, reply, upload};
 
-/// Bytes read at once: a head and a small body fit.
-const READ: usize = 8 * 1024;
-/// Bytes read at once of a body that is not over by then.
-const READ_MORE: usize = 32 * 1024;
+/// Bytes of an answer that are gathered before they go to the client: what has come ahead is bounded by what its target may send.
+const GATHER: usize = 64 * 1024;
 
-/// Whether this request is exchanged here.
-pub(crate) fn is_ours(session: &mut Session, cx: &Request) -> bool {
-    session.as_ref().as_custom().is_some()
-        && !session.is_upgrade_req()
-        && session.as_mut().is_body_empty()
-        && cx.pool().is_some_and(|pool| !pool.transport().is_multiplexed())
-        && !cx.touches_request_body()
+/// Parts of an answer that go to the client together.
+#[derive(Default)]
+struct Parts {
+    tasks: SmallVec<[HttpTask; 4]>,
+    bytes: usize,
+}
+
+impl Parts {
+    fn push(&mut self, part: HttpTask) {
+        if let HttpTask::Body(Some(data), _) = &part {
+            self.bytes += data.len();
+        }
+        self.tasks.push(part);
+    }
+}
+
+/// What a target says.
+enum Said {
+    /// An interim head: another one follows.
+    Interim(Box<ResponseHeader>),
+    /// The head that counts, and whether that was all.
+    Head(Box<ResponseHeader>, bool),
+    /// Some of the body, and whether that was all.
+    Body(Option<Bytes>, bool),
+    /// What follows the body in HTTP/2, and that it was all. In HTTP/1.1 it comes with the last of the body.
+    Trailers(HeaderMap),
+}
+
+/// What has moved between a target and us.
+enum Moved {
+    /// More of the answer has come.
+    Heard,
+    /// The request has gone as far as it is known.
+    Sent,
+}
+
+/// The side of a target in an exchange. Whatever is put into it waits there until it is polled.
+trait Target {
+    /// Whether interim answers of it are heard here.
+    fn passes_interim(&self) -> bool;
+
+    /// Begins the request.
+    fn head(&mut self, asked: &RequestHeader, cx: &mut Request, body: Body) -> Result<()>;
+
+    /// Goes on with it.
+    fn put(&mut self, data: Bytes) -> Result<()>;
+
+    /// Ends it.
+    fn end(&mut self, trailers: Option<&HeaderMap>) -> Result<()>;
+
+    /// Whether all that is known of the request has been sent, and more of it is to come.
+    fn wants_more(&self) -> bool;
+
+    /// Whether no more of the request can be sent, since all has been, or since the target takes no more.
+    fn has_sent(&self) -> bool;
+
+    /// Ready when nothing more is to be sent for now, or can be. An error: the target takes nothing.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>>;
+
+    /// Ready when more of the answer has come, or the request has gone as far as it is known.
+    fn poll_move(&mut self, cx: &mut Context<'_>) -> Poll<Result<Moved>>;
+
+    /// The next of the answer, if it has come.
+    fn said(&mut self) -> Result<Option<Said>>;
+
+    /// The exchange is over, and the connection good for another if request and answer allow it.
+    fn give_back(self);
 }
 
 /// Tries targets until one has answered, or nothing more can be tried. Dropped at any moment, it closes the connection it has and
@@ -52,154 +118,222 @@ pub(crate) async fn run(session: &mut Session, cx: &mut Request) -> Result<()> {
 
 /// One attempt.
 async fn once(session: &mut Session, cx: &mut Request) -> Result<()> {
-    attempt::begin(session, cx, Prepared::alone).await?;
-    let mut loan = match borrow(session, cx).await {
-        Ok(loan) => loan,
-        Err(Unconnected::NoTarget(error)) => return Err(attempt::is_not_connected(cx, error.into_up()).into_up()),
-        // The connection of the client keeps the time of an attempt as well.
-        Err(Unconnected::NoClient(_))
-            if facts(session.digest()).is_some_and(|facts| facts.line.take_attempt_over()) =>
-        {
-            return Err(attempt::is_not_connected(cx, too_late()).into_up());
+    match attempt::begin(session, cx, Prepared::alone).await? {
+        Means::Connection(leg) => {
+            let loan = match Loan::kept(&leg) {
+                Some(loan) => loan,
+                None => connect(session, cx, Loan::open(&leg)).await?,
+            };
+            converse(session, cx, Http1::new(loan), false).await
         }
-        Err(Unconnected::NoClient(error)) => return Err(attempt::broke(session, cx, error, false)),
+        // Boxed: a stream is larger than all that an exchange in HTTP/1.1 needs.
+        Means::Stream(peer) => match connect(session, cx, Stream::open(peer)).await? {
+            Some(stream) => {
+                let is_reused = stream.is_reused();
+                Box::pin(converse(session, cx, Http2::new(stream), is_reused)).await
+            }
+            None => Err(attempt::broke(session, cx, bad_target("the target does not speak HTTP/2"), false)),
+        },
+    }
+}
+
+/// Waits for a connection, within the time of an attempt.
+async fn connect<T>(session: &mut Session, cx: &mut Request, opening: impl Future<Output = Result<T>>) -> Result<T> {
+    // Boxed: few requests wait for a connection.
+    let opening = Box::pin(tokio::time::timeout(cx.per_try().unwrap_or(Duration::MAX), opening));
+    let too_late = || Error::e_explain(ErrorType::ConnectTimedout, "no connection within the time of an attempt");
+    let opened = tokio::select! {
+        biased;
+        opened = opening => opened.unwrap_or_else(|_| too_late()),
+        left = session.as_mut().read_body_or_idle(true) => {
+            // The connection of the client keeps the time of an attempt as well.
+            if !facts(session.digest()).is_some_and(|facts| facts.line.take_attempt_over()) {
+                return Err(attempt::broke(session, cx, gone(left), false));
+            }
+            too_late()
+        }
     };
-    match exchange(session, cx, &mut loan).await {
+    opened.map_err(|error| attempt::is_not_connected(cx, error.into_up()).into_up())
+}
+
+/// One exchange on a connection, and what becomes of it if it fails.
+async fn converse(session: &mut Session, cx: &mut Request, mut target: impl Target, is_reused: bool) -> Result<()> {
+    match exchange(session, cx, &mut target).await {
         Ok(()) => {
-            loan.give_back();
+            if send_the_rest(session, cx, &mut target).await {
+                target.give_back();
+            }
             Ok(())
         }
         Err(error) => {
             // Closed, before somebody else is asked.
-            drop(loan);
-            Err(attempt::broke(session, cx, error, false))
+            drop(target);
+            Err(attempt::broke(session, cx, error, is_reused))
         }
     }
 }
 
-/// Why there is no connection.
-enum Unconnected {
-    NoTarget(Box<Error>),
-    /// The client left meanwhile, or its time is up.
-    NoClient(Box<Error>),
-}
-
-/// A connection for the attempt: one that was kept, or a new one, within the time of an attempt.
-async fn borrow(session: &mut Session, cx: &Request) -> Result<Loan, Unconnected> {
-    let lost = || Unconnected::NoTarget(Error::explain(ErrorType::InternalError, "an attempt without a target"));
-    let leg = cx.shared_leg().ok_or_else(lost)?;
-    if let Some(loan) = Loan::kept(&leg) {
-        return Ok(loan);
-    }
-    // Boxed: few requests wait for a connection.
-    let most = cx.per_try().unwrap_or(Duration::MAX);
-    let opening = Box::pin(tokio::time::timeout(most, Loan::open(&leg)));
-    tokio::select! {
-        biased;
-        opened = opening => opened.unwrap_or_else(|_| Err(too_late())).map_err(Unconnected::NoTarget),
-        left = client_leaves(session) => Err(Unconnected::NoClient(left)),
-    }
-}
-
+/// The client has left, or the time of its request is up.
 #[expect(clippy::unnecessary_box_returns, reason = "Pingora's errors are boxed")]
-fn too_late() -> Box<Error> {
-    Error::explain(ErrorType::ConnectTimedout, "no connection within the time of an attempt")
+fn gone(left: Result<Option<Bytes>>) -> Box<Error> {
+    match left {
+        Err(error) => error.into_down(),
+        Ok(_) => Error::explain(ErrorType::ConnectionClosed, "the client left").into_down(),
+    }
 }
 
 /// Sends the request, and passes on what is answered, to its end.
-async fn exchange(session: &mut Session, cx: &mut Request, loan: &mut Loan) -> Result<()> {
-    let head = outgoing::head(session.req_header(), cx)?;
-    let sent = async {
-        loan.write_all(&head).await?;
-        loan.flush().await
-    };
-    sent.await.or_err(ErrorType::WriteError, "while the request was sent").map_err(Error::into_up)?;
-    cx.sent();
-    let mut came = BytesMut::with_capacity(READ);
-    let (head, mut reading) = loop {
-        match reading::head(&mut came)? {
-            None if read(session, loan, &mut came, READ).await? == 0 => {
-                return Err(Error::explain(ErrorType::ConnectionClosed, "before the head of an answer").into_up());
-            }
-            None => {}
-            Some(mut interim) if interim.status.is_informational() => {
-                answer::comes(session, &mut interim, cx)?;
-                answer::goes_on(session, &mut interim, cx).await?;
-                pass(session, HttpTask::Header(interim, false)).await?;
-            }
-            Some(head) => break (head, Reading::new(loan, came)?),
-        }
-    };
-    pass_on(session, cx, loan, head, &mut reading).await
-}
-
-/// The answer that counts, to its end.
-async fn pass_on(
-    session: &mut Session,
-    cx: &mut Request,
-    loan: &mut Loan,
-    mut head: Box<ResponseHeader>,
-    reading: &mut Reading,
-) -> Result<()> {
-    answer::comes(session, &mut head, cx)?;
-    answer::goes_on(session, &mut head, cx).await?;
-    let is_bodiless = reading.is_over();
-    let mut tasks: SmallVec<[HttpTask; 4]> = SmallVec::new();
-    tasks.push(HttpTask::Header(head, is_bodiless));
-    if is_bodiless {
-        return write(session, tasks).await;
-    }
+async fn exchange(session: &mut Session, cx: &mut Request, target: &mut impl Target) -> Result<()> {
+    begin(session, cx, target).await?;
+    let mut parts = Parts::default();
     loop {
-        while let Some((mut data, last)) = reading.next()? {
-            answer::chunk(session, &mut data, last, cx)?;
-            if data.is_some() || last {
-                tasks.push(HttpTask::Body(data, last));
-            }
-            if last {
-                return write(session, tasks).await;
+        // What has come goes on together.
+        while parts.bytes < GATHER
+            && let Some(said) = target.said()?
+        {
+            if hear(session, cx, said, &mut parts).await? {
+                return write(session, parts).await;
             }
         }
-        write(session, std::mem::take(&mut tasks)).await?;
-        if read(session, loan, reading.room(), READ_MORE).await? == 0 {
-            reading.end()?;
+        let is_all = parts.bytes < GATHER;
+        write(session, std::mem::take(&mut parts)).await?;
+        if is_all {
+            more(session, cx, target).await?;
         }
     }
 }
 
-async fn pass(session: &mut Session, task: HttpTask) -> Result<()> {
-    let mut tasks = SmallVec::new();
-    tasks.push(task);
-    write(session, tasks).await
+/// Begins the request: its head, and what there is of its body.
+async fn begin(session: &mut Session, cx: &mut Request, target: &mut impl Target) -> Result<()> {
+    let body = match cx.body_length {
+        _ if session.as_mut().is_body_empty() => Body::None,
+        // The length is known only when the last plugin is done with the body.
+        Some(length) if !cx.touches_request_body() => Body::Length(length),
+        _ => Body::Chunked,
+    };
+    let asked = session.req_header();
+    let waits = asked.headers.contains_key(header::EXPECT) && asked.version >= Version::HTTP_11;
+    if waits && !target.passes_interim() && cx.is_first_attempt() {
+        // For an interim answer, of which none would come: its wait ends here (RFC 9110 §10.1.1).
+        session.as_mut().write_continue_response().await?;
+    }
+    target.head(session.req_header(), cx, body)?;
+    if body == Body::None && !cx.touches_request_body() {
+        cx.sent();
+        return target.end(None);
+    }
+    session.as_mut().enable_retry_buffering();
+    // What an attempt before this one has read comes first. Of what has not been read, nothing is waited for yet.
+    let begun = match session.as_ref().get_retry_buffer() {
+        None if !session.as_mut().is_body_done() => session.as_mut().read_body_or_idle(false).now_or_never(),
+        begun => Some(Ok(begun)),
+    };
+    match begun {
+        Some(chunk) => send(session, cx, target, chunk.map_err(Error::into_down)?),
+        None => Ok(()),
+    }
 }
 
-/// Hands these to the client's session: what is small is sent together.
-async fn write(session: &mut Session, tasks: SmallVec<[HttpTask; 4]>) -> Result<()> {
-    if tasks.is_empty() {
+/// Some of the request's body goes on; `None` is its end.
+fn send(session: &mut Session, cx: &mut Request, target: &mut impl Target, mut chunk: Option<Bytes>) -> Result<()> {
+    let last = chunk.is_none() || session.as_mut().is_body_done();
+    upload::chunk(session, &mut chunk, last, cx)?;
+    if let Some(data) = chunk {
+        target.put(data)?;
+    }
+    if !last {
+        return Ok(());
+    }
+    let follows = facts(session.digest()).and_then(|facts| cx.request_ends(&facts.line.trailers));
+    target.end(follows.as_deref())
+}
+
+/// Waits until the target has said more. Meanwhile what its client sends goes to it, as fast as it takes it, and the client is
+/// watched: one that leaves ends the exchange, and so does the time of the request.
+async fn more(session: &mut Session, cx: &mut Request, target: &mut impl Target) -> Result<()> {
+    loop {
+        let wants_more = target.wants_more();
+        // Whoever is ready first: neither way may hold up the other.
+        let came = tokio::select! {
+            moved = poll_fn(|cx| target.poll_move(cx)) => match moved? {
+                Moved::Heard => return Ok(()),
+                Moved::Sent => continue,
+            },
+            came = session.as_mut().read_body_or_idle(!wants_more) => came,
+        };
+        if !wants_more {
+            return Err(gone(came));
+        }
+        send(session, cx, target, came.map_err(Error::into_down)?)?;
+    }
+}
+
+/// Passes on a piece of the answer. Whether it was the last.
+async fn hear(session: &mut Session, cx: &mut Request, said: Said, parts: &mut Parts) -> Result<bool> {
+    let (part, last) = match said {
+        Said::Interim(mut head) => {
+            answer::comes(session, &mut head, cx)?;
+            answer::goes_on(session, &mut head, cx).await?;
+            parts.push(HttpTask::Header(head, false));
+            // Whatever becomes of the answer that follows.
+            return write(session, std::mem::take(parts)).await.map(|()| false);
+        }
+        Said::Head(mut head, last) => {
+            answer::comes(session, &mut head, cx)?;
+            answer::goes_on(session, &mut head, cx).await?;
+            (HttpTask::Header(head, last), last)
+        }
+        Said::Body(mut data, last) => {
+            answer::chunk(session, &mut data, last, cx)?;
+            if data.is_none() && !last {
+                return Ok(false);
+            }
+            (HttpTask::Body(data, last), last)
+        }
+        Said::Trailers(mut fields) => {
+            let mut held_back = None;
+            answer::chunk(session, &mut held_back, true, cx)?;
+            if held_back.is_some() {
+                parts.push(HttpTask::Body(held_back, false));
+            }
+            answer::trailers(session, &mut fields, cx);
+            (HttpTask::Trailer(Some(Box::new(fields))), true)
+        }
+    };
+    parts.push(part);
+    Ok(last)
+}
+
+/// Hands these to the client's session.
+async fn write(session: &mut Session, parts: Parts) -> Result<()> {
+    if parts.tasks.is_empty() {
         return Ok(());
     }
     let Some(client) = session.as_mut().as_custom_mut() else {
         return Error::e_explain(ErrorType::InternalError, "the session is not one of ours");
     };
-    client.response_duplex_vec(tasks.into_vec()).await.map(drop)
+    client.response_duplex_vec(parts.tasks.into_vec()).await.map(drop)
 }
 
-/// Reads on, while the client is watched: one that leaves ends the exchange, and so does the time of the request. 0: the target
-/// has sent its last byte.
-async fn read(session: &mut Session, loan: &mut Loan, into: &mut BytesMut, most: usize) -> Result<usize> {
-    into.reserve(most);
-    tokio::select! {
-        biased;
-        read = loan.read_buf(into) => {
-            read.or_err(ErrorType::ReadError, "while the answer was read").map_err(Error::into_up)
+/// An answer may come before its request is whole, from a target that wants the rest of it all the same: it gets it, for as long as
+/// it takes it. The answer has gone, and nothing that happens now is the worse for it. Whether the target has the whole.
+async fn send_the_rest(session: &mut Session, cx: &mut Request, target: &mut impl Target) -> bool {
+    while !target.has_sent() {
+        let wants_more = target.wants_more();
+        let came = tokio::select! {
+            sent = poll_fn(|cx| target.poll_send(cx)), if !wants_more => match sent {
+                Ok(()) => continue,
+                Err(_) => break,
+            },
+            came = session.as_mut().read_body_or_idle(!wants_more) => came,
+        };
+        let sent =
+            came.and_then(|chunk| if wants_more { send(session, cx, target, chunk) } else { Err(gone(Ok(None))) });
+        if sent.is_err() {
+            break;
         }
-        left = client_leaves(session) => Err(left),
     }
-}
-
-/// Ready when the client has left, or the time of its request is up.
-async fn client_leaves(session: &mut Session) -> Box<Error> {
-    match session.as_mut().read_body_or_idle(true).await {
-        Err(error) => error.into_down(),
-        Ok(_) => Error::explain(ErrorType::ConnectionClosed, "the client left").into_down(),
-    }
+    // So that the answer is not lost with what the client is still sending.
+    reply::drain(session).await;
+    target.has_sent()
 }

@@ -20,7 +20,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use pingora::protocols::SocketDigest;
 use pingora::protocols::raw_connect::ProxyDigest;
-use portreeve_wire::http1::{At, Body, Outgoing, Requests};
+use portreeve_wire::http1::{At, Body, Bounds, Outgoing, Requests};
 use portreeve_wire::http2::{Frames, GOAWAY_AT_ONCE, PREFACE};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -32,6 +32,7 @@ use super::http2::Uploads;
 use super::refused::Reason;
 use super::terms::Terms;
 use super::transport::Transport;
+use crate::incoming::head_length;
 use crate::trailers::Insertion;
 use crate::web_socket::{Farewell, Guest};
 
@@ -171,11 +172,21 @@ impl Connection {
         self.patience.clear();
     }
 
-    /// Whether the request in hand is one that ends with its head, and leaves the protocol as it is.
-    pub(super) fn is_simple(&self) -> bool {
+    /// Whether the request in hand asks for another protocol. One with a body gets the answer it would get without asking (RFC 9110
+    /// §7.8): no handshake of a WebSocket has one.
+    pub(super) fn is_upgrade(&self) -> bool {
         let is_none = |body| matches!(body, Body::None | Body::Length(0));
-        self.requests.at() == At::End
-            && self.requests.head().is_some_and(|head| is_none(head.body) && !head.upgrade && !head.expects_continue)
+        self.requests.head().is_some_and(|head| head.upgrade && is_none(head.body))
+    }
+
+    /// How the body of the request in hand is delimited, and the bounds that it is held to.
+    pub(super) fn body(&self) -> (Body, Bounds) {
+        (self.requests.head().map_or(Body::None, |head| head.body), self.terms.bounds)
+    }
+
+    /// Whether the client may wait for `100 Continue` before it sends the body.
+    pub(super) fn expects_continue(&self) -> bool {
+        self.requests.head().is_some_and(|head| head.expects_continue)
     }
 
     /// Whether the client means to send further requests here.
@@ -188,11 +199,14 @@ impl Connection {
         self.requests.head().is_some_and(|head| head.is_head)
     }
 
-    /// Takes the bytes of a request that is simple.
+    /// Takes the bytes of the head of the request in hand. What has come of its body stays.
     pub(super) fn take_head(&mut self) -> Bytes {
+        let came = self.ahead.get(..self.in_hand).unwrap_or_default();
+        let is_all = matches!(self.body().0, Body::None | Body::Length(0));
+        let length = if is_all { came.len() } else { head_length(came).unwrap_or(came.len()) };
         // A copy, so that the buffer stays for the next one.
-        let head = Bytes::copy_from_slice(self.ahead.get(..self.in_hand).unwrap_or_default());
-        self.pass(self.in_hand);
+        let head = Bytes::copy_from_slice(came.get(..length).unwrap_or_default());
+        self.pass(length);
         head
     }
 
@@ -447,6 +461,22 @@ impl Connection {
         }
     }
 
+    /// For whoever wants nothing of the client at the moment: ready when the time of the request in hand has passed.
+    pub(super) fn poll_time(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let late = self.poll_late(cx);
+        if late.is_pending() { self.poll_gathered(cx) } else { late }
+    }
+
+    /// Somebody waits for the client, so nothing more is coming for it at the moment: what was gathered goes out.
+    fn poll_gathered(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if (self.is_held || !self.out.is_empty())
+            && let Poll::Ready(Err(error)) = self.poll_all(cx)
+        {
+            return Poll::Ready(Err(error));
+        }
+        Poll::Pending
+    }
+
     fn poll_incoming(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.note_tunnel();
         match self.reading {
@@ -533,14 +563,7 @@ fn some(written: usize) -> io::Result<usize> {
 impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let incoming = self.poll_incoming(cx, buf);
-        // Somebody waits for the client, so nothing more is coming for it at the moment: what was gathered goes out.
-        if incoming.is_pending()
-            && (self.is_held || !self.out.is_empty())
-            && let Poll::Ready(Err(error)) = self.poll_all(cx)
-        {
-            return Poll::Ready(Err(error));
-        }
-        incoming
+        if incoming.is_pending() { self.poll_gathered(cx) } else { incoming }
     }
 }
 

@@ -10,6 +10,7 @@ mod deadline;
 mod facts;
 mod http1;
 mod http2;
+mod kept;
 mod listening;
 mod refused;
 mod serve;

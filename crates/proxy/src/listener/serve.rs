@@ -131,7 +131,10 @@ impl Serving {
             }
             left = left.saturating_sub(1);
             let last = left == 0 || *self.stop.borrow();
-            connection = if connection.is_simple() {
+            connection = if connection.is_upgrade() {
+                let Some(again) = self.converse(connection, last).await else { return };
+                again
+            } else {
                 match http1.serve(connection, self, last).await {
                     Served::Kept(again) => again,
                     Served::Last(connection) => return goodbye(connection).await,
@@ -141,9 +144,6 @@ impl Serving {
                         return self.refuse(*connection, reason, facts, entrance).await;
                     }
                 }
-            } else {
-                let Some(again) = self.converse(connection, last).await else { return };
-                again
             };
             // Anything else would mean that Pingora and we disagree on where the request ended.
             if !connection.is_between() {
@@ -152,7 +152,7 @@ impl Serving {
         }
     }
 
-    /// A request with a body, or one that asks for another protocol: Pingora's session speaks on the connection.
+    /// A request that asks for another protocol: Pingora's session speaks on the connection.
     async fn converse(&self, connection: Box<Connection>, last: bool) -> Option<Box<Connection>> {
         let mut session = ServerSession::new_http1(connection);
         // The time until the next request is kept by the connection; here only whether there is one. Pingora makes up its mind on

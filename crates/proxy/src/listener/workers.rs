@@ -26,8 +26,6 @@ const STUCK: Duration = Duration::from_secs(1);
 const GOODBYE: Duration = Duration::from_secs(1);
 /// How often a stop looks whether the last connection has gone.
 const DRAIN_POLL: Duration = Duration::from_millis(10);
-/// Idle upstream connections each worker keeps.
-const IDLE_UPSTREAM_CONNECTIONS: usize = 512;
 /// The most attempts Pingora makes for one request; each upstream's own limit is lower (at most 10).
 const MAX_ATTEMPTS: usize = 16;
 
@@ -82,12 +80,7 @@ impl Workers {
         let (stopping, stop) = watch::channel(false);
         let open = Arc::new(AtomicUsize::new(0));
         let farewell = Farewell::new();
-        let conf = Arc::new(ServerConf {
-            threads: 1,
-            max_retries: MAX_ATTEMPTS,
-            upstream_keepalive_pool_size: IDLE_UPSTREAM_CONNECTIONS,
-            ..ServerConf::default()
-        });
+        let conf = Arc::new(ServerConf { threads: 1, max_retries: MAX_ATTEMPTS, ..ServerConf::default() });
         let spawn = |number: usize| {
             let (commands, inbox) = mpsc::unbounded_channel();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -27,6 +27,7 @@ mod retry;
 mod session;
 mod status;
 mod sticky;
+mod stream;
 mod transport;
 
 use std::borrow::Cow;
@@ -44,10 +45,11 @@ pub(crate) use link::{Leg, Loan};
 pub(crate) use near::Near;
 pub use orders::{Operation, Order, Standing};
 pub(crate) use pool::{Parts, Pool};
-pub(crate) use prepared::{Prepared, Start};
+pub(crate) use prepared::{Means, Prepared, Start};
 pub(crate) use registry::TargetRegistry;
 pub(crate) use retry::{Cause as RetryCause, Failed, Override as RetryOverride, Terms as RetryTerms};
 pub use status::{OperateError, PoolStatus, TargetState, TargetStatus};
+pub(crate) use stream::Stream;
 pub(crate) use transport::Transport;
 
 /// What is wrong with an upstream, and under which of its keys. Found when it is compiled, since no schema can say it.

@@ -34,6 +34,15 @@ pub(crate) struct Start {
     pub(crate) per_try: Option<Duration>,
 }
 
+/// What an attempt is made by.
+#[derive(Debug)]
+pub(crate) enum Means {
+    /// In HTTP/1.1: a connection, for as long as it takes.
+    Connection(Arc<Leg>),
+    /// In HTTP/2: a stream of one.
+    Stream(Box<HttpPeer>),
+}
+
 /// How connections to a target are made.
 #[derive(Debug)]
 enum Way {
@@ -71,11 +80,15 @@ impl Prepared {
         (peer, leg)
     }
 
-    /// What an attempt in HTTP/1.1 is made by without Pingora.
-    pub(crate) fn alone(&self, start: Start) -> ((), Option<Arc<Leg>>) {
+    /// What an attempt is made by where the exchange is ours.
+    pub(crate) fn alone(&self, start: Start) -> (Means, Option<Arc<Leg>>) {
+        let Way::Single(dial) = &self.way else {
+            let (peer, leg) = self.attempt(start);
+            return (Means::Stream(peer), leg);
+        };
         let terms = self.terms(&start);
-        let leg = self.dial().map(|dial| Leg::with(dial.clone(), terms, dial.announcement(&start.told), start.hedge));
-        ((), leg)
+        let leg = Leg::with(dial.clone(), terms, dial.announcement(&start.told), start.hedge);
+        (Means::Connection(leg.clone()), Some(leg))
     }
 
     fn terms(&self, start: &Start) -> Terms {

@@ -168,11 +168,6 @@ impl Transport {
         self.tls.as_ref().map(|tls| &tls.raw)
     }
 
-    /// Whether targets are spoken to in HTTP/2.
-    pub(crate) fn is_multiplexed(&self) -> bool {
-        self.protocol != Protocol::Http1
-    }
-
     /// Whether a message of this version is what the file wants spoken. Where a target does not agree on HTTP/2, Pingora falls
     /// back to HTTP/1.1, in which gRPC has no trailers.
     pub(crate) fn speaks(&self, version: Version) -> bool {

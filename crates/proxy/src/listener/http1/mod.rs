@@ -1,6 +1,6 @@
-//! Requests in HTTP/1.x that end with their head: each is a session of ours, from the bytes of its head to those of its answer.
+//! Requests in HTTP/1.x: each is a session of ours, from the bytes of its head to those of its answer.
 //!
-//! Those with a body, or that ask for another protocol, are Pingora's sessions over the same connection (docs/adr/0023).
+//! Those that ask for another protocol are Pingora's sessions over the same connection (docs/adr/0023).
 
 mod answer;
 mod head;
@@ -49,7 +49,7 @@ impl Http1 {
         Self { digest, back: Back::default() }
     }
 
-    /// Serves the request in hand, which has no body.
+    /// Serves the request in hand.
     pub(super) async fn serve(&self, mut connection: Box<Connection>, serving: &Serving, last: bool) -> Served {
         let Some(head) = head::read(&connection.take_head()) else { return Served::Refused(connection) };
         let session = Single::new(connection, head, self.digest.clone(), self.back.clone(), last);

@@ -1,9 +1,9 @@
-//! One request without a body, as Pingora sees it: its door for sessions that are not Pingora's own.
+//! One request as Pingora sees it: its door for sessions that are not Pingora's own.
 
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,18 +16,33 @@ use pingora::protocols::http::custom::CustomMessageWrite;
 use pingora::protocols::http::custom::server::Session;
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::{Error, ErrorType, OrErr, Result};
-use tokio::io::{AsyncRead, ReadBuf};
+use portreeve_wire::http1::{AnswerBody, Body, Content};
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
+use tokio::time::timeout;
 
 use super::Back;
 use super::answer::{Framing, Says, Wanted, write_chunk_line, write_head};
+use crate::incoming::Incoming;
 use crate::listener::connection::Connection;
 use crate::listener::facts::Line;
+use crate::listener::kept::Kept;
+use crate::trailers;
+
+/// Bytes of a body read at once.
+const READ: usize = 32 * 1024;
+/// Up to this many bytes of a body, reading them is worth keeping the connection when the answer is there before they are.
+const SMALL_BODY: u64 = 64 * 1024;
 
 /// One request and its answer. When the answer has gone whole, the connection is given back; if it is broken off, it is closed.
 pub(super) struct Single {
     connection: Option<Box<Connection>>,
     line: Arc<Line>,
     head: RequestHeader,
+    /// How the body is delimited; what has come of it, how much of it has been read, and that as far as it is kept.
+    body: Body,
+    came: Incoming,
+    read: usize,
+    kept: Option<Kept>,
     wanted: Wanted,
     /// The head that was sent.
     answer: Option<Box<ResponseHeader>>,
@@ -58,8 +73,13 @@ impl Single {
         back: Back,
         last: bool,
     ) -> Self {
+        let (body, bounds) = connection.body();
         Self {
             is_kept: !last && connection.is_persistent(),
+            body,
+            came: Incoming::of(Content::of(AnswerBody::Framed(body), bounds)),
+            read: 0,
+            kept: None,
             line: connection.line(),
             wanted: Wanted { is_head: connection.is_head(), is_http10: head.version < Version::HTTP_11 },
             connection: Some(connection),
@@ -99,7 +119,7 @@ impl Single {
             return Ok(());
         }
         self.framing = Framing::of(&head, self.wanted, end);
-        self.is_kept &= !self.line.is_last() && self.framing != Framing::UntilClose;
+        self.is_kept &= !self.line.is_last() && self.framing != Framing::UntilClose && self.is_to_be_read();
         let says = Says { framing: Some(self.framing), is_kept: self.is_kept };
         write_head(self.connection()?.answer(), &head, says);
         self.answer = Some(head);
@@ -155,10 +175,8 @@ impl Single {
                 let trailers = self.line.trailers.take_due();
                 let out = self.connection()?.answer();
                 out.extend_from_slice(b"0\r\n");
-                for (name, value) in trailers.iter().flat_map(|trailers| trailers.iter()) {
-                    for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-                        out.extend_from_slice(part);
-                    }
+                if let Some(fields) = trailers {
+                    trailers::write(out, &fields);
                 }
                 out.extend_from_slice(b"\r\n");
             }
@@ -171,24 +189,65 @@ impl Single {
         Ok(())
     }
 
-    /// Until the request is answered, only whether the client stays is of interest, and the time.
+    /// Whether the body has been read, or will be although it has been answered before: then another request may follow.
+    fn is_to_be_read(&mut self) -> bool {
+        // Whoever waits for leave to send a body need not send it after another answer than that, and may send the next request in
+        // its place.
+        let is_coming = self.connection.as_ref().is_some_and(|connection| !connection.expects_continue());
+        self.is_body_done() || (is_coming && matches!(self.body, Body::Length(..=SMALL_BODY)))
+    }
+
+    /// The next bytes of the body; `None` at its end. What has come is handed over or stays.
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>>> {
+        while !self.is_body_done() {
+            if let Some((data, _)) = self.came.next()? {
+                let Some(data) = data else { break };
+                self.read += data.len();
+                if let Some(kept) = &mut self.kept {
+                    kept.take(&data);
+                }
+                return Poll::Ready(Ok(Some(data)));
+            }
+            let Some(connection) = &mut self.connection else { break };
+            self.came.room().reserve(READ);
+            let read = pin!(connection.read_buf(self.came.room())).poll(cx);
+            if ready!(read).or_err(ErrorType::ReadError, "while the request body was read")? == 0 {
+                return Poll::Ready(Error::e_explain(ErrorType::ConnectionClosed, "within the request body"));
+            }
+        }
+        Poll::Ready(Ok(None))
+    }
+
+    /// Nothing is wanted of the client: only whether it stays is of interest, once its request has come whole, and the time.
     fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let is_whole = self.is_body_done();
         let connection = match self.connection() {
             Ok(connection) => connection,
             Err(error) => return Poll::Ready(Err(error)),
         };
-        // It never hands bytes over: there is no body.
-        Pin::new(connection).poll_read(cx, &mut ReadBuf::new(&mut [0])).map(|left| match left {
+        let left = if is_whole {
+            // It never hands bytes over: the request is over.
+            Pin::new(connection).poll_read(cx, &mut ReadBuf::new(&mut [0]))
+        } else {
+            connection.poll_time(cx)
+        };
+        left.map(|left| match left {
             Ok(()) => Error::e_explain(ErrorType::ConnectionClosed, "the client left"),
             Err(error) => Error::e_because(ErrorType::ReadError, "while the answer was waited for", error),
         })
+    }
+
+    async fn drain(&mut self) -> Result<()> {
+        while self.read_body_bytes().await?.is_some() {}
+        Ok(())
     }
 }
 
 impl Drop for Single {
     fn drop(&mut self) {
         if let Some(connection) = self.connection.take().filter(|_| self.is_over) {
-            *self.back.lock() = Some((connection, self.is_kept && !self.line.is_last()));
+            let is_kept = self.is_kept && !self.line.is_last() && connection.is_between();
+            *self.back.lock() = Some((connection, is_kept));
         }
     }
 }
@@ -204,15 +263,23 @@ impl Session for Single {
     }
 
     async fn read_body_bytes(&mut self) -> Result<Option<Bytes>> {
-        Ok(None)
+        poll_fn(|cx| self.poll_body(cx)).await.map_err(Error::into_down)
     }
 
-    async fn read_body_or_idle(&mut self, _no_body_expected: bool) -> Result<Option<Bytes>> {
-        poll_fn(|cx| self.poll_client(cx)).await.map(|()| None).map_err(Error::into_down)
+    async fn read_body_or_idle(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
+        if no_body_expected || self.is_body_done() {
+            return poll_fn(|cx| self.poll_client(cx)).await.map(|()| None).map_err(Error::into_down);
+        }
+        self.read_body_bytes().await
     }
 
     async fn drain_request_body(&mut self) -> Result<()> {
-        Ok(())
+        match self.timeouts.drain {
+            None => self.drain().await,
+            Some(limit) => timeout(limit, self.drain())
+                .await
+                .unwrap_or_else(|_| Error::e_explain(ErrorType::ReadTimedout, "the rest of the body does not come")),
+        }
     }
 
     async fn write_response_header(&mut self, head: Box<ResponseHeader>, end: bool) -> Result<()> {
@@ -304,7 +371,7 @@ impl Session for Single {
     }
 
     fn is_body_done(&mut self) -> bool {
-        true
+        self.came.is_over()
     }
 
     async fn finish(&mut self) -> Result<()> {
@@ -312,7 +379,7 @@ impl Session for Single {
     }
 
     fn is_body_empty(&mut self) -> bool {
-        true
+        matches!(self.body, Body::None | Body::Length(0))
     }
 
     fn body_bytes_sent(&self) -> usize {
@@ -320,7 +387,7 @@ impl Session for Single {
     }
 
     fn body_bytes_read(&self) -> usize {
-        0
+        self.read
     }
 
     fn digest(&self) -> Option<&Digest> {
@@ -344,15 +411,16 @@ impl Session for Single {
         Bytes::new()
     }
 
-    /// There is nothing to keep.
-    fn enable_retry_buffering(&mut self) {}
+    fn enable_retry_buffering(&mut self) {
+        self.kept.get_or_insert_default();
+    }
 
     fn retry_buffer_truncated(&self) -> bool {
-        false
+        self.kept.as_ref().is_some_and(Kept::is_truncated)
     }
 
     fn get_retry_buffer(&self) -> Option<Bytes> {
-        None
+        self.kept.as_ref()?.whole()
     }
 
     /// There are no messages beside HTTP's own, here and below.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use h2::{RecvStream, StreamId};
 use portreeve_wire::http1::Bounds;
 use tokio::time::Instant;
@@ -14,12 +14,10 @@ use super::uploads::Uploads;
 use crate::listener::connection::BODY_GRACE;
 use crate::listener::deadline::Deadline;
 use crate::listener::facts::Line;
+use crate::listener::kept::Kept;
 use crate::listener::refused::Reason;
 use crate::listener::terms::Terms;
 use crate::trailers;
-
-/// Bytes kept for another attempt: as many as Pingora keeps of an HTTP/1.1 body.
-const KEPT: usize = 64 * 1024;
 
 /// Why no more of a body comes.
 #[derive(Debug, thiserror::Error)]
@@ -49,12 +47,6 @@ pub(super) struct Body {
     waiting: Option<Instant>,
     waited: Duration,
     kept: Option<Kept>,
-}
-
-#[derive(Debug, Default)]
-struct Kept {
-    bytes: BytesMut,
-    truncated: bool,
 }
 
 impl Body {
@@ -88,7 +80,8 @@ impl Body {
 
     /// There is none.
     pub(super) fn is_empty(&self) -> bool {
-        self.read == 0 && (self.reader.is_end_stream() || self.announced_empty)
+        // One that was read is none: trailers may have followed it, which another attempt has again.
+        self.read == 0 && (self.announced_empty || (!self.done && self.reader.is_end_stream()))
     }
 
     /// It has been read to its end.
@@ -167,23 +160,12 @@ impl Body {
 
     /// More was read than is kept.
     pub(super) fn is_truncated(&self) -> bool {
-        self.kept.as_ref().is_some_and(|kept| kept.truncated)
+        self.kept.as_ref().is_some_and(Kept::is_truncated)
     }
 
     /// All that was read, if it was kept.
     pub(super) fn kept(&self) -> Option<Bytes> {
-        let kept = self.kept.as_ref().filter(|kept| !kept.truncated && !kept.bytes.is_empty())?;
-        Some(Bytes::copy_from_slice(&kept.bytes))
-    }
-}
-
-impl Kept {
-    fn take(&mut self, bytes: &Bytes) {
-        if self.truncated || self.bytes.len() + bytes.len() > KEPT {
-            (self.truncated, self.bytes) = (true, BytesMut::new());
-        } else {
-            self.bytes.extend_from_slice(bytes);
-        }
+        self.kept.as_ref()?.whole()
     }
 }
 

@@ -51,6 +51,11 @@ impl Loan {
         self.link.as_ref()?.content()
     }
 
+    /// The rest of the request cannot be sent: from now on it is the target that is waited for.
+    pub(crate) fn sends_no_more(&self) {
+        self.leg.is_sent();
+    }
+
     /// The exchange is over. Another may follow if request and answer allow it.
     pub(crate) fn give_back(mut self) {
         self.given_back = true;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
-use portreeve_wire::http1::{Asked, At, Bounds, Content, Flaw, Outgoing, Responses};
+use portreeve_wire::http1::{Asked, At, Bounds, Content, Flaw, Responses};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -16,7 +16,6 @@ use super::Dial;
 use super::bound::Permit;
 use super::leg::{Fault, Leg};
 use crate::listener::Deadline;
-use crate::trailers::Insertion;
 use crate::web_socket::{Passage, To, WebSocket};
 
 /// Bytes read at once of a head that did not come in one piece.
@@ -60,9 +59,8 @@ pub(super) struct Link {
     whole: usize,
     /// No other request may follow: the connection is being closed, or more came than was asked for.
     spent: bool,
-    trailers: Insertion,
-    /// What goes out next: lines of trailers, or a close frame.
-    lines: Bytes,
+    /// What goes out next on a WebSocket: a close frame.
+    goodbye: Bytes,
     /// For reading: silence.
     patience: Deadline,
     /// For writing: a target that takes nothing.
@@ -83,8 +81,7 @@ impl Link {
             ahead: BytesMut::new(),
             whole: 0,
             spent: false,
-            trailers: Insertion::default(),
-            lines: Bytes::new(),
+            goodbye: Bytes::new(),
             patience: Deadline::default(),
             stalled: Deadline::default(),
             was_kept: false,
@@ -109,7 +106,6 @@ impl Link {
     /// A request is about to be sent.
     pub(super) fn ask(&mut self, asked: Asked) {
         self.patience.clear();
-        self.trailers.clear();
         self.answers.ask(asked);
     }
 
@@ -159,10 +155,10 @@ impl Link {
     ) -> Poll<io::Result<()>> {
         if let Some(socket) = self.web_socket(leg) {
             if let Some(goodbye) = socket.poll_goodbye(To::Target, cx) {
-                self.lines = goodbye.into();
+                self.goodbye = goodbye.into();
             }
             // Nobody may have anything else to send, now or ever.
-            if !self.lines.is_empty() && self.poll_lines(cx, leg)?.is_ready() {
+            if !self.goodbye.is_empty() && self.poll_goodbye(cx, leg)?.is_ready() {
                 let _sent = self.io.poll_flush(cx)?;
             }
         }
@@ -312,14 +308,8 @@ impl Link {
         if let Some(socket) = self.web_socket(leg) {
             return self.poll_frames(cx, buf, leg, socket);
         }
-        ready!(self.poll_lines(cx, leg))?;
-        let buf = buf.get(..self.trailers.room(&leg.trailers, Outgoing::request, buf)).unwrap_or(buf);
         let written = self.io.poll_write(cx, buf);
-        let written = ready!(self.poll_taken(cx, written, leg))?;
-        if let Some(lines) = self.trailers.sent(&leg.trailers, buf.get(..written).unwrap_or_default()) {
-            self.lines = lines.into();
-        }
-        Poll::Ready(Ok(written))
+        self.poll_taken(cx, written, leg)
     }
 
     /// Sends some of what goes to the target's side of a WebSocket.
@@ -331,9 +321,9 @@ impl Link {
         socket: &WebSocket,
     ) -> Poll<io::Result<usize>> {
         if let Some(goodbye) = socket.goodbye(To::Target) {
-            self.lines = goodbye.into();
+            self.goodbye = goodbye.into();
         }
-        ready!(self.poll_lines(cx, leg))?;
+        ready!(self.poll_goodbye(cx, leg))?;
         let Passage::Pass(room) = socket.passage(To::Target, buf) else { return Poll::Ready(Ok(buf.len())) };
         let written = self.io.poll_write(cx, buf.get(..room).unwrap_or(buf));
         let written = ready!(self.poll_taken(cx, written, leg))?;
@@ -342,14 +332,14 @@ impl Link {
     }
 
     /// Sends what has to go first.
-    fn poll_lines(&mut self, cx: &mut Context<'_>, leg: &Leg) -> Poll<io::Result<()>> {
-        while !self.lines.is_empty() {
-            let written = self.io.poll_write(cx, &self.lines);
+    fn poll_goodbye(&mut self, cx: &mut Context<'_>, leg: &Leg) -> Poll<io::Result<()>> {
+        while !self.goodbye.is_empty() {
+            let written = self.io.poll_write(cx, &self.goodbye);
             let written = ready!(self.poll_taken(cx, written, leg))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            self.lines.advance(written);
+            self.goodbye.advance(written);
         }
         Poll::Ready(Ok(()))
     }

@@ -1,0 +1,164 @@
+//! The side of a target in HTTP/1.1: a request that becomes bytes, bytes that become an answer.
+
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use pingora::http::RequestHeader;
+use pingora::{Error, ErrorType, Result};
+use portreeve_wire::http1::Body;
+use tokio::io::{AsyncReadExt, AsyncWrite};
+
+use super::outgoing::{self, Rest};
+use super::{Moved, Said, Target, reading};
+use crate::context::Request;
+use crate::incoming::Incoming;
+use crate::upstream::Loan;
+
+/// Bytes read at once: a head and a small body fit.
+const READ: usize = 8 * 1024;
+/// Bytes read at once of a body that is not over by then.
+const READ_MORE: usize = 32 * 1024;
+/// A buffer that grew beyond this is given back when it is empty: what follows may be a long answer.
+const KEEP: usize = 4 * 1024;
+
+/// One exchange with a target in HTTP/1.1.
+pub(super) struct Http1 {
+    loan: Loan,
+    /// What of the request is on its way, and how much of that has gone.
+    out: Vec<u8>,
+    sent: usize,
+    /// TLS may still hold some of it.
+    is_held: bool,
+    rest: Rest,
+    /// Why no more of the request can be sent. The answer may be there all the same.
+    broken: Option<Box<Error>>,
+    came: Incoming,
+    is_answering: bool,
+}
+
+impl Http1 {
+    pub(super) fn new(loan: Loan) -> Self {
+        Self {
+            loan,
+            out: Vec::new(),
+            sent: 0,
+            is_held: false,
+            rest: Rest::of(Body::None),
+            broken: None,
+            came: Incoming::default(),
+            is_answering: false,
+        }
+    }
+
+    /// The target has sent its last byte.
+    fn ended(&mut self) -> Result<()> {
+        let ended = if self.is_answering {
+            self.came.end()
+        } else {
+            Error::e_explain(ErrorType::ConnectionClosed, "before the head of an answer")
+        };
+        ended.map_err(|error| self.broken.take().unwrap_or(error).into_up())
+    }
+
+    fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(rest) = self.out.get(self.sent..).filter(|rest| !rest.is_empty()) {
+            match ready!(Pin::new(&mut self.loan).poll_write(cx, rest))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => (self.sent, self.is_held) = (self.sent + written, true),
+            }
+        }
+        ready!(Pin::new(&mut self.loan).poll_flush(cx))?;
+        self.is_held = false;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Target for Http1 {
+    fn passes_interim(&self) -> bool {
+        true
+    }
+
+    fn head(&mut self, asked: &RequestHeader, cx: &mut Request, body: Body) -> Result<()> {
+        self.out = outgoing::head(asked, cx, body)?;
+        self.rest = Rest::of(body);
+        Ok(())
+    }
+
+    fn put(&mut self, data: Bytes) -> Result<()> {
+        self.rest.put(&mut self.out, data)
+    }
+
+    fn end(&mut self, trailers: Option<&HeaderMap>) -> Result<()> {
+        self.rest.end(&mut self.out, trailers)
+    }
+
+    fn wants_more(&self) -> bool {
+        self.out.is_empty() && !self.is_held && self.broken.is_none() && !self.rest.is_over()
+    }
+
+    fn has_sent(&self) -> bool {
+        self.broken.is_some() || (self.rest.is_over() && self.out.is_empty() && !self.is_held)
+    }
+
+    fn said(&mut self) -> Result<Option<Said>> {
+        if self.is_answering {
+            let next = self.came.next().map_err(Error::into_up)?;
+            return Ok(next.map(|(data, last)| Said::Body(data, last)));
+        }
+        let Some(head) = reading::head(self.came.room()).map_err(Error::into_up)? else { return Ok(None) };
+        if head.status.is_informational() {
+            return Ok(Some(Said::Interim(head)));
+        }
+        let Some(content) = self.loan.content() else {
+            return Err(Error::explain(ErrorType::InvalidHTTPHeader, "an answer without a head").into_up());
+        };
+        self.came.begins(content);
+        self.is_answering = true;
+        Ok(Some(Said::Head(head, self.came.is_over())))
+    }
+
+    fn poll_move(&mut self, cx: &mut Context<'_>) -> Poll<Result<Moved>> {
+        let was_open = !self.rest.is_over();
+        let sent = if self.has_sent() || self.wants_more() { Poll::Pending } else { self.poll_send(cx)? };
+        let most = if self.is_answering { READ_MORE } else { READ };
+        self.came.room().reserve(most);
+        let read = pin!(self.loan.read_buf(self.came.room())).poll(cx);
+        match read {
+            Poll::Ready(Ok(0)) => Poll::Ready(self.ended().map(|()| Moved::Heard)),
+            Poll::Ready(Ok(_)) => Poll::Ready(Ok(Moved::Heard)),
+            Poll::Ready(Err(error)) => {
+                let error = Error::because(ErrorType::ReadError, "while the answer was read", error);
+                Poll::Ready(Err(self.broken.take().unwrap_or(error).into_up()))
+            }
+            // Who waits for the answer alone need not know.
+            Poll::Pending if was_open => sent.map(|()| Ok(Moved::Sent)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let sent = ready!(self.poll_out(cx));
+        self.out.clear();
+        self.out.shrink_to(KEEP);
+        self.sent = 0;
+        let Err(error) = sent else { return Poll::Ready(Ok(())) };
+        let is_stalled = error.kind() == io::ErrorKind::TimedOut;
+        let error = Error::because(ErrorType::WriteError, "while the request was sent", error).into_up();
+        if is_stalled {
+            return Poll::Ready(Err(error));
+        }
+        self.is_held = false;
+        self.loan.sends_no_more();
+        self.broken = Some(error);
+        Poll::Ready(Ok(()))
+    }
+
+    fn give_back(self) {
+        if self.broken.is_none() {
+            self.loan.give_back();
+        }
+    }
+}

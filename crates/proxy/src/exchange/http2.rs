@@ -1,0 +1,335 @@
+//! The side of a target in HTTP/2: one stream of a connection that others share.
+
+use std::io;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::{Reason, SendStream};
+use http::uri::{PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::{Error, ErrorType, OrErr, Result, RetryType};
+use portreeve_wire::http1::Body;
+
+use super::outgoing::{self, misframed};
+use super::{Moved, Said, Target};
+use crate::attempt::bad_target;
+use crate::context::Request;
+use crate::listener::Deadline;
+use crate::upstream::Stream;
+
+/// Where in an answer the next of it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum At {
+    Head,
+    Body,
+    /// Behind the body, which has come to its end.
+    Trailers,
+}
+
+/// How the end of a request is to be said.
+#[derive(Debug)]
+enum End {
+    /// More of it is to come.
+    Open,
+    /// It has come, perhaps with trailers, and is still to be sent.
+    Due(Option<HeaderMap>),
+    Sent,
+}
+
+/// One exchange with a target in HTTP/2.
+pub(super) struct Http2 {
+    stream: Stream,
+    /// Takes the body. Gone once it takes no more.
+    body: Option<SendStream<Bytes>>,
+    /// What waits for a window.
+    out: Bytes,
+    end: End,
+    /// Bytes of the body that are still to come, where they were announced.
+    left: Option<u64>,
+    at: At,
+    is_head: bool,
+    /// What has come of the answer, and has not been asked for.
+    heard: Option<Said>,
+    /// For the answer: silence.
+    patience: Deadline,
+    silence: Duration,
+    /// For the request: a target that takes nothing.
+    stalled: Deadline,
+    write: Duration,
+}
+
+impl Http2 {
+    pub(super) fn new(stream: Stream) -> Self {
+        // All are set at load.
+        let options = &stream.peer().options;
+        Self {
+            silence: options.read_timeout.unwrap_or_default(),
+            write: options.write_timeout.unwrap_or_default(),
+            stream,
+            body: None,
+            out: Bytes::new(),
+            end: End::Open,
+            left: None,
+            at: At::Head,
+            is_head: false,
+            heard: None,
+            patience: Deadline::default(),
+            stalled: Deadline::default(),
+        }
+    }
+
+    /// What the target says next.
+    fn poll_said(&mut self, cx: &mut Context<'_>) -> Poll<Result<Said>> {
+        loop {
+            match self.at {
+                At::Head => return self.poll_head(cx),
+                At::Body => {
+                    let http = self.stream.http()?;
+                    let data = match ready!(http.poll_read_response_body(cx)) {
+                        Some(Ok(data)) => data,
+                        Some(Err(error)) => return Poll::Ready(Err(broken_off(error))),
+                        None => {
+                            self.at = At::Trailers;
+                            continue;
+                        }
+                    };
+                    let last = http.check_response_end_or_error().map_err(Error::into_up)?;
+                    if last || !data.is_empty() {
+                        return Poll::Ready(Ok(Said::Body(Some(data), last)));
+                    }
+                }
+                At::Trailers => {
+                    let trailers = ready!(pin!(self.stream.http()?.read_trailers()).poll(cx));
+                    let said = trailers.map_err(Error::into_up)?;
+                    return Poll::Ready(Ok(said.map_or(Said::Body(None, true), Said::Trailers)));
+                }
+            }
+        }
+    }
+
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Said>> {
+        let http = self.stream.http()?;
+        if let Err(error) = ready!(http.poll_read_response_header(cx)) {
+            return Poll::Ready(Err(no_answer(error)));
+        }
+        self.at = At::Body;
+        let last = http.check_response_end_or_error().map_err(Error::into_up)?;
+        let Some(head) = http.response_header() else {
+            return Poll::Ready(
+                Err(Error::explain(ErrorType::InvalidHTTPHeader, "an answer without a head").into_up()),
+            );
+        };
+        if last && !self.is_head && promises_more(head) {
+            // h2 compares lengths with the data that comes, and here none does (RFC 9113 §8.1.1).
+            return Poll::Ready(Err(bad_target("a length in an answer that ends with its head")));
+        }
+        Poll::Ready(Ok(Said::Head(Box::new(head.clone()), last)))
+    }
+
+    /// `None`: the target takes no more.
+    fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<Option<()>> {
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        while !self.out.is_empty() {
+            body.reserve_capacity(self.out.len());
+            // h2 wakes when there is more room than before, and room that was there already is not more.
+            let room = match body.capacity() {
+                0 => match ready!(body.poll_capacity(cx)) {
+                    Some(Ok(room)) => room,
+                    Some(Err(_)) | None => return Poll::Ready(None),
+                },
+                room => room,
+            };
+            let piece = self.out.split_to(room.min(self.out.len()));
+            // It has moved, so it is not stalled.
+            self.stalled.clear();
+            let is_last = self.out.is_empty() && matches!(self.end, End::Due(None));
+            if body.send_data(piece, is_last).is_err() {
+                return Poll::Ready(None);
+            }
+            if is_last {
+                self.end = End::Sent;
+            }
+        }
+        let ended = match std::mem::replace(&mut self.end, End::Sent) {
+            End::Due(Some(trailers)) => body.send_trailers(trailers),
+            End::Due(None) => body.send_data(Bytes::new(), true),
+            other => {
+                self.end = other;
+                Ok(())
+            }
+        };
+        Poll::Ready(ended.ok())
+    }
+}
+
+impl Target for Http2 {
+    fn passes_interim(&self) -> bool {
+        // Pingora's session reads past them.
+        false
+    }
+
+    fn head(&mut self, asked: &RequestHeader, cx: &mut Request, body: Body) -> Result<()> {
+        self.left = match body {
+            Body::Length(length) => Some(length),
+            Body::None | Body::Chunked => None,
+        };
+        self.is_head = asked.method == Method::HEAD;
+        let head = head(asked, cx, body, self.stream.peer().is_tls())?;
+        let is_over = body == Body::None;
+        let http = self.stream.http()?;
+        let begun = http.write_request_header(Box::new(head), is_over);
+        begun.map_err(|error| if *error.etype() == ErrorType::H2Error { error.into_up() } else { error })?;
+        if is_over {
+            self.end = End::Sent;
+        } else {
+            self.body = http.take_request_body_writer();
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, data: Bytes) -> Result<()> {
+        if matches!(self.end, End::Sent) {
+            // What plugins make of nothing is not sent: the head was the end.
+            return Ok(());
+        }
+        if let Some(left) = &mut self.left {
+            *left = left.checked_sub(data.len() as u64).ok_or_else(misframed)?;
+        }
+        self.out = if self.out.is_empty() { data } else { [&*self.out, &*data].concat().into() };
+        Ok(())
+    }
+
+    fn end(&mut self, trailers: Option<&HeaderMap>) -> Result<()> {
+        if self.left.is_some_and(|left| left > 0) {
+            return Err(misframed());
+        }
+        if matches!(self.end, End::Open) {
+            self.end = End::Due(trailers.cloned());
+        }
+        Ok(())
+    }
+
+    fn wants_more(&self) -> bool {
+        self.body.is_some() && self.out.is_empty() && matches!(self.end, End::Open)
+    }
+
+    fn has_sent(&self) -> bool {
+        self.body.is_none() || matches!(self.end, End::Sent)
+    }
+
+    fn said(&mut self) -> Result<Option<Said>> {
+        if self.heard.is_some() {
+            return Ok(self.heard.take());
+        }
+        // Whoever waits for more looks again.
+        match self.poll_said(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(said) => said.map(Some),
+            Poll::Pending => Ok(None),
+        }
+    }
+
+    fn poll_move(&mut self, cx: &mut Context<'_>) -> Poll<Result<Moved>> {
+        let is_partial = matches!(self.end, End::Open) && self.body.is_some();
+        let sent = if self.has_sent() || self.wants_more() { Poll::Pending } else { self.poll_send(cx)? };
+        if let Poll::Ready(said) = self.poll_said(cx) {
+            self.patience.clear();
+            self.heard = Some(said?);
+            return Poll::Ready(Ok(Moved::Heard));
+        }
+        if is_partial || !self.has_sent() {
+            // The target may wait for the rest of the request. What bounds its client, or what is sent, bounds that.
+            self.patience.clear();
+            return if is_partial { sent.map(|()| Ok(Moved::Sent)) } else { Poll::Pending };
+        }
+        ready!(self.patience.poll_within(cx, self.silence));
+        // It may hang with all its streams: no other begins on that connection.
+        self.stream.http()?.conn.mark_shutdown();
+        Poll::Ready(Err(Error::explain(ErrorType::ReadTimedout, "while the answer was waited for").into_up()))
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        match self.poll_out(cx) {
+            Poll::Pending => {
+                ready!(self.stalled.poll_within(cx, self.write));
+                Poll::Ready(Err(Error::explain(ErrorType::WriteTimedout, "while the request was sent").into_up()))
+            }
+            Poll::Ready(sent) => {
+                self.stalled.clear();
+                if sent.is_none() {
+                    // Why is said where the answer is read; it may be there all the same.
+                    (self.body, self.out) = (None, Bytes::new());
+                }
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+
+    /// Its connection has a place for another stream, however this one ended.
+    fn give_back(self) {}
+}
+
+/// The head as it goes to a target in HTTP/2, after the hooks of this attempt.
+fn head(asked: &RequestHeader, cx: &mut Request, body: Body, is_tls: bool) -> Result<RequestHeader> {
+    let mut head = outgoing::prepared(asked, cx, Version::HTTP_2, body)?;
+    // Its length is what it is, and whoever waited for leave to send it has been given it.
+    head.remove_header(&header::CONTENT_LENGTH);
+    head.remove_header(&header::EXPECT);
+    match body {
+        Body::Length(length) => head.insert_header(header::CONTENT_LENGTH, length)?,
+        Body::None if asked.headers.get(header::CONTENT_LENGTH).is_some_and(|length| length == "0") => {
+            head.insert_header(header::CONTENT_LENGTH, 0)?;
+        }
+        Body::None | Body::Chunked => {}
+    }
+    // RFC 9113 §8.3.1: what `Host` says, who has the last word, is in the target.
+    let host = head.remove_header(&header::HOST);
+    let host = host.as_ref().map(HeaderValue::as_bytes);
+    let authority = host.or_else(|| Some(asked.uri.authority()?.as_str().as_bytes())).unwrap_or_default();
+    let target = head.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
+    let scheme = if is_tls { Scheme::HTTPS } else { Scheme::HTTP };
+    let uri = Uri::builder().scheme(scheme).authority(authority).path_and_query(target).build();
+    let uri = uri.or_err(ErrorType::InvalidHTTPHeader, "no authority for a target in HTTP/2");
+    head.set_uri(uri.map_err(Error::into_down)?);
+    Ok(head)
+}
+
+/// Whether an answer with this head has a body.
+fn promises_more(head: &ResponseHeader) -> bool {
+    let length = head.headers.get(header::CONTENT_LENGTH);
+    !matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+        && length.is_some_and(|length| length.as_bytes().iter().any(|digit| *digit != b'0'))
+}
+
+/// There is no answer: what that says of the request.
+#[expect(clippy::unnecessary_box_returns, reason = "Pingora's errors are boxed")]
+fn no_answer(error: h2::Error) -> Box<Error> {
+    // RFC 9113 §8.7, §6.8: the target says that it has not begun with it.
+    let is_untouched = error.is_remote()
+        && (error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM)
+            || error.is_go_away() && error.reason() == Some(Reason::NO_ERROR));
+    // A kept connection may have been closed long ago.
+    let is_lost = error.get_io().is_some_and(|error| {
+        error.raw_os_error().is_some()
+            || matches!(
+                error.kind(),
+                io::ErrorKind::ConnectionReset | io::ErrorKind::TimedOut | io::ErrorKind::BrokenPipe
+            )
+    });
+    let kind = if error.is_io() { ErrorType::ReadError } else { ErrorType::H2Error };
+    let mut error = Error::because(kind, "while the answer was waited for", error).into_up();
+    if is_untouched {
+        error.set_retry(true);
+    } else if is_lost {
+        error.retry = RetryType::ReusedOnly;
+    }
+    error
+}
+
+/// An answer ends where it should not.
+#[expect(clippy::unnecessary_box_returns, reason = "Pingora's errors are boxed")]
+fn broken_off(error: h2::Error) -> Box<Error> {
+    Error::because(ErrorType::ReadError, "while the answer was read", error).into_up()
+}
