@@ -70,7 +70,7 @@ impl ProxyHttp for Phases {
         }
     }
 
-    /// Requests are exchanged by us; `Ok(true)`: it is one that asks for another protocol, which Pingora does by the hooks that follow.
+    /// Requests are exchanged by us. `Ok(true)`: one asks for another protocol, and Pingora does it, by the hooks that follow.
     async fn proxy_upstream_filter(&self, session: &mut Session, cx: &mut Context) -> Result<bool> {
         if session.as_ref().as_custom().is_none() {
             return Ok(true);

@@ -1,12 +1,12 @@
-//! Trailers: the fields after a body (RFC 9110 §6.5). Pingora drops them wherever HTTP/1.1 is spoken, so they pass beside it:
-//! whichever of our connections reads them leaves them here, and whichever writes puts them behind the last chunk.
+//! Trailers: the fields after a body (RFC 9110 §6.5). Whichever of our connections reads them leaves them here, and whoever writes
+//! the body on the other side puts them behind it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use parking_lot::Mutex;
 use pingora::http::{RequestHeader, ResponseHeader};
-use portreeve_wire::http1::{self, Bounds, Outgoing, Refusal};
+use portreeve_wire::http1::{self, Bounds, Refusal};
 
 use crate::upstream::Leg;
 use crate::{forwarding, head};
@@ -85,35 +85,6 @@ impl Carrier {
     fn send(&self, fields: Box<HeaderMap>) {
         self.is_used.store(true, Ordering::Relaxed);
         *self.due.lock() = Some(fields);
-    }
-}
-
-/// Puts trailers into a message in chunks that somebody else writes. Costs nothing where there can be none.
-#[derive(Debug, Default)]
-pub(crate) struct Insertion(Option<Outgoing>);
-
-impl Insertion {
-    /// Another message goes out.
-    pub(crate) fn clear(&mut self) {
-        self.0 = None;
-    }
-
-    /// How many of these bytes may go out before trailers have to. `begin` is where a message begins that may have some.
-    pub(crate) fn room(&mut self, carrier: &Carrier, begin: fn() -> Outgoing, bytes: &[u8]) -> usize {
-        if self.0.is_none() && carrier.is_open() {
-            self.0 = Some(begin());
-        }
-        // A copy: they may not all be taken.
-        self.0.and_then(|mut ahead| ahead.follow(bytes)).unwrap_or(bytes.len())
-    }
-
-    /// These bytes have gone: the lines that have to go next.
-    pub(crate) fn sent(&mut self, carrier: &Carrier, bytes: &[u8]) -> Option<Vec<u8>> {
-        self.0.as_mut()?.follow(bytes)?;
-        let fields = carrier.take_due()?;
-        let mut lines = Vec::with_capacity(size(&fields));
-        write(&mut lines, &fields);
-        Some(lines)
     }
 }
 

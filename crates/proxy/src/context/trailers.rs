@@ -26,7 +26,7 @@ impl Request {
         send(fields, asked, client);
     }
 
-    /// A target in HTTP/2 ended its answer with these. To a client in HTTP/2 Pingora passes them on.
+    /// A target in HTTP/2 ended its answer with these. To a client in HTTP/2 they go as they are.
     pub(crate) fn answer_ends_with(&mut self, fields: &mut HeaderMap, asked: &RequestHeader, client: Option<&Carrier>) {
         self.grpc_status = grpc::status(fields).or(self.grpc_status);
         admit(fields, self.touches_response_body());

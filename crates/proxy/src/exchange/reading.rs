@@ -1,4 +1,4 @@
-//! The head of an answer in HTTP/1.1 as Pingora has it. Its bytes have been read strictly by the connection.
+//! The head of an answer in HTTP/1.1, made of bytes that the connection has read strictly.
 
 use bytes::{Bytes, BytesMut};
 use http::{Response, StatusCode, Version};

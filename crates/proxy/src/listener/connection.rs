@@ -1,8 +1,8 @@
-//! One client connection as Pingora sees it: a stream that carries one well-formed request at a time.
+//! One client connection as a session sees it: a stream that carries one well-formed request at a time.
 //!
-//! What comes in is read strictly (`portreeve-wire`) before Pingora gets it: a request's head when it is whole, its body
+//! What comes in is read strictly (`portreeve-wire`) before anybody gets it: a request's head when it is whole, its body
 //! within its bounds, and the next request only when this one has been answered. What goes out is gathered until it is
-//! flushed: Pingora sends the head and the body of an answer apart, and one `send` less is the dearest thing in the profile
+//! flushed: the head and the body of an answer come apart, and one `send` less is the dearest thing in the profile
 //! (docs/performance.md).
 
 mod stream;
@@ -20,7 +20,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use pingora::protocols::SocketDigest;
 use pingora::protocols::raw_connect::ProxyDigest;
-use portreeve_wire::http1::{At, Body, Bounds, Outgoing, Requests};
+use portreeve_wire::http1::{At, Body, Bounds, Requests};
 use portreeve_wire::http2::{Frames, GOAWAY_AT_ONCE, PREFACE};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -33,14 +33,13 @@ use super::refused::Reason;
 use super::terms::Terms;
 use super::transport::Transport;
 use crate::incoming::head_length;
-use crate::trailers::Insertion;
 use crate::web_socket::{Farewell, Guest};
 
 /// Bytes gathered before they are sent unasked. A head and a small body fit; large bodies pass by.
 const GATHER: usize = 16 * 1024;
 /// Buffers that grew beyond this are given back when they are empty, so that an idle connection stays small.
 const KEEP: usize = 1024;
-/// Bytes read at once where there is no buffer of Pingora's to read into.
+/// Bytes read at once where there is no buffer of a session's to read into.
 const READ: usize = 16 * 1024;
 /// How often it is looked whether a client that sends no more is still there. Arbitrary.
 const PRESENCE: Duration = Duration::from_secs(1);
@@ -91,7 +90,7 @@ pub(super) struct Connection {
     reading: Reading,
     requests: Requests,
     frames: Option<Box<Arriving>>,
-    /// Bytes that came, and that Pingora has not got yet.
+    /// Bytes that came, and that no session has got yet.
     ahead: BytesMut,
     /// So many of them belong to the request in hand.
     in_hand: usize,
@@ -99,7 +98,6 @@ pub(super) struct Connection {
     sent: usize,
     /// Something was written that TLS may still hold.
     is_held: bool,
-    trailers: Insertion,
     /// Once it is one.
     web_socket: Option<Box<Guest>>,
     farewell: Arc<Farewell>,
@@ -144,7 +142,6 @@ impl Connection {
             out: Vec::new(),
             sent: 0,
             is_held: false,
-            trailers: Insertion::default(),
             web_socket: None,
             farewell,
             patience: Deadline::default(),
@@ -286,7 +283,6 @@ impl Connection {
                 self.in_hand += progress.taken;
                 matches!(progress.at, At::Body | At::End).then(|| {
                     (self.waiting, self.waited, self.answering) = (None, Duration::ZERO, false);
-                    self.trailers.clear();
                     self.line.trailers.clear();
                     self.note_trailers();
                     Next::Request
@@ -322,7 +318,7 @@ impl Connection {
         }
     }
 
-    /// Reads more of the body in hand, into Pingora's buffer.
+    /// Reads more of the body in hand, into the buffer of its session.
     fn poll_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         if Pin::new(&mut self.io).poll_read(cx, buf)?.is_pending() {
@@ -574,14 +570,7 @@ impl AsyncWrite for Connection {
         if self.web_socket.is_some() {
             return self.poll_frames_out(cx, buf);
         }
-        let Self { trailers, line, .. } = &mut *self;
-        let buf = buf.get(..trailers.room(&line.trailers, Outgoing::answer, buf)).unwrap_or(buf);
-        let taken = ready!(self.poll_gather(cx, buf))?;
-        let Self { trailers, line, out, .. } = &mut *self;
-        if let Some(lines) = trailers.sent(&line.trailers, buf.get(..taken).unwrap_or_default()) {
-            out.extend_from_slice(&lines);
-        }
-        Poll::Ready(Ok(taken))
+        self.poll_gather(cx, buf)
     }
 
     fn poll_write_vectored(

@@ -145,7 +145,7 @@ impl Serving {
                     }
                 }
             };
-            // Anything else would mean that Pingora and we disagree on where the request ended.
+            // Anything else would mean that two of us disagree on where the request ended.
             if !connection.is_between() {
                 return;
             }

@@ -10,7 +10,6 @@ mod bounds;
 mod drive;
 mod forwarded;
 mod oracle;
-mod outgoing;
 mod properties;
 mod proxy_protocol;
 mod requests;
