@@ -64,6 +64,35 @@ fn whoever_waits_is_let_in_in_order_and_whoever_gives_up_takes_no_place() {
 }
 
 #[test]
+fn each_that_leaves_makes_room_for_one_and_the_others_stay_counted() {
+    let (gates, limit) = (Arc::new(Gates::new()), NonZeroU32::new(3).unwrap());
+    // Of every shard, which the highest byte chooses.
+    for key in (0..=u128::from(u8::MAX)).map(|shard| shard << 120) {
+        let enter = |queue| gates.enter(key, limit, queue);
+        let inside = || match enter(0) {
+            Entry::Inside(place) => place,
+            other => panic!("{other:?}"),
+        };
+        let [one, two, three] = [(); 3].map(|()| inside());
+        assert!(matches!(enter(0), Entry::Refused));
+        drop(one);
+        let four = inside();
+        assert!(matches!(enter(0), Entry::Refused));
+        let [mut first, mut second] = [(); 2].map(|()| match enter(2) {
+            Entry::Waiting(place) => place,
+            other => panic!("{other:?}"),
+        });
+        drop(two);
+        let five = first.try_recv().unwrap().unwrap();
+        assert!(second.try_recv().unwrap().is_none());
+        assert_eq!(gates.inside_of(key), 3);
+        drop(second);
+        drop((three, four, five));
+        assert_eq!((gates.inside(), gates.keys()), (0, 0));
+    }
+}
+
+#[test]
 fn an_empty_key_is_nobodys_and_a_long_one_is_as_good_as_a_short_one() {
     let settings = json!({ "by": ["${request.headers.x-team}", "${claims.sub}"], "limit": 1 });
     let probe = Probe::<ConcurrencyLimit>::new(settings);

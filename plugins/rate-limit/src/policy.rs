@@ -318,4 +318,10 @@ mod tests {
             assert_eq!(text.as_slice(), format!("r={number}").as_bytes());
         }
     }
+
+    #[test]
+    fn a_name_in_a_field_is_visible_ascii_without_quotes() {
+        let limits = compile_all([&Allowance { rates: vec!["5/s".parse().unwrap()], ..Allowance::default() }]).unwrap();
+        assert_eq!(Said::of(&limits[0], "a\"b\\c\u{e9}\n d", true).name, "\"abc d\"");
+    }
 }

@@ -124,15 +124,12 @@ impl Table {
     }
 
     fn home(&self, key: u128) -> Option<&Mutex<Shard>> {
-        let [.., home] = key.to_le_bytes();
-        self.shards.get(usize::from(home) % SHARDS)
+        self.shards.get(place_of(key))
     }
 
     /// Finds the account of a key, or makes one if there is room.
     fn with<T>(&self, key: u128, now: u64, max_keys: usize, act: impl FnOnce(&mut Account) -> T) -> Option<T> {
-        // From the upper half: the maps go by the lower.
-        let [.., home] = key.to_le_bytes();
-        let home = usize::from(home) % SHARDS;
+        let home = place_of(key);
         loop {
             let mut shard = self.shards.get(home)?.lock();
             if let Some(account) = shard.accounts.get_mut(&key) {
@@ -188,6 +185,12 @@ impl Table {
         self.searched_until.store(now.saturating_add(SEARCH_INTERVAL), Ordering::Relaxed);
         false
     }
+}
+
+/// The shard of a key: from its upper half, since the maps go by the lower.
+fn place_of(key: u128) -> usize {
+    let [.., home] = key.to_le_bytes();
+    usize::from(home) % SHARDS
 }
 
 impl Shard {

@@ -34,7 +34,7 @@ pub(crate) struct Tokens {
 impl Bucket {
     pub(crate) fn new(rate: Rate, burst: NonZeroU32) -> Self {
         // Rounded up to the next nanosecond: never faster than was written.
-        let interval = nanos(rate.per).div_ceil(u64::from(rate.count.get())).max(1);
+        let interval = nanos(rate.per).div_ceil(u64::from(rate.count.get()));
         Self { interval, burst: u64::from(burst.get()), is_smooth: false, rate }
     }
 

@@ -6,8 +6,11 @@ use std::time::Duration;
 use portreeve_plugin::Allowance;
 
 use super::*;
+use crate::account::Refusal;
 use crate::meter::Moment;
+use crate::meter::{Standing, Wait};
 use crate::policy::Policy;
+use crate::store::link::tests::Fake;
 use crate::store::source::Source;
 
 /// A node that nobody draws for, and what it would have drawn.
@@ -109,4 +112,95 @@ fn a_flood_of_keys_is_not_held() {
     }
     let held: usize = node.shards.iter().map(|shard| shard.lock().len()).sum();
     assert!(held <= 64 * 5, "{held}");
+}
+
+#[test]
+fn a_slice_is_a_share_of_the_smallest_limit() {
+    let (node, _wanted) = node("10%");
+    let allowance =
+        Allowance { rates: ["100/s", "5000/min"].map(|rate| rate.parse().unwrap()).into(), ..Allowance::default() };
+    assert_eq!(node.slice(&Policy::new("test", &[allowance], NonZeroU32::MIN).unwrap().limits), 10);
+}
+
+#[test]
+fn what_a_request_takes_of_a_draw_is_not_held_and_of_a_refused_one_nothing_is() {
+    let (node, _wanted) = node("10%");
+    let asked = |wanted| {
+        assert!(matches!(node.take(&request(1, 3)), Held::Draw(wish) if wish == wanted));
+        node.drawing(&request(1, 3))
+    };
+    let refused = Decision { verdict: Err(Refusal { limit: 0, wait: Wait::For(1) }), standings: Standings::new() };
+    asked(13).done(&request(1, 3), Answer { decision: refused, granted: 8 });
+    assert_eq!(node.held(1), 0);
+    asked(13).done(&request(1, 3), Answer { decision: decision(), granted: 8 });
+    assert_eq!(node.held(1), 5);
+}
+
+#[test]
+fn who_is_served_from_a_slice_is_told_what_the_store_has_left_with_what_is_held() {
+    let (node, _wanted) = node("10%");
+    let Held::Draw(granted) = node.take(&request(1, 1)) else { panic!("there is something to draw") };
+    let standing = |remaining| Standings::from_slice(&[Standing { remaining, more_in: 7 }]);
+    let told = Decision { verdict: Ok(()), standings: standing(89) };
+    node.drawing(&request(1, 1)).done(&request(1, 1), Answer { decision: told, granted });
+    let Held::Admitted(decision) = node.take(&request(1, 1)) else { panic!("there is enough") };
+    assert_eq!(decision.standings, standing(89 + 9));
+    // A draw that failed has nothing to tell.
+    node.keep(&request(1, 1), 0, &Standings::new());
+    let Held::Admitted(decision) = node.take(&request(1, 1)) else { panic!("there is enough") };
+    assert_eq!(decision.standings, standing(89 + 8));
+}
+
+#[test]
+fn when_the_background_is_too_busy_requests_draw_for_themselves() {
+    let (node, wanted) = node("10%");
+    draw(&node, &request(1, 1));
+    drop(wanted);
+    for _ in 0..10 {
+        assert!(matches!(node.take(&request(1, 1)), Held::Admitted(_)));
+    }
+    assert!(matches!(node.take(&request(1, 1)), Held::Draw(11)));
+}
+
+#[tokio::test]
+async fn what_the_background_draws_is_held() {
+    let link = Arc::new(Link::new(Fake::default().start().await, 1, Duration::from_secs(5)));
+    tokio::spawn(link.clone().tend(Clock::system()));
+    let (node, draws) = Leases::new("10%".parse().unwrap(), link, "portreeve".into(), Clock::system());
+    let node = Arc::new(node);
+    tokio::spawn(node.clone().draw_all(draws));
+    draw(&node, &request(1, 1));
+    for _ in 0..5 {
+        assert!(matches!(node.take(&request(1, 1)), Held::Admitted(_)));
+    }
+    let drawn = async {
+        while node.held(1) == 5 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), drawn).await.expect("five more");
+    assert_eq!(node.held(1), 10);
+}
+
+/// All of one shard, which has room for four and one more.
+#[test]
+fn of_too_many_keys_those_go_that_nobody_has_asked_for_in_an_hour_and_then_all() {
+    const HOUR: u64 = 3_600_000_000_000;
+    let (node, _wanted) = node("10%");
+    let at = |tag, mono| Request { now: Moment { mono, wall: 0 }, ..request(tag, 1) };
+    for tag in 1..=2 {
+        draw(&node, &at(tag, 0));
+    }
+    assert!(matches!(node.take(&at(3, 0)), Held::Draw(_)));
+    for tag in 4..=5 {
+        draw(&node, &at(tag, 1));
+    }
+    draw(&node, &at(6, HOUR));
+    // What is being drawn for is not forgotten: a second draw would be one too many.
+    assert!(matches!(node.take(&at(3, HOUR)), Held::Ask));
+    assert_eq!([1, 2, 4, 5, 6].map(|tag| node.held(tag)), [0, 0, 10, 10, 10]);
+    draw(&node, &at(7, HOUR));
+    assert!(matches!(node.take(&at(4, HOUR)), Held::Admitted(_)));
+    draw(&node, &at(8, HOUR));
+    assert_eq!([4, 5, 6, 7, 8].map(|tag| node.held(tag)), [0, 0, 0, 0, 10]);
 }

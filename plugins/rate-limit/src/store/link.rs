@@ -270,4 +270,4 @@ impl std::fmt::Display for Failure {
 
 #[cfg(test)]
 #[path = "link_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -9,14 +9,24 @@ use super::*;
 use crate::meter::compile_all;
 use crate::store::script::{Ask, Words};
 
-/// A server that is a replica until it has been connected to so often, and counts how often it was.
+/// A server that is a replica for its first connections, and counts them and the calls that it refuses. Of whatever it is
+/// asked for it grants five.
 #[derive(Clone, Default)]
-struct Fake {
+pub(in crate::store) struct Fake {
+    replica_for: u32,
     connections: Arc<AtomicU32>,
     calls: Arc<AtomicU32>,
 }
 
 impl Fake {
+    /// Listens, and where.
+    pub(in crate::store) async fn start(self) -> Source {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("redis://{}", listener.local_addr().unwrap());
+        tokio::spawn(self.serve(listener));
+        Source::Single(Box::new(redis::Client::open(url).unwrap()))
+    }
+
     async fn serve(self, listener: TcpListener) {
         while let Ok((client, _)) = listener.accept().await {
             let number = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
@@ -30,11 +40,11 @@ impl Fake {
             let answer = match words.first().map(String::as_str) {
                 Some("PING") => "+PONG\r\n".to_owned(),
                 Some("SCRIPT") => format!("$40\r\n{}\r\n", script().get_hash()),
-                Some("EVALSHA") if number == 1 => {
+                Some("EVALSHA") if number <= self.replica_for => {
                     self.calls.fetch_add(1, Ordering::Relaxed);
                     "-READONLY You can't write against a read only replica.\r\n".to_owned()
                 }
-                Some("EVALSHA") => "*5\r\n:1\r\n:0\r\n:0\r\n:4\r\n:1000\r\n".to_owned(),
+                Some("EVALSHA") => "*5\r\n:5\r\n:0\r\n:0\r\n:4\r\n:1000\r\n".to_owned(),
                 _ => "+OK\r\n".to_owned(),
             };
             if client.write_all(answer.as_bytes()).await.is_err() {
@@ -64,11 +74,8 @@ async fn number(client: &mut BufReader<TcpStream>) -> Option<usize> {
 
 #[tokio::test]
 async fn a_server_that_says_it_is_a_replica_is_left_though_it_answers_pings() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let source =
-        Source::Single(Box::new(redis::Client::open(format!("redis://{}", listener.local_addr().unwrap())).unwrap()));
-    let fake = Fake::default();
-    tokio::spawn(fake.clone().serve(listener));
+    let fake = Fake { replica_for: 1, ..Fake::default() };
+    let source = fake.clone().start().await;
     let (link, clock) = (Arc::new(Link::new(source, 1, Duration::from_secs(5))), Clock::system());
     tokio::spawn(link.clone().tend(clock.clone()));
     let limits = compile_all([&portreeve_plugin::Allowance {

@@ -175,3 +175,41 @@ pub(crate) fn read(value: &Value, limits: usize) -> Option<Answer> {
 fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn tag(name: &str, by: serde_json::Value, key: &[&str]) -> u128 {
+        let key = key.iter().map(ToString::to_string).collect();
+        let subject = Subject { consumer: std::sync::Arc::default(), key };
+        tag_of_subject(name, &serde_json::from_value(by).unwrap(), &subject).unwrap()
+    }
+
+    #[test]
+    fn keys_that_differ_have_names_that_differ() {
+        let (one, two) = (json!("${consumer.id}"), json!(["${consumer.id}", "${request.route}"]));
+        let network = json!({ "client_network": {} });
+        let mut all = vec![
+            tag("step a", one.clone(), &["ada"]),
+            tag("step b", one.clone(), &["ada"]),
+            tag("step a", one.clone(), &["eve"]),
+            tag("step aa", one, &["da"]),
+            tag("step a", two.clone(), &["a", "bc"]),
+            tag("step a", two, &["ab", "c"]),
+        ];
+        let addresses = ["192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8:0:1::1"];
+        all.extend(addresses.map(|address| tag("step a", network.clone(), &[address])));
+        let distinct: std::collections::HashSet<u128> = all.iter().copied().collect();
+        assert_eq!(distinct.len(), all.len());
+    }
+
+    /// Nodes of two versions count together while one takes over from the other.
+    #[test]
+    fn the_name_of_a_key_never_changes() {
+        let by = json!(["${consumer.id}", { "client_network": {} }]);
+        assert_eq!(tag("step all/rate-limit", by, &["ada", "192.0.2.1"]), 0x5047_8733_2c55_0df4_b3bd_4ed8_1ceb_cff3);
+    }
+}

@@ -70,7 +70,7 @@ fn a_request_counts_what_it_costs() {
         probe.get("/").header("x-weight", weight).send().answered().map_or(200, |answered| answered.status.as_u16())
     };
     assert_eq!([status(" 8 "), status("3"), status("2"), status("1"), status("0")], [200, 429, 200, 429, 200]);
-    for odd in ["-1", "1.5", "x", "4294967296", "99999999999999999999999999"] {
+    for odd in ["-1", "+1", "1.5", "x", "4294967296", "99999999999999999999999999"] {
         assert_eq!(status(odd), 403, "{odd}");
     }
 }
@@ -129,7 +129,7 @@ fn an_answer_may_say_what_it_has_cost_and_bring_a_key_below_zero() {
     };
     assert_eq!(left("3").unwrap(), r#""probe/rate-limit";r=7;t=60"#);
     // What is no whole number, and what is less than the 1 that was taken, is 1.
-    for odd in ["0", "-5", "a lot", "1.5"] {
+    for odd in ["0", "-5", "+9", "a lot", "1.5"] {
         left(odd);
     }
     assert_eq!(left("20").unwrap(), r#""probe/rate-limit";r=0;t=60"#);
@@ -154,6 +154,81 @@ fn the_exempt_are_not_counted() {
     let staff = Consumer { groups: vec!["staff".into()], ..consumer("bob", Some("free")) };
     assert_eq!(status(&probe, staff), 200);
     assert!(probe.get("/").client("10.1.2.3").send().answered().is_none());
+}
+
+#[test]
+fn each_kind_of_exemption_stands_alone() {
+    let staff = Consumer { groups: vec!["staff".into()], ..consumer("bob", Some("paid")) };
+    for (exempt, client, who) in [
+        (json!({ "networks": ["10.0.0.0/8"] }), "10.1.2.3", consumer("eve", Some("free"))),
+        (json!({ "consumers": ["ada"] }), "192.0.2.1", consumer("ada", Some("free"))),
+        (json!({ "groups": ["staff"] }), "192.0.2.1", staff),
+        (json!({ "tiers": ["paid"] }), "192.0.2.1", consumer("eve", Some("paid"))),
+    ] {
+        let probe = tiers().build(json!({ "by": "all", "limit": { "rate": "1/min" }, "exempt": exempt }));
+        let passes = |who: &Consumer, client: &str| {
+            (0..3).filter(|_| probe.get("/").client(client).consumer(who.clone()).send().answered().is_none()).count()
+        };
+        assert_eq!(passes(&who, client), 3, "{exempt}");
+        assert_eq!(passes(&consumer("bob", Some("free")), "192.0.2.1"), 1, "{exempt}");
+    }
+}
+
+#[test]
+fn both_fields_and_retry_after_speak_of_the_same_moment() {
+    let limit = json!([{ "rate": "4/min" }, { "rate": "100/h" }]);
+    let settings = json!({ "by": "all", "limit": limit, "cost": "${request.headers.x-weight}" });
+    let probe = Probe::<RateLimit>::new(settings);
+    let ask = |weight: &str| probe.get("/").header("x-weight", weight).send();
+    ask("2").forwarded();
+    probe.advance(Duration::from_secs(10));
+    ask("2").forwarded();
+    probe.advance(Duration::from_secs(10) - Duration::from_nanos(1));
+    // Three have to leave: the second two do so 50 seconds and a nanosecond from now.
+    let refused = ask("3").refused();
+    assert_eq!(refused.header("retry-after"), Some("51"));
+    assert_eq!(
+        refused.header("ratelimit"),
+        Some(r#""probe/rate-limit 4/min";r=0;t=51, "probe/rate-limit 100/h";r=96;t=3581"#)
+    );
+}
+
+#[test]
+fn the_window_of_a_limit_is_told_as_far_as_it_has_one() {
+    for (limit, policy) in [
+        (json!({ "rate": "60/min", "burst": 120 }), ";q=120;w=120"),
+        (json!({ "quota": "20000/month" }), ";q=20000"),
+        (json!({ "quota": "5000/week" }), ";q=5000;w=604800"),
+        (json!({ "quota": { "of": "20000/month", "window": "rolling" } }), ";q=20000;w=2592000"),
+    ] {
+        let probe = Probe::<RateLimit>::new(json!({ "by": "all", "limit": limit }));
+        let answered = probe.get("/").send().respond(200, &[], "");
+        let expected = format!("\"probe/rate-limit\"{policy}");
+        assert_eq!(answered.header("ratelimit-policy"), Some(&*expected));
+    }
+}
+
+#[test]
+fn an_operator_sees_what_a_consumer_has_used_and_gives_it_back() {
+    let settings = json!({
+        "by": "${consumer.id}", "limit": [{ "rate": "10/min" }, { "quota": "5/day" }], "exempt": { "consumers": ["boss"] },
+    });
+    let probe = Probe::<RateLimit>::new(settings);
+    let of = |id: &str, key: &[&str]| portreeve_plugin::Subject {
+        consumer: Arc::new(consumer(id, None)),
+        key: key.iter().map(ToString::to_string).collect(),
+    };
+    let told = |id: &str, key: &[&str]| {
+        let limits = probe.account(&of(id, key)).unwrap().limits;
+        limits.iter().map(|limit| (limit.used, limit.remaining, limit.resets_at.is_some())).collect::<Vec<_>>()
+    };
+    assert_eq!([status(&probe, consumer("ada", None)), status(&probe, consumer("ada", None))], [200, 200]);
+    assert_eq!(told("ada", &[]), [(2, 8, true), (2, 3, true)]);
+    assert_eq!(told("eve", &[]), [(0, 10, false), (0, 5, false)]);
+    assert!(probe.account(&of("boss", &[])).is_err());
+    assert_eq!(told("boss", &["ada"]), [(2, 8, true), (2, 3, true)]);
+    probe.reset(&of("ada", &[])).unwrap();
+    assert_eq!(told("ada", &[]), [(0, 10, false), (0, 5, false)]);
 }
 
 #[test]
@@ -211,7 +286,9 @@ fn a_smooth_rate_lets_one_at_a_time_through_and_a_dear_one_alone() {
         "by": "all", "limit": { "rate": "100/min", "smooth": true }, "cost": "${request.headers.x-weight:-1}",
     });
     let probe = Probe::<RateLimit>::new(settings);
-    assert!(is_admitted(&probe) && !is_admitted(&probe));
+    let first = probe.get("/").send().respond(200, &[], "");
+    assert_eq!(first.header("ratelimit-policy"), Some(r#""probe/rate-limit";q=100;w=60"#));
+    assert!(!is_admitted(&probe));
     probe.advance(Duration::from_millis(600));
     assert!(probe.get("/").header("x-weight", "3").send().answered().is_none());
     probe.advance(Duration::from_millis(1799));

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::account::Account;
-use crate::meter::{Limit as Compiled, Moment, Wait, compile_all};
+use crate::meter::{Limit as Compiled, Moment, Standing, Wait, compile_all};
 
 /// When how much was admitted, for ever.
 #[derive(Default)]
@@ -82,7 +82,9 @@ proptest! {
                 prop_assert_eq!(decision.verdict.unwrap_err().wait, Wait::For(everything.wait(*rate, now, *cost)));
             }
             let left = count.saturating_sub(everything.within(SPAN, now));
-            prop_assert_eq!(decision.standings[0].remaining, left);
+            let oldest = everything.0.iter().find(|(at, n)| *n > 0 && at + SPAN > now);
+            let more_in = oldest.map_or(0, |(at, _)| at + SPAN - now);
+            prop_assert_eq!(decision.standings[0], Standing { remaining: left, more_in });
         }
         let last = everything.0.iter().filter(|(_, n)| *n > 0).map(|(at, _)| at + SPAN).max().unwrap_or(0);
         prop_assert!(account.idle_at() == last || account.idle_at() == 0 && last <= now);
@@ -289,4 +291,167 @@ fn a_quota_knows_what_a_window_saw_of_its_period() {
     assert_eq!(account.decide(&day, 1, at(SPAN)).standings[0].remaining, 2);
     // And a bucket has as many tokens less.
     assert_eq!(account.decide(&bucket(rate(1, 3600), 20), 1, at(SPAN)).standings[0].remaining, 11);
+}
+
+/// Used that many times as of a moment, and then as many left of each limit.
+fn left(account: &mut Account, limits: &[Compiled], times: u64, at: Moment) -> Vec<u64> {
+    for _ in 0..times {
+        assert!(account.decide(limits, 1, at).verdict.is_ok());
+    }
+    account.look(limits, 1, at).standings.iter().map(|standing| standing.remaining).collect()
+}
+
+fn day(of: &str) -> Box<[Compiled]> {
+    let quotas = vec![units::Quota::calendar(of.parse().unwrap())];
+    compile_all([&Allowance { quotas, ..Allowance::default() }]).unwrap()
+}
+
+#[test]
+fn what_is_charged_counts_also_for_a_key_that_was_forgotten_meanwhile() {
+    let limits = rates(&[rate(10, 1)]);
+    let mut account = Account::default();
+    assert_eq!(account.take(&limits, 8, at(0))[0].remaining, 2);
+    assert_eq!(left(&mut account, &limits, 2, at(1)), [0]);
+}
+
+#[test]
+fn a_key_is_idle_when_the_last_of_its_limits_is() {
+    let mut account = Account::default();
+    left(&mut account, &rates(&[rate(10, 1), rate(10, 60)]), 1, at(0));
+    assert_eq!(account.idle_at(), 60 * SPAN);
+}
+
+#[test]
+fn a_limit_that_a_reload_left_behind_counts_until_its_time_has_passed_since_it_was_asked_for() {
+    let (short, other) = (rates(&[rate(5, 60)]), day("100/day"));
+    let mut account = Account::default();
+    left(&mut account, &short, 1, at(0));
+    left(&mut account, &short, 3, at(50 * SPAN));
+    assert_eq!(left(&mut account, &other, 1, at(70 * SPAN)), [95]);
+    // Taken back: three of the second minute, and the one that the other limit let through.
+    assert_eq!(left(&mut account, &short, 1, at(80 * SPAN)), [0]);
+}
+
+#[test]
+fn a_limit_that_nobody_asks_for_any_more_goes_when_it_would_be_idle() {
+    let (hour, slow) = (rates(&[rate(5, 3600)]), bucket(rate(1, 60), 10));
+    for before in [&hour, &slow] {
+        let (second, then) = (rates(&[rate(5, 1)]), 2 * 3600 * SPAN);
+        let mut account = Account::default();
+        left(&mut account, before, 1, at(0));
+        left(&mut account, &second, 1, at(then));
+        assert_eq!(account.idle_at(), then + SPAN);
+    }
+}
+
+#[test]
+fn of_several_limits_that_go_on_each_counts_a_request_once() {
+    let (short, long, other) = (rate(5, 1), rate(9, 60), rate(20, 3600));
+    let mut account = Account::default();
+    left(&mut account, &rates(&[short, long, other]), 1, at(0));
+    assert_eq!(left(&mut account, &rates(&[short, long]), 1, at(1)), [3, 7]);
+    assert_eq!(left(&mut account, &rates(&[short, long, other]), 1, at(2)), [2, 6, 17]);
+}
+
+#[test]
+fn a_new_limit_learns_from_the_longest_window_and_a_window_from_what_a_bucket_misses() {
+    let mut account = Account::default();
+    for second in 0..5 {
+        left(&mut account, &rates(&[rate(10, 1), rate(100, 60)]), 1, at(second * SPAN));
+    }
+    assert_eq!(left(&mut account, &rates(&[rate(20, 3600)]), 0, at(5 * SPAN)), [15]);
+    // Of several buckets the one that misses most.
+    let several = compile_all([
+        &Allowance { rates: vec![rate(1, 3600)], spread: Spread::Burst(NonZeroU32::new(9).unwrap()), quotas: vec![] },
+        &Allowance { rates: vec![rate(1000, 1)], spread: Spread::Burst(NonZeroU32::new(9).unwrap()), quotas: vec![] },
+    ]);
+    let mut account = Account::default();
+    left(&mut account, &several.unwrap(), 4, at(0));
+    assert_eq!(left(&mut account, &rates(&[rate(10, 60)]), 0, at(SPAN)), [6]);
+    // A quota is counted by the calendar alone, which says nothing of the last minute.
+    let mut account = Account::default();
+    left(&mut account, &day("10/day"), 1, at(0));
+    assert_eq!(left(&mut account, &rates(&[rate(10, 60)]), 0, at(SPAN)), [10]);
+}
+
+#[test]
+fn a_quota_learns_from_a_window_only_what_was_used_since_its_period_began() {
+    let midnight = 1_700_006_400 * SPAN;
+    let moment = |seconds: u64| Moment { mono: seconds * SPAN, wall: midnight + seconds * SPAN - 1000 * SPAN };
+    let hour = rates(&[rate(20, 3600)]);
+    let mut account = Account::default();
+    left(&mut account, &hour, 3, moment(0));
+    left(&mut account, &hour, 4, moment(1000));
+    left(&mut account, &hour, 1, moment(1600));
+    assert_eq!(left(&mut account, &day("10/day"), 0, moment(2000)), [5]);
+}
+
+#[test]
+fn up_to_1024_a_window_is_exact_to_the_nanosecond() {
+    let limits = rates(&[rate(1024, 1)]);
+    let mut account = Account::default();
+    assert_eq!(left(&mut account, &limits, 1, at(7)), [1023]);
+    assert_eq!(left(&mut account, &limits, 1023, at(8)), [0]);
+    assert!(account.decide(&limits, 1, at(SPAN + 6)).verdict.is_err());
+    assert_eq!(left(&mut account, &limits, 1, at(SPAN + 7)), [0]);
+    assert_eq!(left(&mut account, &limits, 1, at(SPAN + 8)), [1022]);
+}
+
+/// More charges after the answer than a log has runs: what no longer has one of its own counts as later, never as earlier.
+#[test]
+fn a_log_that_is_full_counts_the_newest_for_longer_and_none_for_less() {
+    let limits = rates(&[rate(1000, 1)]);
+    let mut account = Account::default();
+    let charges = (0..3000).map(|n| n * SPAN / 4000);
+    charges.for_each(|mono| drop(account.take(&limits, 1, at(mono))));
+    for n in (0..3000).step_by(100) {
+        let now = SPAN + n * SPAN / 4000;
+        let counted = 2999 - n;
+        let told = account.look(&limits, 1, at(now)).standings[0].remaining;
+        assert!(told <= 1000_u64.saturating_sub(counted), "{n}: {told} left with {counted} in the last second");
+    }
+    assert_eq!(account.idle_at(), SPAN + 2999 * SPAN / 4000);
+}
+
+#[test]
+fn a_bucket_whose_rate_changes_misses_as_many_tokens_as_before() {
+    let mut account = Account::default();
+    assert_eq!(left(&mut account, &bucket(rate(1, 1), 10), 6, at(0)), [4]);
+    let slower = bucket(rate(1, 60), 10);
+    // Two have come back by then.
+    let refused = account.look(&slower, 7, at(2 * SPAN)).verdict.unwrap_err();
+    assert_eq!(refused.wait, Wait::For(60 * SPAN));
+    assert_eq!(left(&mut account, &slower, 6, at(2 * SPAN)), [0]);
+    assert_eq!(account.idle_at(), 2 * SPAN + 600 * SPAN);
+    assert_eq!(left(&mut account, &bucket(rate(10, 1), 10), 0, at(602 * SPAN)), [10]);
+}
+
+#[test]
+fn a_quota_is_forgotten_when_its_period_is_over_however_the_clock_is_set() {
+    let (day, wall) = (day("10/day"), 1_700_000_000 * SPAN);
+    let mut account = Account::default();
+    assert_eq!(left(&mut account, &day, 0, at(0)), [10]);
+    assert_eq!(account.idle_at(), 0);
+    // 6400 seconds to midnight; then the clock is set back by 1000, then forth again.
+    left(&mut account, &day, 1, Moment { mono: SPAN, wall });
+    assert_eq!(account.idle_at(), 6401 * SPAN);
+    left(&mut account, &day, 1, Moment { mono: 2 * SPAN, wall: wall - 1000 * SPAN });
+    assert_eq!(account.idle_at(), 7402 * SPAN);
+    left(&mut account, &day, 1, Moment { mono: 3 * SPAN, wall });
+    assert_eq!(account.idle_at(), 7402 * SPAN);
+}
+
+#[test]
+fn the_limit_that_keeps_a_request_waiting_longest_is_the_one_that_is_named() {
+    for (order, cost, expected) in [
+        ([rate(1, 60), rate(1, 3600)], 1, (1, Wait::For(3600 * SPAN))),
+        ([rate(1, 3600), rate(1, 60)], 1, (0, Wait::For(3600 * SPAN))),
+        ([rate(2, 60), rate(1, 3600)], 2, (1, Wait::Forever)),
+        ([rate(1, 3600), rate(2, 60)], 2, (0, Wait::Forever)),
+    ] {
+        let (limits, mut account) = (rates(&order), Account::default());
+        left(&mut account, &limits, 1, at(0));
+        let refusal = account.look(&limits, cost, at(0)).verdict.unwrap_err();
+        assert_eq!((refusal.limit, refusal.wait), expected, "{order:?}");
+    }
 }

@@ -31,6 +31,7 @@ fn limits_that_make_no_sense_are_refused() {
         limit(json!({ "rate": "1/s", "burst": 3, "smooth": true })),
         "limit.burst: burst and smooth exclude each other; keep one"
     );
+    assert!(limit(json!({ "quota": ["5/day", "6/day"] })).starts_with("limit: two limits hold over the same span"));
     assert_eq!(
         limit(json!([{ "rate": "1/s" }, { "rate": "2/s" }])),
         "limit: two limits hold over the same span, of which only the lower one ever decides; keep it"
@@ -63,6 +64,31 @@ fn keys_costs_and_overrides_that_make_no_sense_are_refused() {
         error(json!({ "by": "all", "limit": "tier", "overrides": { "fre": { "rate": "1/s" } } })),
         "overrides.fre: no tier \"fre\"; the file has free, paid"
     );
+}
+
+#[test]
+fn limits_that_just_make_sense_are_taken() {
+    let taken = |settings: Value| tiers().try_build(settings).map(drop).map_err(|error| error.to_string());
+    let store = json!({ "redis": { "url": "redis://a" } });
+    for settings in [
+        json!({ "by": "all", "limit": { "rate": "1/day", "burst": 366 } }),
+        json!({ "by": "all", "limit": { "rate": "10/s" }, "cost": 10 }),
+        json!({ "by": "all", "limit": { "quota": ["5/day", "20/month"] } }),
+        json!({ "by": "all", "limit": { "rate": "10/s", "smooth": true }, "store": store }),
+        json!({ "by": "all", "limit": { "rate": "10/s" }, "store": store, "lease": "5%" }),
+    ] {
+        assert_eq!(taken(settings.clone()), Ok(()), "{settings}");
+    }
+}
+
+#[test]
+fn what_is_wrong_of_a_list_is_told_with_its_place_in_it() {
+    let overrides = |free: Value| error(json!({ "by": "all", "limit": "tier", "overrides": { "free": free } }));
+    assert_eq!(
+        overrides(json!([{ "rate": "1/s" }, {}])),
+        "overrides.free[1]: it limits nothing; give it a rate or a quota"
+    );
+    assert_eq!(overrides(json!({})), "overrides.free: it limits nothing; give it a rate or a quota");
 }
 
 #[test]
@@ -119,7 +145,7 @@ fn a_store_that_makes_no_sense_is_refused() {
     assert!(store(json!({ "url": "rediss://a", "cert": file, "key": file })).starts_with("store.redis.url: "));
     assert!(store(json!({ "url": "rediss://a#insecure" })).contains("#insecure would let anybody be the Redis"));
     let smooth = json!({
-        "by": "all", "limit": { "rate": "10/s", "smooth": true }, "lease": "5%",
+        "by": "all", "limit": [{ "rate": "10/s", "smooth": true }, { "rate": "100/min" }], "lease": "5%",
         "store": { "redis": { "url": "redis://a" } },
     });
     assert_eq!(error(smooth), "lease: a smooth rate has no slices to draw; remove lease or smooth");

@@ -57,6 +57,33 @@ fn a_flood_of_keys_never_resets_one_that_is_at_its_limit() {
 }
 
 #[test]
+fn a_full_table_is_searched_once_a_second_and_so_is_each_shard() {
+    const HALF: u64 = 500_000_000;
+    // Each time a key of a shard comes, whether it may pass.
+    let all = |arrivals: &[(u64, u128, u128)]| {
+        let world = world("1/s");
+        let admit = |(mono, shard, number): &(u64, u128, u128)| {
+            let now = crate::meter::Moment { mono: *mono, wall: 0 };
+            world.table.decide(&world.limits, shard << 120 | number, 1, now, 2).map(|decision| decision.verdict.is_ok())
+        };
+        arrivals.iter().map(admit).collect::<Vec<_>>()
+    };
+    // Nobody is idle when it is searched first, and by the time somebody is, it has been searched for this second.
+    let admitted = all(&[
+        (0, 1, 1),
+        (HALF, 2, 1),
+        (2 * HALF - 1, 3, 1),
+        (2 * HALF, 3, 1),
+        (4 * HALF - 2, 3, 1),
+        (4 * HALF - 1, 3, 1),
+    ]);
+    assert_eq!(admitted, [Some(true), Some(true), None, None, None, Some(true)]);
+    // Where one was found it is not looked again so soon.
+    let admitted = all(&[(0, 1, 1), (HALF, 1, 2), (2 * HALF, 9, 1), (3 * HALF, 9, 2), (5 * HALF, 9, 2)]);
+    assert_eq!(admitted, [Some(true), Some(true), Some(true), None, Some(true)]);
+}
+
+#[test]
 fn idle_keys_make_room_for_new_ones_also_when_the_table_is_not_full() {
     let world = world("1/s");
     for round in 0..20 {
