@@ -1,6 +1,7 @@
 //! The table under every order in which two threads can meet: the very code, with doubles of what threads share in the place
 //! of `sync`.
 #![allow(dead_code, unreachable_pub, reason = "of the plugin's modules these models need a part")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use loom::sync::Arc;
 use portreeve_plugin::{Allowance, Clock};

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
+use futures::future::Either;
 use http::{HeaderMap, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::HttpTask;
@@ -196,7 +197,9 @@ async fn exchange(session: &mut Session, cx: &mut Request, target: &mut impl Tar
             }
         }
         let is_all = parts.bytes < GATHER;
-        write(session, std::mem::take(&mut parts)).await?;
+        if !parts.tasks.is_empty() {
+            write(session, std::mem::take(&mut parts)).await?;
+        }
         if is_all {
             more(session, cx, target).await?;
         }
@@ -212,8 +215,8 @@ async fn begin(session: &mut Session, cx: &mut Request, target: &mut impl Target
         _ => Body::Chunked,
     };
     let asked = session.req_header();
-    let waits = asked.headers.contains_key(header::EXPECT) && asked.version >= Version::HTTP_11;
-    if waits && !target.passes_interim() && cx.is_first_attempt() {
+    let waits = || asked.headers.contains_key(header::EXPECT) && asked.version >= Version::HTTP_11;
+    if !target.passes_interim() && cx.is_first_attempt() && waits() {
         // For an interim answer, of which none would come: its wait ends here (RFC 9110 §10.1.1).
         session.as_mut().write_continue_response().await?;
     }
@@ -253,18 +256,22 @@ fn send(session: &mut Session, cx: &mut Request, target: &mut impl Target, mut c
 async fn more(session: &mut Session, cx: &mut Request, target: &mut impl Target) -> Result<()> {
     loop {
         let wants_more = target.wants_more();
-        // Whoever is ready first: neither way may hold up the other.
-        let came = tokio::select! {
-            moved = poll_fn(|cx| target.poll_move(cx)) => match moved? {
-                Moved::Heard => return Ok(()),
-                Moved::Sent => continue,
-            },
-            came = session.as_mut().read_body_or_idle(!wants_more) => came,
+        let client = session.as_mut().read_body_or_idle(!wants_more);
+        let moved = poll_fn(|cx| target.poll_move(cx));
+        // Neither way may hold up the other, so their turns are left to chance. A client that is only watched comes second.
+        let next = if wants_more {
+            tokio::select! { moved = moved => Either::Left(moved), came = client => Either::Right(came) }
+        } else {
+            tokio::select! { biased; moved = moved => Either::Left(moved), came = client => Either::Right(came) }
         };
-        if !wants_more {
-            return Err(gone(came));
+        match next {
+            Either::Left(moved) => match moved? {
+                Moved::Heard => return Ok(()),
+                Moved::Sent => {}
+            },
+            Either::Right(came) if wants_more => send(session, cx, target, came.map_err(Error::into_down)?)?,
+            Either::Right(left) => return Err(gone(left)),
         }
-        send(session, cx, target, came.map_err(Error::into_down)?)?;
     }
 }
 
@@ -306,9 +313,6 @@ async fn hear(session: &mut Session, cx: &mut Request, said: Said, parts: &mut P
 
 /// Hands these to the client's session.
 async fn write(session: &mut Session, parts: Parts) -> Result<()> {
-    if parts.tasks.is_empty() {
-        return Ok(());
-    }
     let Some(client) = session.as_mut().as_custom_mut() else {
         return Error::e_explain(ErrorType::InternalError, "the session is not one of ours");
     };
