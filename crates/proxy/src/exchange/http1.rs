@@ -142,7 +142,9 @@ impl Target for Http1 {
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let sent = ready!(self.poll_out(cx));
         self.out.clear();
-        self.out.shrink_to(KEEP);
+        if self.rest.is_over() {
+            self.out.shrink_to(KEEP);
+        }
         self.sent = 0;
         let Err(error) = sent else { return Poll::Ready(Ok(())) };
         let is_stalled = error.kind() == io::ErrorKind::TimedOut;

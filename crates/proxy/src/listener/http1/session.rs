@@ -209,7 +209,8 @@ impl Single {
                 return Poll::Ready(Ok(Some(data)));
             }
             let Some(connection) = &mut self.connection else { break };
-            self.came.room().reserve(READ);
+            let most = if let Body::Length(length) = self.body { usize::try_from(length).ok() } else { None };
+            self.came.room().reserve(most.map_or(READ, |most| most.min(READ)));
             let read = pin!(connection.read_buf(self.came.room())).poll(cx);
             if ready!(read).or_err(ErrorType::ReadError, "while the request body was read")? == 0 {
                 return Poll::Ready(Error::e_explain(ErrorType::ConnectionClosed, "within the request body"));
