@@ -9,6 +9,7 @@ mod outgoing;
 mod reading;
 
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -123,12 +124,12 @@ async fn once(session: &mut Session, cx: &mut Request) -> Result<()> {
         Means::Connection(leg) => {
             let loan = match Loan::kept(&leg) {
                 Some(loan) => loan,
-                None => connect(session, cx, Loan::open(&leg)).await?,
+                None => connect(session, cx, Box::pin(Loan::open(&leg))).await?,
             };
             converse(session, cx, Http1::new(loan), false).await
         }
         // Boxed: a stream is larger than all that an exchange in HTTP/1.1 needs.
-        Means::Stream(peer) => match connect(session, cx, Stream::open(peer)).await? {
+        Means::Stream(peer) => match connect(session, cx, Box::pin(Stream::open(peer))).await? {
             Some(stream) => {
                 let is_reused = stream.is_reused();
                 Box::pin(converse(session, cx, Http2::new(stream), is_reused)).await
@@ -139,9 +140,12 @@ async fn once(session: &mut Session, cx: &mut Request) -> Result<()> {
 }
 
 /// Waits for a connection, within the time of an attempt.
-async fn connect<T>(session: &mut Session, cx: &mut Request, opening: impl Future<Output = Result<T>>) -> Result<T> {
-    // Boxed: few requests wait for a connection.
-    let opening = Box::pin(tokio::time::timeout(cx.per_try().unwrap_or(Duration::MAX), opening));
+/// `opening` is boxed: few requests wait for a connection, and all would carry the room for it.
+async fn connect<T, F>(session: &mut Session, cx: &mut Request, opening: Pin<Box<F>>) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
+    let opening = tokio::time::timeout(cx.per_try().unwrap_or(Duration::MAX), opening);
     let too_late = || Error::e_explain(ErrorType::ConnectTimedout, "no connection within the time of an attempt");
     let opened = tokio::select! {
         biased;
