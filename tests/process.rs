@@ -119,6 +119,20 @@ mod process {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn as_many_descriptors_are_taken_as_the_system_gives() {
+        let file = File::new(&saying("ok"));
+        let path = file.path();
+        let few =
+            ["-c", "ulimit -Sn 64; exec \"$0\" \"$@\"", PROGRAM, "run", "--no-watch", "-c", path.to_str().unwrap()];
+        let gateway = Process::start("sh", &few);
+        gateway.listener("public").await;
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", gateway.id())).unwrap();
+        let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+        let limits: Vec<&str> = line.split_whitespace().collect();
+        assert!(limits[0] == limits[1] && limits[0] != "64", "{limits:?}");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn sighup_reloads_and_a_bad_file_is_told_in_the_log() {
         let file = File::new(&saying("old"));
         let gateway = file.run(&[]);
