@@ -41,9 +41,13 @@ impl Site {
 
     /// Wants certificates from here on: with this in `tls`, and this in `acme`.
     async fn wants(&self, authority: &Pebble, tls: &str, more: &str) -> Result<u64, String> {
-        let section = authority.section(&self.store(), more);
+        self.wants_by(&authority.section(&self.store(), more), tls).await
+    }
+
+    /// The same by this `acme` section.
+    async fn wants_by(&self, section: &str, tls: &str) -> Result<u64, String> {
         let (clear, secure) = (self.bound("clear"), self.bound("secure"));
-        self.gateway.reload(&(listening(&clear, &secure, tls) + &section + ROUTE)).await
+        self.gateway.reload(&(listening(&clear, &secure, tls) + section + ROUTE)).await
     }
 
     /// As its file has it.
@@ -197,6 +201,32 @@ async fn a_restart_shows_what_the_store_has_and_renews_what_is_old() {
     assert_eq!(before.get("api.example.com", "/").await.unwrap().text(), "ok", "its connection is not touched");
     until("it is kept", async || (third.orders("issued").await >= 1).then_some(())).await;
     assert_ne!(std::fs::read(&kept).unwrap(), (aged.key + &aged.pem).into_bytes());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_is_renewed_when_its_authority_says_so_however_new_it_is() {
+    let ((_clear, clear), (_secure, secure)) = (reserve(), reserve());
+    let (clear_text, secure_text) = (clear.to_string(), secure.to_string());
+    let authority = Pebble::start(clear, secure).await;
+    let suggesting = authority.suggesting(["2020-01-01T00:00:00Z", "2020-01-02T00:00:00Z"]).await;
+    let client = TlsClient::trusting(authority.root(), None);
+    let first = Site::at(&clear_text, &secure_text, Certificates::new()).await;
+    let section = suggesting.before(&authority.section(&first.store(), ""));
+    first.wants_by(&section, NAMES).await.unwrap();
+    let shown = first.shows_one(&client).await.leaf();
+    until("it is kept", async || (first.orders("issued").await >= 1).then_some(())).await;
+    let Site { gateway, files, .. } = first;
+    gateway.running().stop(Duration::ZERO, Duration::ZERO).await;
+
+    let second = Site::at(&clear_text, &secure_text, files).await;
+    second.wants_by(&section, NAMES).await.unwrap();
+    until("it is renewed", async || (second.orders("issued").await >= 1).then_some(())).await;
+    assert_ne!(second.shows_one(&client).await.leaf(), shown);
+    // The one that has just been issued is not asked about at once, or an authority that is wrong would be asked without end.
+    let asked = suggesting.asked();
+    assert_eq!(asked.len(), 1, "{asked:?}");
+    // Who issued it, and its serial number (RFC 9773 §4.1).
+    assert!(asked[0].split('.').filter(|part| !part.is_empty()).count() == 2, "{asked:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

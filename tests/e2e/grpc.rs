@@ -56,6 +56,21 @@ async fn all_four_kinds_of_call_pass_with_their_trailers() {
     }
 }
 
+/// As many as its windows allow, long before they can be taken from it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_may_send_thousands_of_small_messages_at_once() {
+    let origin = RpcOrigin::start().await;
+    let gateway = gateway(&origin, "").await;
+    let mut client = RpcClient::connect(gateway.address()).await;
+    let mut call = client.begin("/echo.Echo/Client", &[]).await;
+    for _ in 0..20_000 {
+        call.sending.send_data(message("tick"), false).unwrap();
+    }
+    call.sending.send_data(message("tock"), true).unwrap();
+    let answer = call.finish().await;
+    assert_eq!((answer.code(), answer.body.len()), (Some("0"), 20_001 * 9));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_status_of_the_server_passes_as_it_is() {
     let origin = RpcOrigin::start().await;

@@ -26,6 +26,7 @@ use tokio_rustls::TlsAcceptor;
 /// | `/Server` | reads all, answers with it three times, each in a message of its own |
 /// | `/Bidi` | answers each message as it comes |
 /// | `/Silent` | answers nothing, until it is reset |
+/// | `/Ticks` | answers with forty thousand small messages, and does not end |
 /// | `/Fail` | answers with a status alone |
 /// | `/Check` | is `grpc.health.v1`: knows `down` and `broken`, does not know `unknown`, and any other service is well |
 pub(crate) struct RpcOrigin {
@@ -99,7 +100,9 @@ impl RpcOrigin {
 }
 
 async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, seen: Arc<Seen>) {
-    let Ok(mut connection) = h2::server::handshake(stream).await else { return };
+    // It takes any number of small messages ahead.
+    let handshake = h2::server::Builder::new().data_frame_budget(usize::MAX).handshake(stream);
+    let Ok(mut connection) = handshake.await else { return };
     seen.connections.fetch_add(1, Ordering::SeqCst);
     let mut calls = JoinSet::new();
     while let Some(Ok((request, respond))) = connection.accept().await {
@@ -139,6 +142,13 @@ async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, 
         "Silent" => {
             let reason = std::future::poll_fn(|cx| respond.poll_reset(cx)).await;
             seen.resets.send_modify(|resets| resets.push(reason.unwrap_or(Reason::INTERNAL_ERROR)));
+        }
+        "Ticks" => {
+            let mut sending = respond.send_response(answer().body(()).unwrap(), false).unwrap();
+            for _ in 0..40_000 {
+                sending.send_data(message("tick tock"), false).unwrap();
+            }
+            std::future::poll_fn(|cx| sending.poll_reset(cx)).await.ok();
         }
         "Bidi" => {
             let mut sending = respond.send_response(answer().body(()).unwrap(), false).unwrap();

@@ -51,6 +51,30 @@ async fn a_silent_web_socket_outlives_first_byte_and_the_routes_timeout() {
     assert_eq!(client.read_until("pong").await, "pong");
 }
 
+/// Whichever side ends it, and however slowly the other takes what came before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_sent_before_a_web_socket_ended_arrives_whole_on_the_other_side() {
+    let origin = RawOrigin::start().await;
+    let gateway = before(origin.address(), "1h").await;
+    let large = vec![b'x'; 4_000_000];
+    for target_ends in [true, false] {
+        let (client, target) = open_socket(&gateway, &origin).await;
+        let (mut sender, mut receiver) = if target_ends { (target, client) } else { (client, target) };
+        let length = (large.len() as u64).to_be_bytes();
+        let (masked, key): (u8, &[u8]) = if target_ends { (0, &[]) } else { (0x80, &[0; 4]) };
+        let frame = [&[0x82, masked | 127][..], &length, key, &large].concat();
+        let all = frame.len();
+        let sending = tokio::spawn(async move {
+            sender.send(frame).await;
+            sender.finish().await;
+            sender
+        });
+        assert_eq!(receiver.rest().await.len(), all, "{target_ends}");
+        // Half a WebSocket is none.
+        assert_eq!(sending.await.unwrap().rest().await, b"");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_web_socket_that_is_silent_for_too_long_is_closed_on_both_sides() {
     let origin = RawOrigin::start().await;

@@ -37,7 +37,7 @@ pub use gateway::{Admin, Ask, Gateway, Setup};
 pub use http1::{Answer, Head};
 pub use load::{CLIENTS, Load};
 pub use origin::{Beat, Origin, Received, at};
-pub use pebble::{BINDING, Pebble};
+pub use pebble::{BINDING, Pebble, Suggesting};
 pub use process::{Exit, Process};
 pub use raw_origin::{Clogged, RawOrigin};
 pub use road::{Road, Way};

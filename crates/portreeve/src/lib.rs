@@ -24,6 +24,7 @@ mod allocator;
 mod builtin;
 mod commands;
 mod demo;
+mod descriptors;
 mod gateway;
 mod handover;
 mod load;

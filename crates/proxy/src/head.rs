@@ -38,6 +38,9 @@ pub(crate) enum BadHead {
     /// `Connection` would take away a field that every request needs.
     #[error("Connection names a field that is not of one connection")]
     Connection,
+    /// RFC 9113 §8.2.1: a value neither begins nor ends with white space.
+    #[error("a field value begins or ends with white space")]
+    Padding,
     /// Two servers could read the length of the body differently.
     #[error("the length of the body is not given in one clear way")]
     Framing,
@@ -86,6 +89,11 @@ pub(crate) fn is_asterisk(head: &RequestHeader) -> bool {
 /// Refuses what an HTTP/1.1 target could read differently (RFC 9113 §8.2.2, §8.3.1). HTTP/1.x heads are checked before
 /// they come here, by `portreeve-wire`.
 fn check_http2(head: &RequestHeader) -> Result<(), BadHead> {
+    // What would be a target in absolute form of HTTP/1.1 is of these schemes alone, too.
+    let is_ours = |scheme: &str| ["http", "https"].iter().any(|ours| scheme.eq_ignore_ascii_case(ours));
+    if !head.uri.scheme_str().is_none_or(is_ours) {
+        return Err(BadHead::Target("the scheme is neither http nor https".to_owned()));
+    }
     // RFC 9113 §8.3.1. h2 takes any text for a path that could be a part of a URI.
     let target = head.raw_path();
     if (target.first() != Some(&b'/') && !is_asterisk(head))
@@ -119,7 +127,12 @@ fn check_http2(head: &RequestHeader) -> Result<(), BadHead> {
     if !clear || head.headers.keys().any(is_forbidden) {
         return Err(BadHead::Framing);
     }
-    Ok(())
+    // RFC 9113 §8.2.1. In HTTP/1.1 they are not of the value.
+    let is_padded = |value: &HeaderValue| {
+        let of_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+        of_space(value.as_bytes().first()) || of_space(value.as_bytes().last())
+    };
+    if head.headers.values().any(is_padded) { Err(BadHead::Padding) } else { Ok(()) }
 }
 
 /// An offer of h2c by `Upgrade`, which nobody has to take and which RFC 9113 §3.1 has given up: Java's client makes it with
@@ -307,6 +320,10 @@ mod tests {
         ] {
             assert_eq!(refused(&[&[("host", "x")], fields].concat()), Some(BadHead::Framing), "{fields:?}");
         }
+        for value in [" a", "a ", "\ta", "a\t", " "] {
+            assert_eq!(refused(&[("host", "x"), ("x-a", value)]), Some(BadHead::Padding), "{value:?}");
+        }
+        assert_eq!(refused(&[("host", "x"), ("x-a", "a \t b"), ("x-b", "")]), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portreeve_tests::{Gateway, RawOrigin, until};
+use portreeve_tests::{Gateway, RawOrigin, until, within};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpSocket;
 use tokio::time::timeout;
@@ -12,6 +12,7 @@ use super::frames::{
     REFUSED_STREAM, RST_STREAM, SETTINGS, WHOLE, WINDOW_UPDATE, block, frame, get, post, pseudo,
 };
 use super::{Bench, PATIENCE};
+use crate::rpc::{RpcClient, RpcOrigin, message};
 
 /// Streams that are offered to a client at once.
 const STREAMS: u32 = 128;
@@ -220,6 +221,36 @@ async fn frames_that_ask_for_nothing_leave_nothing_behind() {
         bench.heard("9113 §10.5", name).await;
     }
     bench.finish(floods.len(), 5);
+}
+
+/// What waits for one client must not end what others have with the same target.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_takes_nothing_of_many_small_messages_leaves_the_calls_of_others_alone() {
+    let origin = RpcOrigin::start().await;
+    let yaml = format!(
+        "upstreams: {{ rpc: {{ targets: [\"{}\"], protocol: http2 }} }}\n\
+         routes: [{{ name: rpc, match: {{ path: '/echo.Echo/**' }}, public: true, upstream: rpc }}]\n",
+        origin.address()
+    );
+    let gateway = Gateway::setup().workers(1).spawn(&yaml).await;
+    let mut client = RpcClient::connect(gateway.address()).await;
+    let mut call = client.begin("/echo.Echo/Bidi", &[]).await;
+    let mut echo = within("a head", call.answer).await.unwrap().into_body();
+    let mut greedy = Frames::open(gateway.address()).await;
+    let ask = [(":method", "POST"), (":scheme", "http"), (":authority", "a.example"), (":path", "/echo.Echo/Ticks")];
+    let fields = [&ask[..], &[("content-type", "application/grpc"), ("te", "trailers")]].concat();
+    for n in 0..10 {
+        greedy.send(frame(HEADERS, WHOLE, 2 * n + 1, block(&fields))).await;
+    }
+    // All that its windows allow has come, so the gateway has taken all that it takes ahead for it.
+    assert!(greedy.hear(|told| told.bytes > 65_000).await, "{:?}", greedy.told);
+    for round in 0..20 {
+        call.sending.send_data(message("still here"), false).unwrap();
+        let answer = within("an echo", echo.data()).await.unwrap();
+        assert_eq!(answer.as_deref().ok(), Some(&message("still here")[..]), "round {round}");
+        echo.flow_control().release_capacity(15).unwrap();
+    }
+    assert_eq!(origin.connections(), 1, "they share it");
 }
 
 /// Streams that wait for their client for ever: a body that does not come, an answer for which there is no window.

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::units::Secret;
 
 /// Certificates that the gateway gets and renews by itself (ACME, RFC 8555), for the names in `listeners[].tls.acme`: when
-/// two thirds of their time are over, without a reload and without touching a connection. What fails is tried again after a
-/// minute at first, then after longer, up to six hours; a change to this section tries at once.
+/// the authority says so (RFC 9773), or else when two thirds of their time are over, without a reload and without touching a
+/// connection. What fails is tried again after a minute at first, then after longer, up to six hours; a change to this section
+/// tries at once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Acme {

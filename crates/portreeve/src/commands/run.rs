@@ -15,8 +15,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{FAILED, File, WRONG, complain};
 use crate::handover::{self, Sockets, Waiting};
-use crate::logging;
 use crate::run::{Options, RunError, Running};
+use crate::{descriptors, logging};
 
 /// How to serve.
 #[derive(Debug, Args)]
@@ -59,6 +59,7 @@ const HURRY: Duration = Duration::from_secs(2);
 
 pub(super) fn run(registry: &Registry, arguments: &Arguments) -> ExitCode {
     logging::start();
+    descriptors::take_all();
     // Its one thread runs what is not a request: health checks, reloads, the admin port.
     let control =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("control").enable_all().build();

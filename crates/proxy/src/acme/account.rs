@@ -1,5 +1,7 @@
 //! The account with the authority: made once, kept in the store, and brought in line with the `contact` of the file.
 
+use std::path::Path;
+
 use instant_acme::{Account, AccountCredentials, NewAccount};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -32,20 +34,34 @@ pub(super) async fn open(settings: &Settings) -> Result<Account, Failure> {
         tracing::info!(account = account.id(), "An ACME account was made.");
         return Ok(account);
     };
-    let broken = |error: serde_json::Error| {
-        // Never made anew by itself: the authority may know it by this key alone.
-        let what =
-            format!("{} is broken: {error}; restore it, or move it away to have a new account made", file.display());
-        Failure::Store(what)
-    };
-    let Kept { contact: told, credentials } = serde_json::from_slice(&bytes).map_err(broken)?;
-    let parsed = AccountCredentials::deserialize(&credentials).map_err(broken)?;
+    let (Kept { contact: told, credentials }, parsed) = parse(&bytes, &file)?;
     let account = builder.from_credentials(parsed).await?;
     if told != settings.contact() {
         account.update_contacts(&contact).await?;
         keep(settings, Ok(credentials))?;
     }
     Ok(account)
+}
+
+/// Opens the account as it is, if there is one. Changes nothing, so whoever calls needs no lock.
+pub(super) async fn known(settings: &Settings) -> Result<Option<Account>, Failure> {
+    let file = settings.folder().join(FILE);
+    let Some(bytes) = store::read(&file).map_err(Failure::Store)? else { return Ok(None) };
+    let (_, parsed) = parse(&bytes, &file)?;
+    let builder = Account::builder_with_http(Box::new(settings.client()?));
+    Ok(Some(builder.from_credentials(parsed).await?))
+}
+
+fn parse(bytes: &[u8], file: &Path) -> Result<(Kept, AccountCredentials), Failure> {
+    let broken = |error: serde_json::Error| {
+        // Never made anew by itself: the authority may know it by this key alone.
+        let what =
+            format!("{} is broken: {error}; restore it, or move it away to have a new account made", file.display());
+        Failure::Store(what)
+    };
+    let kept: Kept = serde_json::from_slice(bytes).map_err(broken)?;
+    let parsed = AccountCredentials::deserialize(&kept.credentials).map_err(broken)?;
+    Ok((kept, parsed))
 }
 
 fn keep(settings: &Settings, credentials: serde_json::Result<Value>) -> Result<(), Failure> {

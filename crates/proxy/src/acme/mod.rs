@@ -14,6 +14,7 @@ mod settings;
 mod slot;
 mod store;
 mod waiting;
+mod window;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -101,9 +102,14 @@ impl Acme {
         async move {
             loop {
                 let plan = plans.borrow_and_update().clone();
-                let due = plan.iter().flat_map(|plan| &plan.slots).min_by_key(|slot| slot.due());
-                let wait = due.map_or(LOOK, |slot| slot.due().duration_since(SystemTime::now()).unwrap_or_default());
-                if let (Some(plan), Some(slot), true) = (&plan, due, wait.is_zero()) {
+                let next = plan.iter().flat_map(|plan| &plan.slots).min_by_key(|slot| slot.next());
+                let wait = next.map_or(LOOK, |slot| slot.next().duration_since(SystemTime::now()).unwrap_or_default());
+                if let (Some(plan), Some(slot), true) = (&plan, next, wait.is_zero()) {
+                    // The authority may say that it is not yet time.
+                    if slot.is_to_be_consulted() {
+                        Box::pin(slot.consult(&plan.settings)).await;
+                        continue;
+                    }
                     Box::pin(slot.renew(&plan.settings, &challenges, &metrics)).await;
                     let now = plans.borrow().clone();
                     if now.is_some_and(|now| now.settings != plan.settings) {

@@ -12,6 +12,7 @@ use super::challenges::Challenges;
 use super::failure::Failure;
 use super::settings::Settings;
 use super::waiting::Waiting;
+use super::window::{self, Suggestion, Window};
 use super::{account, order, schedule, store};
 use crate::listener::{Certified, moment};
 use crate::observe::Metrics;
@@ -30,6 +31,9 @@ pub(crate) struct Slot {
 #[derive(Debug)]
 struct Turn {
     due: SystemTime,
+    /// When to ask the authority again when it would have the certificate renewed, and what it said.
+    look: SystemTime,
+    window: Option<Window>,
     /// In a row.
     failures: u32,
     /// A certificate that is shown and could not be written: asked for once, not again.
@@ -59,7 +63,7 @@ impl Slot {
         let kept = kept(&file, &names)?;
         let due = kept.as_ref().map_or(SystemTime::UNIX_EPOCH, due);
         let shown = kept.or_else(|| stand_in(&file, &names));
-        let mut turn = Turn { due, failures: 0, unsaved: None };
+        let mut turn = Turn { due, look: SystemTime::UNIX_EPOCH, window: None, failures: 0, unsaved: None };
         if let Some(waiting) = Waiting::read(&file, &settings.digest(), SystemTime::now()) {
             (turn.failures, turn.due) = (waiting.failures, turn.due.max(waiting.until()));
         }
@@ -76,8 +80,52 @@ impl Slot {
         self.shown.load_full()
     }
 
-    pub(super) fn due(&self) -> SystemTime {
-        self.turn.lock().due
+    /// Whether it is time to ask when a certificate is to be asked for.
+    pub(super) fn is_to_be_consulted(&self) -> bool {
+        self.turn.lock().look <= SystemTime::now()
+    }
+
+    /// When to ask for a certificate, or when that should be.
+    pub(super) fn next(&self) -> SystemTime {
+        let turn = self.turn.lock();
+        turn.due.min(turn.look)
+    }
+
+    /// Asks the authority when it would have the certificate renewed. Where it does not say, the certificate does.
+    pub(super) async fn consult(&self, settings: &Arc<Settings>) {
+        let asked = self.suggested(settings).await;
+        let (now, names) = (SystemTime::now(), self.names.join(" "));
+        let mut turn = self.turn.lock();
+        turn.look = now + window::USUAL;
+        match asked {
+            Ok(Some(told)) => {
+                turn.look = now + told.again;
+                // Another moment only for another window, or it would come nearer each time; and a failure has its own time.
+                if turn.failures == 0
+                    && turn.window.replace(told.window) != Some(told.window)
+                    && let Some(shown) = self.shown()
+                {
+                    let (from, until) = shown.life();
+                    turn.due = told.window.moment(moment(from), moment(until), fastrand::f64());
+                    let in_seconds = turn.due.duration_since(now).unwrap_or_default().as_secs();
+                    tracing::info!(names, in_seconds, "The authority says when a certificate is to be renewed.");
+                }
+            }
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(names, %error, "The authority does not say when a certificate is to be renewed.");
+            }
+        }
+    }
+
+    /// What the authority suggests for the certificate that is shown, if that is the one for these names.
+    async fn suggested(&self, settings: &Arc<Settings>) -> Result<Option<Suggestion>, Failure> {
+        let Some(shown) = self.shown().filter(|shown| checked_names(shown, &self.names).is_ok()) else {
+            return Ok(None);
+        };
+        let Some(certificate) = shown.leaf().and_then(window::identifier) else { return Ok(None) };
+        let Some(account) = account::known(settings).await? else { return Ok(None) };
+        Ok(window::ask(&account, &certificate).await?)
     }
 
     /// Takes away what failures have added to the wait.
@@ -105,6 +153,7 @@ impl Slot {
                 {
                     let mut turn = self.turn.lock();
                     (turn.failures, turn.due) = (0, next);
+                    (turn.look, turn.window) = (now + window::USUAL, None);
                 }
                 let until = self.shown.load().as_deref().map(Certified::until);
                 match done {
@@ -146,8 +195,12 @@ impl Slot {
         }
         let (file, names) = (self.file.clone(), self.names.clone());
         let found = away(move || kept(&file, &names).map_err(Failure::Store)).await?;
+        // What the authority wants replaced is not what is asked for, however long its own time is.
+        let is_suggested = self.turn.lock().window.is_some();
+        let is_shown = |found: &Certified| self.shown().is_some_and(|shown| shown.leaf() == found.leaf());
         if let Some(found) = found
             && due(&found) > SystemTime::now()
+            && !(is_suggested && is_shown(&found))
         {
             self.shown.store(Some(Arc::new(found)));
             return Ok(Done::Found);
@@ -200,9 +253,14 @@ fn stand_in(file: &Path, names: &[String]) -> Option<Certified> {
 
 fn checked(pem: &[u8], file: &Path, names: &[String]) -> Result<Certified, String> {
     let certified = Certified::issued(pem, &file.display().to_string())?;
+    checked_names(&certified, names)?;
+    Ok(certified)
+}
+
+fn checked_names(certified: &Certified, names: &[String]) -> Result<(), String> {
     match names.iter().find(|name| !certified.names().contains(name)) {
         Some(missing) => Err(format!("is not for {missing}")),
-        None => Ok(certified),
+        None => Ok(()),
     }
 }
 

@@ -22,9 +22,11 @@ use super::prepared::Prepared;
 /// Requests at once on one HTTP/2 connection, if the target allows as many; the next one opens another connection.
 const H2_STREAMS: usize = 100;
 /// What a target may send of one answer ahead of a slow client (RFC 9113 §5.2). Pingora's default is 8 MiB.
-const H2_STREAM_WINDOW: u32 = 1 << 20;
-/// The same for all answers on a connection together: what one connection may cost in memory.
-const H2_CONNECTION_WINDOW: u32 = 4 << 20;
+const H2_STREAM_WINDOW: u32 = 256 << 10;
+/// The same for all answers on a connection together: more than all its streams may have, so that clients which take nothing
+/// cannot hold up the answers to others. Half of it is what the h2 library lets small frames cost in memory while they wait,
+/// beside their content, before it ends the connection with all its streams.
+const H2_CONNECTION_WINDOW: u32 = 128 << 20;
 /// Finds connections that died without a word beneath long streams. No oftener: gRPC servers take more than one ping in five
 /// minutes for an attack, and end the connection with `too_many_pings`.
 const H2_PING: Duration = Duration::from_secs(330);

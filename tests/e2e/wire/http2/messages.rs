@@ -83,6 +83,12 @@ fn rows_of_pseudo_headers() -> Vec<Row> {
 
 fn rows_of_targets() -> Vec<Row> {
     vec![
+        (
+            "9110 §4.2",
+            "a scheme that is not of HTTP",
+            only(&[(":method", "GET"), (":scheme", "ftp"), (":authority", "a.example"), (":path", "/")]),
+            Status(400),
+        ),
         ("9113 §8.3.1", "a path without a slash", path("a"), Refused),
         ("9113 §8.3.1", "a URI as the path", path("http://b.example/"), Refused),
         ("9113 §8.3.1", "an asterisk with GET", path("*"), Status(400)),
@@ -125,6 +131,10 @@ fn rows_of_fields() -> Vec<Row> {
         ("9113 §8.2.1", "CR in a value", with(b"x-a", b"b\rc"), Refused),
         ("9113 §8.2.1", "LF in a value", with(b"x-a", b"b\nc"), Refused),
         ("9113 §8.2.1", "NUL in a value", with(b"x-a", b"b\0c"), Refused),
+        ("9113 §8.2.1", "a space before a value", with(b"x-a", b" b"), Status(400)),
+        ("9113 §8.2.1", "a space behind a value", with(b"x-a", b"b "), Status(400)),
+        ("9113 §8.2.1", "a tab behind a value", with(b"x-a", b"b\t"), Status(400)),
+        ("9113 §8.2.1", "a value of a space", with(b"x-a", b" "), Status(400)),
         ("9113 §8.2.2", "connection", with(b"connection", b"close"), Reset(1, MALFORMED)),
         ("9113 §8.2.2", "keep-alive", with(b"keep-alive", b"timeout=5"), Reset(1, MALFORMED)),
         ("9113 §8.2.2", "proxy-connection", with(b"proxy-connection", b"close"), Reset(1, MALFORMED)),

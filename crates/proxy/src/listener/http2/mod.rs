@@ -45,6 +45,9 @@ const STREAMS: u32 = 128;
 /// Bytes of one request body that may be on the way before we have taken them, and of all of a connection.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// What frames of less than 256 bytes may cost in memory while they wait to be taken, beside their content. The window of a
+/// stream holds that many of the shortest messages of gRPC, and a client that keeps to it has done nothing wrong.
+const SMALL_FRAMES: usize = 8 * 1024 * 1024;
 /// Bytes of one answer that wait for a slow client here, beside what its target has sent ahead. A client may have all its
 /// streams wait.
 const SEND_BUFFER: usize = 64 * 1024;
@@ -69,6 +72,7 @@ fn options(terms: &Terms) -> Builder {
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(u32::try_from(terms.bounds.head_bytes).unwrap_or(u32::MAX))
+        .data_frame_budget(SMALL_FRAMES)
         .max_send_buffer_size(SEND_BUFFER)
         .max_pending_accept_reset_streams(PENDING_RESETS)
         .max_local_error_reset_streams(Some(FORCED_RESETS));

@@ -75,6 +75,11 @@ impl Certified {
         (self.not_before, self.not_after)
     }
 
+    /// The certificate itself.
+    pub(crate) fn leaf(&self) -> Option<&CertificateDer<'static>> {
+        self.bare.cert.first()
+    }
+
     /// Until when it is valid, for people.
     pub(crate) fn until(&self) -> String {
         day(self.not_after)
