@@ -192,7 +192,8 @@ async fn a_charge_after_the_answer_counts_on_every_node_and_on_its_own_when_the_
         let (one, two) = (spawn().await, spawn().await);
         let first = one.ask(who).await;
         assert_eq!((first.status, two.status(who).await), (200, 429), "{who}");
-        assert_eq!(first.header("ratelimit"), Some(r#""all/rate-limit";r=0;t=3600"#), "{who}");
+        let is_told = first.header("ratelimit").is_some_and(|field| field.starts_with(r#""all/rate-limit";r=0;"#));
+        assert!(is_told, "{who}: {first:?}");
         redis.say("FLUSHALL").await;
         // Each node still knows what it has counted itself, and nothing else.
         assert_eq!((one.status(who).await, two.status(who).await), (429, 200), "{who}");
@@ -221,7 +222,8 @@ async fn a_charge_that_the_store_cannot_be_told_counts_on_the_node_that_has_it()
         gateway.sees(false).await;
         origin.cue();
         let first = first.await.unwrap();
-        assert_eq!((first.status, first.header("ratelimit")), (200, Some(r#""all/rate-limit";r=0;t=3600"#)), "{word}");
+        let is_told = first.header("ratelimit").is_some_and(|field| field.starts_with(r#""all/rate-limit";r=0;"#));
+        assert!(first.status == 200 && is_told, "{word}: {first:?}");
         // By its own count, which goes before what the file says of the store.
         assert_eq!(gateway.status(who).await, 429, "{word}");
         road.turn(Way::To(redis.address()));
