@@ -208,3 +208,20 @@ impl Book {
         lost + self.bound(most)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_began_too_early_goes_and_then_the_oldest_of_too_many() {
+        let mut hours = Periods::default();
+        for hour in [1, 2, 3, 4, 5, 6, 7] {
+            hours.add(hour * HOUR, &Sheet::default(), 1);
+        }
+        assert_eq!(hours.forget(3 * HOUR, 5), [HOUR, 2 * HOUR]);
+        assert_eq!(hours.forget(3 * HOUR, 3), [3 * HOUR, 4 * HOUR]);
+        let left = [5 * HOUR, 6 * HOUR, 7 * HOUR];
+        assert!(hours.sheets.keys().eq(&left) && hours.changed.iter().eq(&left));
+    }
+}

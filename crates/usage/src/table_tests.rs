@@ -138,8 +138,8 @@ fn a_look_counts_each_request_once_while_others_come_and_rows_go() {
     let (route, is_over, recorded) = (Arc::from("r"), AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            // First it fills up, then rows go, then the same come again.
-            for n in (0..40 * SLICE).chain((0..400 * SLICE).map(|n| n % SLICE)) {
+            // It fills up, rows go with each that comes, then the same come again and again.
+            for n in (0..400 * SLICE).chain((0..200 * SLICE).map(|n| n % SLICE)) {
                 let consumer = Arc::from(n.to_string());
                 table.record(&Asked { consumer: Some(&consumer), route: Some(&route), ..Asked::default() }, &event(1));
                 recorded.fetch_add(1, Ordering::SeqCst);
@@ -154,4 +154,34 @@ fn a_look_counts_each_request_once_while_others_come_and_rows_go() {
             assert!((before..=after).contains(&told), "{before} {told} {after}");
         }
     });
+}
+
+#[test]
+fn what_a_row_that_goes_has_counted_is_in_the_rest_with_its_latencies_and_the_next_begins_anew() {
+    let (table, mut exact) = (Table::with_shards(1, 1), HashMap::new());
+    for _ in 0..3 {
+        record(&table, 1, 0, 10, &mut exact);
+    }
+    record(&table, 2, 0, 1000, &mut exact);
+    let sheet = table.look();
+    let (row, rest) = (&sheet.rows[0], &sheet.rest[0]);
+    let near = |line: &Line, quantile, seconds: f64| {
+        let told = line.latency.quantile(quantile).unwrap();
+        assert!((told - seconds).abs() <= 0.03 * seconds, "{told} instead of {seconds}");
+    };
+    assert_eq!((row.counts.requests, row.missed, rest.counts.requests), (1, 3, 3));
+    near(row, 0.01, 1.0);
+    near(rest, 0.01, 0.01);
+    near(rest, 1.0, 0.01);
+}
+
+#[test]
+fn as_many_routes_have_a_rest_of_their_own_as_there_is_room_for() {
+    let (table, mut exact) = (Table::with_shards(1, 1), HashMap::new());
+    for route in 0..100 {
+        record(&table, 0, route, 1, &mut exact);
+    }
+    let sheet = table.look();
+    assert_eq!(sheet.rest.len(), FEW_ROUTES + 1);
+    assert_eq!(sheet.rest[&None].counts.requests, 99 - u64::try_from(FEW_ROUTES).unwrap());
 }

@@ -267,6 +267,37 @@ fn the_next_process_takes_over_what_this_one_leaves_when_it_leaves_it() {
 }
 
 #[test]
+fn spans_that_end_while_another_process_has_the_folder_are_exported_when_it_has_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(&folder);
+    let first = started(&settings, START);
+    fine(first.tick(START));
+    count(&first, "ada", 4);
+    let next = started(&settings, START + 5);
+    count(&next, "ada", 10);
+    assert_eq!(next.tick(START + 900)[0].stage, Stage::Lock);
+    count(&next, "ada", 2);
+    fine(first.finish(START + 905));
+    fine(next.tick(START + 906));
+    let out = folder.path().join("out/usage.jsonl");
+    assert_eq!(exported(&out).values().sum::<u64>(), 14);
+    fine(next.finish(START + 910));
+    assert_eq!(exported(&out).values().sum::<u64>(), 16);
+}
+
+#[test]
+fn an_hour_that_goes_before_it_had_a_file_is_no_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    let usage = started(&Settings { keep: Keep { hours: 1, days: 1 }, ..settings(&folder) }, START);
+    fine(usage.tick(START));
+    count(&usage, "ada", 3);
+    fine(usage.tick(START + 3600));
+    count(&usage, "ada", 2);
+    fine(usage.tick(START + 7200));
+    assert_eq!(fs::read_dir(folder.path().join("usage/hours")).unwrap().count(), 0);
+}
+
+#[test]
 fn an_unreadable_file_is_put_aside_told_and_the_others_count() {
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(&folder);

@@ -361,3 +361,63 @@ fn one_answer_in_a_hundred_that_hangs_says_nothing_about_the_load() {
     play(&limit, 60..61, |_| 1, |_| QUICK);
     assert!(limit.limit() > 500, "{}", limit.limit());
 }
+
+fn millis(millis: f64) -> Sample {
+    Sample::Answered(Duration::from_secs_f64(millis / 1000.0))
+}
+
+fn unhindered(limit: &Adaptive) -> f64 {
+    limit.found().unhindered.map_or(0.0, |took| took.as_secs_f64() * 1000.0)
+}
+
+#[test]
+fn with_less_than_half_in_flight_it_is_seen_without_a_look_what_answers_take() {
+    let limit = Adaptive::new(BOUNDS, None);
+    play(&limit, 0..5, |_| 9, |_| millis(10.0));
+    assert!((9.9..10.1).contains(&unhindered(&limit)), "{}", unhindered(&limit));
+    play(&limit, 5..60, |_| 9, |_| millis(20.0));
+    assert!((19.5..20.5).contains(&unhindered(&limit)), "{}", unhindered(&limit));
+}
+
+#[test]
+fn answers_that_are_faster_than_thought_although_there_is_a_queue_are_believed() {
+    let limit = Adaptive::new(BOUNDS, None);
+    play(&limit, 0..5, |_| 9, |_| millis(20.0));
+    // Before it is time to look.
+    play(&limit, 5..8, |limit| limit, |_| millis(10.0));
+    assert!((9.9..11.0).contains(&unhindered(&limit)), "{}", unhindered(&limit));
+}
+
+#[test]
+fn two_milliseconds_more_are_no_queue_however_fast_answers_are() {
+    let limit = Adaptive::new(BOUNDS, None);
+    play(&limit, 0..5, |_| 9, |_| millis(1.0));
+    play(&limit, 5..8, |limit| limit, |_| millis(2.9));
+    assert!(limit.limit() > 2 * FIRST, "{}", limit.limit());
+}
+
+#[test]
+fn after_drops_it_grows_step_by_step() {
+    let limit = Adaptive::new(BOUNDS, None);
+    play(&limit, 0..2, |limit| limit, |_| QUICK);
+    play(&limit, 2..3, |limit| limit, |_| Sample::Dropped);
+    let lowered = limit.limit();
+    play(&limit, 3..4, |limit| limit, |_| QUICK);
+    assert!(limit.limit() > lowered && limit.limit() < 2 * lowered, "{lowered} became {}", limit.limit());
+}
+
+#[test]
+fn a_clock_that_is_set_back_during_a_look_ends_it_and_others_follow() {
+    let limit = Adaptive::new(BOUNDS, None);
+    let looks = |from: u64, steps: std::ops::Range<u32>| {
+        let observed = steps.map(|step| {
+            limit.observe(Duration::from_secs(from) + Duration::from_millis(10) * step, 4000, QUICK);
+            limit.found().is_looking
+        });
+        observed.filter(|is_looking| *is_looking).count()
+    };
+    assert_eq!(looks(10_000, 0..1001), 1, "it has just begun");
+    assert_eq!(looks(1_000, 0..1), 0);
+    let then = looks(1_000, 1..3000);
+    assert!((20..=100).contains(&then), "{then}");
+}

@@ -84,3 +84,65 @@ impl Window {
         self.answered.saturating_add(self.dropped) >= FEWEST
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    /// One that was begun at one hour, with so many answers and drops.
+    fn window(answers: u32, drops: u32) -> Window {
+        let mut window = Window::new(ms(3_600_000));
+        (0..answers).for_each(|_| window.add(1, Sample::Answered(ms(10))));
+        (0..drops).for_each(|_| window.add(7, Sample::Dropped));
+        window
+    }
+
+    #[test]
+    fn it_is_whole_with_twenty_attempts_when_an_answer_has_had_time_to_come() {
+        for (answers, drops, pace, whole, shown) in [
+            (20, 0, ms(10), ms(100), ms(300)),
+            (8, 12, ms(10), ms(100), ms(300)),
+            (0, 20, ms(120), ms(120), ms(300)),
+            (30, 0, ms(1000), ms(1000), ms(2000)),
+        ] {
+            let window = window(answers, drops);
+            for (is, after) in
+                [(Window::is_whole as fn(&Window, Duration, Duration) -> bool, whole), (Window::has_shown, shown)]
+            {
+                assert!(!is(&window, ms(3_599_999) + after, pace), "{after:?}");
+                assert!(is(&window, ms(3_600_000) + after, pace), "{after:?}");
+            }
+        }
+        let few = window(10, 9);
+        assert!(!few.is_whole(ms(4_000_000), ms(10)) && !few.has_shown(ms(4_000_000), ms(10)));
+    }
+
+    #[test]
+    fn it_is_stale_after_a_minute_or_six_answers_and_when_it_begins_later_than_now() {
+        let window = window(0, 0);
+        for (now, pace, is_stale) in [
+            (3_598_999, 10, true),
+            (3_599_000, 10, false),
+            (3_660_000, 10, false),
+            (3_660_001, 10, true),
+            (3_720_000, 20_000, false),
+            (3_720_001, 20_000, true),
+        ] {
+            assert_eq!(window.is_stale(ms(now), ms(pace)), is_stale, "{now} {pace}");
+        }
+    }
+
+    #[test]
+    fn what_it_has_seen_is_the_geometric_mean_and_the_peak() {
+        assert!(window(0, 3).seen().latency.is_none());
+        let mut window = window(1, 2);
+        window.add(3, Sample::Answered(ms(1000)));
+        let seen = window.seen();
+        assert_eq!((seen.answered, seen.dropped, seen.peak), (2, 2, 7));
+        assert!((seen.latency.unwrap().exp() - 0.1).abs() < 1e-9, "{seen:?}");
+    }
+}
