@@ -270,11 +270,7 @@ async fn of_two_targets_that_were_asked_only_the_trailers_of_the_one_that_is_hea
     for trailers in ["x-sum: good\r\n", ""] {
         let mut client = gateway.wire().await;
         client.send("GET / HTTP/1.1\r\nhost: x\r\nte: trailers\r\nconnection: te, close\r\n\r\n").await;
-        // Whichever is asked first.
-        let ((mut one, _), (mut other, _)) = tokio::select! {
-            one = a.request() => (one, b.request().await),
-            one = b.request() => (one, a.request().await),
-        };
+        let ((mut one, _), (mut other, _)) = tokio::join!(a.request(), b.request());
         one.send(answer("503 Service Unavailable", "x-sum: bad\r\n")).await;
         other.send(answer("200 OK", trailers)).await;
         let came = String::from_utf8(client.rest().await).unwrap();
