@@ -155,7 +155,7 @@ async fn a_stream_beyond_what_a_target_that_goes_away_has_taken_is_sent_again_on
 }
 
 /// The next request of the next connection.
-async fn accept(listener: &TcpListener) -> (RecvStream, SendResponse<Bytes>) {
+pub(crate) async fn accept(listener: &TcpListener) -> (RecvStream, SendResponse<Bytes>) {
     let (stream, _) = within("a connection", listener.accept()).await.unwrap();
     let mut connection = h2::server::handshake(stream).await.unwrap();
     let (request, respond) = within("a request", connection.accept()).await.unwrap().unwrap();

@@ -69,9 +69,18 @@ pub(crate) fn is_not_connected(cx: &mut Request, mut error: Box<Error>) -> Box<E
     error
 }
 
+/// What is known of an attempt that failed after the connection.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Broke {
+    /// Its connection had been used before.
+    pub(crate) is_reused: bool,
+    /// The target had all that its client had sent by then, and may have waited for the rest.
+    pub(crate) is_of_client: bool,
+}
+
 /// A failure after the connection: tried elsewhere only if nothing is lost by it.
 #[expect(clippy::unnecessary_box_returns, reason = "Pingora's hooks return boxed errors")]
-pub(crate) fn broke(session: &mut Session, cx: &mut Request, mut error: Box<Error>, reused: bool) -> Box<Error> {
+pub(crate) fn broke(session: &mut Session, cx: &mut Request, mut error: Box<Error>, of: Broke) -> Box<Error> {
     if matches!(error.etype(), ErrorType::CustomCode(RETRY_STATUS, _)) {
         cx.failed(Fault::TargetAnswered);
         cx.leave_target();
@@ -100,7 +109,7 @@ pub(crate) fn broke(session: &mut Session, cx: &mut Request, mut error: Box<Erro
     if out_of_patience {
         error = Error::create(ErrorType::ReadTimedout, ErrorSource::Upstream, None, None);
     }
-    error.retry.decide_reuse(reused);
+    error.retry.decide_reuse(of.is_reused);
     // A kept connection that the target had closed meanwhile says nothing of the target: again, and there if need be. Nor
     // does a stream that it did not begin with (RFC 9113 §8.7), which any request survives.
     let untouched = *error.etype() == ErrorType::H2Error && error.retry();
@@ -112,8 +121,8 @@ pub(crate) fn broke(session: &mut Session, cx: &mut Request, mut error: Box<Erro
         return error;
     }
     // Who waits for the rest of a request is not slow; who does not take it is.
-    let waits = fault.is_of_time() && *error.etype() != ErrorType::WriteTimedout && !session.as_mut().is_body_done();
-    if waits {
+    let is_silent = fault.is_of_time() || *error.etype() == ErrorType::ReadTimedout;
+    if is_silent && *error.etype() != ErrorType::WriteTimedout && of.is_of_client {
         cx.gave_up(fault);
     } else {
         cx.failed(fault);

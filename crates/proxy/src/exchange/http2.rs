@@ -53,7 +53,7 @@ pub(super) struct Http2 {
     is_head: bool,
     /// What has come of the answer, and has not been asked for.
     heard: Option<Said>,
-    /// For the answer: silence.
+    /// For the answer: silence. Once it has begun, silence of both sides: what either sends ends it.
     patience: Deadline,
     silence: Duration,
     /// For the request: a target that takes nothing.
@@ -129,6 +129,12 @@ impl Http2 {
         Poll::Ready(Ok(Said::Head(Box::new(head.clone()), last)))
     }
 
+    /// Something has moved: nobody is silent, and nothing stands still.
+    fn moved(&mut self) {
+        self.patience.clear();
+        self.stalled.clear();
+    }
+
     /// `None`: the target takes no more.
     fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<Option<()>> {
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
@@ -143,7 +149,7 @@ impl Http2 {
                 room => room,
             };
             let piece = self.out.split_to(room.min(self.out.len()));
-            // It has moved, so it is not stalled.
+            self.patience.clear();
             self.stalled.clear();
             let is_last = self.out.is_empty() && matches!(self.end, End::Due(None));
             if body.send_data(piece, is_last).is_err() {
@@ -232,21 +238,26 @@ impl Target for Http2 {
     }
 
     fn poll_move(&mut self, cx: &mut Context<'_>) -> Poll<Result<Moved>> {
-        let is_partial = matches!(self.end, End::Open) && self.body.is_some();
-        let sent = if self.has_sent() || self.wants_more() { Poll::Pending } else { self.poll_send(cx)? };
         if let Poll::Ready(said) = self.poll_said(cx) {
-            self.patience.clear();
+            self.moved();
             self.heard = Some(said?);
             return Poll::Ready(Ok(Moved::Heard));
         }
-        if is_partial || !self.has_sent() {
+        let is_partial = matches!(self.end, End::Open) && self.body.is_some();
+        let sent = if self.has_sent() || self.wants_more() { Poll::Pending } else { self.poll_send(cx)? };
+        if is_partial && sent.is_ready() {
+            return Poll::Ready(Ok(Moved::Sent));
+        }
+        if self.at == At::Head && !self.has_sent() {
             // The target may wait for the rest of the request. What bounds its client, or what is sent, bounds that.
             self.patience.clear();
-            return if is_partial { sent.map(|()| Ok(Moved::Sent)) } else { Poll::Pending };
+            return Poll::Pending;
         }
         ready!(self.patience.poll_within(cx, self.silence));
-        // It may hang with all its streams: no other begins on that connection.
-        self.stream.http()?.conn.mark_shutdown();
+        if !self.wants_more() {
+            // It may hang with all its streams: no other begins on that connection.
+            self.stream.http()?.conn.mark_shutdown();
+        }
         Poll::Ready(Err(Error::explain(ErrorType::ReadTimedout, "while the answer was waited for").into_up()))
     }
 
@@ -254,17 +265,21 @@ impl Target for Http2 {
         match self.poll_out(cx) {
             Poll::Pending => {
                 ready!(self.stalled.poll_within(cx, self.write));
-                Poll::Ready(Err(Error::explain(ErrorType::WriteTimedout, "while the request was sent").into_up()))
+                if self.at == At::Head {
+                    let stalled = Error::explain(ErrorType::WriteTimedout, "while the request was sent");
+                    return Poll::Ready(Err(stalled.into_up()));
+                }
+                (self.body, self.out) = (None, Bytes::new());
             }
             Poll::Ready(sent) => {
-                self.stalled.clear();
+                self.moved();
                 if sent.is_none() {
                     // Why is said where the answer is read; it may be there all the same.
                     (self.body, self.out) = (None, Bytes::new());
                 }
-                Poll::Ready(Ok(()))
             }
         }
+        Poll::Ready(Ok(()))
     }
 
     /// Its connection has a place for another stream, however this one ended.

@@ -22,10 +22,11 @@ use pingora::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 use portreeve_wire::http1::Body;
 use smallvec::SmallVec;
+use tokio::time::sleep;
 
 use self::http1::Http1;
 use self::http2::Http2;
-use crate::attempt::bad_target;
+use crate::attempt::{Broke, bad_target};
 use crate::context::Request;
 use crate::phases::facts;
 use crate::upstream::{Loan, Means, Prepared, Stream};
@@ -90,10 +91,17 @@ trait Target {
     /// Whether no more of the request can be sent, since all has been, or since the target takes no more.
     fn has_sent(&self) -> bool;
 
-    /// Ready when nothing more is to be sent for now, or can be. An error: the target takes nothing.
+    /// Ready when nothing more is to be sent for now, or can be. An error: the target takes nothing, and has not begun to answer.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>>;
 
-    /// Ready when more of the answer has come, or the request has gone as far as it is known.
+    /// Ready when more of the answer has come, or the request has gone as far as it is known. Keeps the clocks:
+    ///
+    /// - Before the answer begins: `timeouts.write` while something waits for the target to take it, and the target's silence once
+    ///   nothing more is to come.
+    /// - Then: silence of both sides, which whatever moves ends. What waits for the target for longer than `timeouts.write` goes
+    ///   nowhere any more, and with it the rest of the request.
+    ///
+    /// None runs while nobody looks here, as when the client takes nothing: they begin when somebody waits, and hearing ends them.
     fn poll_move(&mut self, cx: &mut Context<'_>) -> Poll<Result<Moved>>;
 
     /// The next of the answer, if it has come.
@@ -133,7 +141,7 @@ async fn once(session: &mut Session, cx: &mut Request) -> Result<()> {
                 let is_reused = stream.is_reused();
                 Box::pin(converse(session, cx, Http2::new(stream), is_reused)).await
             }
-            None => Err(attempt::broke(session, cx, bad_target("the target does not speak HTTP/2"), false)),
+            None => Err(attempt::broke(session, cx, bad_target("the target does not speak HTTP/2"), Broke::default())),
         },
     }
 }
@@ -149,7 +157,7 @@ async fn connect<T>(session: &mut Session, cx: &mut Request, opening: impl Futur
         left = session.as_mut().read_body_or_idle(true) => {
             // The connection of the client keeps the time of an attempt as well.
             if !facts(session.digest()).is_some_and(|facts| facts.line.take_attempt_over()) {
-                return Err(attempt::broke(session, cx, gone(left), false));
+                return Err(attempt::broke(session, cx, gone(left), Broke::default()));
             }
             too_late()
         }
@@ -163,13 +171,21 @@ async fn converse(session: &mut Session, cx: &mut Request, mut target: impl Targ
         Ok(()) => {
             if send_the_rest(session, cx, &mut target).await {
                 target.give_back();
+            } else {
+                drop(target);
+            }
+            if !session.as_mut().is_body_done() {
+                // So that the answer is not lost with what the client is still sending. That is nothing to its target any more.
+                cx.leave_upstream();
+                reply::drain(session).await;
             }
             Ok(())
         }
         Err(error) => {
+            let is_of_client = target.wants_more();
             // Closed, before somebody else is asked.
             drop(target);
-            Err(attempt::broke(session, cx, error, is_reused))
+            Err(attempt::broke(session, cx, error, Broke { is_reused, is_of_client }))
         }
     }
 }
@@ -322,6 +338,14 @@ async fn write(session: &mut Session, parts: Parts) -> Result<()> {
 /// An answer may come before its request is whole, from a target that wants the rest of it all the same: it gets it, for as long as
 /// it takes it. The answer has gone, and nothing that happens now is the worse for it. Whether the target has the whole.
 async fn send_the_rest(session: &mut Session, cx: &mut Request, target: &mut impl Target) -> bool {
+    if target.has_sent() {
+        return true;
+    }
+    if let Some(facts) = facts(session.digest()) {
+        // No stream any more.
+        facts.line.set_deadline(cx.until());
+    }
+    let silence = cx.idle();
     while !target.has_sent() {
         let wants_more = target.wants_more();
         let came = tokio::select! {
@@ -330,6 +354,7 @@ async fn send_the_rest(session: &mut Session, cx: &mut Request, target: &mut imp
                 Err(_) => break,
             },
             came = session.as_mut().read_body_or_idle(!wants_more) => came,
+            () = sleep(silence) => break,
         };
         let sent =
             came.and_then(|chunk| if wants_more { send(session, cx, target, chunk) } else { Err(gone(Ok(None))) });
@@ -337,7 +362,5 @@ async fn send_the_rest(session: &mut Session, cx: &mut Request, target: &mut imp
             break;
         }
     }
-    // So that the answer is not lost with what the client is still sending.
-    reply::drain(session).await;
     target.has_sent()
 }
