@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::Response;
-use portreeve_tests::{Gateway, Origin, RawOrigin, within};
+use portreeve_tests::{Gateway, Origin, RawOrigin, until, within};
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
@@ -200,4 +201,43 @@ routes:
     tokio::spawn(async move { while connection.accept().await.is_some() {} });
     assert_eq!(client.answer().await.status, 200);
     assert_eq!(client.answer().await.status, 502);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_resets_its_connection_within_an_upload_that_is_stuck_is_noticed() {
+    let origin = RawOrigin::start().await;
+    let gateway = before(origin.address(), "timeouts: { write: 5m, first_byte: 5m }", "timeout: 10m").await;
+    let mut client = TcpStream::connect(gateway.address()).await.unwrap();
+    let upload = upload();
+    let mut rest = upload.as_bytes();
+    let (_target, _) = {
+        client.write_all(rest.split_off(..1_000).unwrap()).await.unwrap();
+        origin.request().await
+    };
+    while let Ok(written) = tokio::time::timeout(Duration::from_millis(500), client.write(rest)).await {
+        rest = &rest[written.unwrap()..];
+    }
+    assert!(!rest.is_empty(), "all was taken");
+    SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(client);
+    until("the target is left", async || {
+        let told = gateway.admin().target("raw", origin.address()).await;
+        (told["in_flight"] == 0).then_some(())
+    })
+    .await;
+    assert_not_blamed(&gateway, origin.address()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_waits_for_a_body_that_its_client_was_not_asked_for() {
+    let origin = RawOrigin::start().await;
+    let gateway = before(origin.address(), "", "timeout: 5m").await;
+    let mut client = gateway.wire().await;
+    client.send("POST / HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 60000\r\n\r\n").await;
+    let (mut target, _) = origin.request().await;
+    target.send("HTTP/1.1 401 Unauthorized\r\ncontent-length: 2\r\n\r\nno").await;
+    assert_eq!(client.answer().await.status, 401);
+    assert_eq!(target.rest().await, b"", "the target is let go");
+    assert_not_blamed(&gateway, origin.address()).await;
+    assert_eq!(client.rest().await, b"");
 }

@@ -1,7 +1,7 @@
 //! What comes before an attempt at a target, and what is made of one that failed.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode};
 use pingora::http::RequestHeader;
@@ -69,6 +69,19 @@ pub(crate) fn is_not_connected(cx: &mut Request, mut error: Box<Error>) -> Box<E
     error
 }
 
+/// A client that gives less time than this has no say on whether a connection is dead. Arbitrary.
+const SUSPICIOUS: Duration = Duration::from_secs(1);
+
+/// Whether a clock has ended an attempt after the connection, and not one that a client in a hurry has set.
+pub(crate) fn is_of_time(session: &Session, cx: &Request, error: &Error) -> bool {
+    let Some(line) = facts(session.digest()).map(|facts| &facts.line) else { return false };
+    let is_hasty = || cx.is_hurried() && cx.exchange.started.elapsed() < SUSPICIOUS;
+    match error.esource() {
+        ErrorSource::Upstream => matches!(error.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout),
+        _ => line.is_attempt_over() || (line.refused() == Some(Reason::Late) && !is_hasty()),
+    }
+}
+
 /// What is known of an attempt that failed after the connection.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Broke {
@@ -122,7 +135,8 @@ pub(crate) fn broke(session: &mut Session, cx: &mut Request, mut error: Box<Erro
     }
     // Who waits for the rest of a request is not slow; who does not take it is.
     let is_silent = fault.is_of_time() || *error.etype() == ErrorType::ReadTimedout;
-    if is_silent && *error.etype() != ErrorType::WriteTimedout && of.is_of_client {
+    // A target that has not even begun is not to blame, whether it can be asked again or not.
+    if untouched || is_silent && *error.etype() != ErrorType::WriteTimedout && of.is_of_client {
         cx.gave_up(fault);
     } else {
         cx.failed(fault);

@@ -170,6 +170,9 @@ impl Target for Http1 {
         Poll::Ready(Ok(()))
     }
 
+    /// It is closed with the exchange.
+    fn suspect(&mut self) {}
+
     fn give_back(self) {
         if !self.is_broken {
             self.loan.give_back();

@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::Either;
-use http::{HeaderMap, Version, header};
+use http::{HeaderMap, StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::HttpTask;
 use pingora::{Error, ErrorType, Result};
@@ -27,7 +27,7 @@ use tokio::time::sleep;
 use self::http1::Http1;
 use self::http2::Http2;
 use crate::attempt::{Broke, bad_target};
-use crate::context::Request;
+use crate::context::{Leave, Request};
 use crate::phases::facts;
 use crate::upstream::{Loan, Means, Prepared, Stream};
 use crate::{answer, attempt, reply, upload};
@@ -107,6 +107,9 @@ trait Target {
     /// The next of the answer, if it has come.
     fn said(&mut self) -> Result<Option<Said>>;
 
+    /// Time has passed. No other exchange begins on a connection on which this one has heard nothing: it may be dead.
+    fn suspect(&mut self);
+
     /// The exchange is over, and the connection good for another if request and answer allow it.
     fn give_back(self);
 }
@@ -183,6 +186,9 @@ async fn converse(session: &mut Session, cx: &mut Request, mut target: impl Targ
         }
         Err(error) => {
             let is_of_client = target.wants_more();
+            if !is_of_client && attempt::is_of_time(session, cx, &error) {
+                target.suspect();
+            }
             // Closed, before somebody else is asked.
             drop(target);
             Err(attempt::broke(session, cx, error, Broke { is_reused, is_of_client }))
@@ -222,6 +228,15 @@ async fn exchange(session: &mut Session, cx: &mut Request, target: &mut impl Tar
     }
 }
 
+/// Whether the client waits for `100 Continue` before it sends the body (RFC 9110 §10.1.1), as far as is known.
+fn waits_for_leave(session: &Session, cx: &Request) -> bool {
+    let asked = session.req_header();
+    asked.headers.contains_key(header::EXPECT)
+        && asked.version >= Version::HTTP_11
+        && cx.leave == Leave::NotGiven
+        && session.body_bytes_read() == 0
+}
+
 /// Begins the request: its head, and what there is of its body.
 async fn begin(session: &mut Session, cx: &mut Request, target: &mut impl Target) -> Result<()> {
     let body = match cx.body_length {
@@ -230,17 +245,21 @@ async fn begin(session: &mut Session, cx: &mut Request, target: &mut impl Target
         Some(length) if !cx.touches_request_body() => Body::Length(length),
         _ => Body::Chunked,
     };
-    let asked = session.req_header();
-    let waits = || asked.headers.contains_key(header::EXPECT) && asked.version >= Version::HTTP_11;
-    if !target.passes_interim() && cx.is_first_attempt() && waits() {
-        // For an interim answer, of which none would come: its wait ends here (RFC 9110 §10.1.1).
+    if !target.passes_interim() && waits_for_leave(session, cx) {
+        // None would come: its wait ends here.
+        cx.leave = Leave::Given;
         session.as_mut().write_continue_response().await?;
     }
-    target.head(session.req_header(), cx, body)?;
-    if body == Body::None && !cx.touches_request_body() {
-        cx.sent();
+    if body == Body::None {
+        if cx.touches_request_body() {
+            upload::nothing(session, cx)?;
+        } else {
+            cx.sent();
+        }
+        target.head(session.req_header(), cx, body)?;
         return target.end(None);
     }
+    target.head(session.req_header(), cx, body)?;
     session.as_mut().enable_retry_buffering();
     // What an attempt before this one has read comes first. Of what has not been read, nothing is waited for yet.
     let begun = match session.as_ref().get_retry_buffer() {
@@ -297,6 +316,9 @@ async fn hear(session: &mut Session, cx: &mut Request, said: Said, parts: &mut P
         Said::Interim(mut head) => {
             answer::comes(session, &mut head, cx)?;
             answer::goes_on(session, &mut head, cx).await?;
+            if head.status == StatusCode::CONTINUE {
+                cx.leave = Leave::Given;
+            }
             parts.push(HttpTask::Header(head, false));
             // Whatever becomes of the answer that follows.
             return write(session, std::mem::take(parts)).await.map(|()| false);
@@ -340,6 +362,10 @@ async fn write(session: &mut Session, parts: Parts) -> Result<()> {
 async fn send_the_rest(session: &mut Session, cx: &mut Request, target: &mut impl Target) -> bool {
     if target.has_sent() {
         return true;
+    }
+    if waits_for_leave(session, cx) {
+        // It need not send the body any more.
+        return false;
     }
     if let Some(facts) = facts(session.digest()) {
         // No stream any more.

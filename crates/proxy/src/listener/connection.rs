@@ -460,8 +460,12 @@ impl Connection {
         }
     }
 
-    /// For whoever wants nothing of the client at the moment: ready when the time of the request in hand has passed.
+    /// For whoever wants nothing of the client at the moment: ready when it has reset its connection, or the time of the request in
+    /// hand has passed. That it has sent its last byte is behind what is not read.
     pub(super) fn poll_time(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Poll::Ready(Err(gone)) = self.poll_absence(cx) {
+            return Poll::Ready(Err(gone));
+        }
         let late = self.poll_late(cx);
         if late.is_pending() { self.poll_gathered(cx) } else { late }
     }

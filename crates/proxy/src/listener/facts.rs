@@ -197,6 +197,11 @@ impl Line {
         std::mem::take(&mut self.times.lock().attempt_over)
     }
 
+    /// Whether the time of the attempt has passed.
+    pub(crate) fn is_attempt_over(&self) -> bool {
+        self.times.lock().attempt_over
+    }
+
     pub(super) fn end_attempt(&self) {
         let mut times = self.times.lock();
         (times.attempt, times.attempt_over) = (None, true);

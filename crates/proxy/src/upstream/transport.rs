@@ -20,11 +20,13 @@ use super::link::{Bound, Dial, client_config};
 use super::prepared::Prepared;
 
 /// Requests at once on one HTTP/2 connection, if the target allows as many; the next one opens another connection.
-const H2_STREAMS: usize = 100;
-/// What a target may send of one answer ahead of a slow client (RFC 9113 §5.2). Pingora's default is 8 MiB.
-const H2_STREAM_WINDOW: u32 = 1 << 20;
-/// The same for all answers on a connection together: what one connection may cost in memory.
-const H2_CONNECTION_WINDOW: u32 = 4 << 20;
+const H2_STREAMS: u32 = 100;
+/// What a target may send of one answer ahead of a slow client (RFC 9113 §5.2), and within one round trip. Pingora's default is
+/// 8 MiB.
+const H2_STREAM_WINDOW: u32 = 128 << 10;
+/// The same for all answers on a connection together: what one connection may cost in memory. As much as its streams can take, so
+/// that clients who take nothing hold up nobody else.
+const H2_CONNECTION_WINDOW: u32 = H2_STREAM_WINDOW * H2_STREAMS;
 /// Finds connections that died without a word beneath long streams. No oftener: gRPC servers take more than one ping in five
 /// minutes for an attack, and end the connection with `too_many_pings`.
 const H2_PING: Duration = Duration::from_secs(330);
@@ -125,7 +127,7 @@ impl Transport {
         options.idle_timeout = Some(self.timeouts.idle.get());
         if self.protocol == Protocol::Http2 {
             options.set_http_version(2, 2);
-            options.max_h2_streams = H2_STREAMS;
+            options.max_h2_streams = H2_STREAMS as usize;
             options.h2_stream_window_size = Some(H2_STREAM_WINDOW);
             options.h2_connection_window_size = Some(H2_CONNECTION_WINDOW);
             options.h2_ping_interval = Some(H2_PING);
