@@ -56,6 +56,7 @@ async fn an_attempt_for_a_client_of_http2_ends_after_its_own_time_and_another_ta
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
+const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 
 /// A frame of a few bytes (RFC 9113 §4.1).
@@ -95,6 +96,19 @@ impl Target {
             self.take(length as usize).await;
             if head[3] == HEADERS {
                 return u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+            }
+        }
+    }
+
+    /// Whatever was sent before has been read when this returns.
+    async fn ping(&mut self) {
+        self.wire.send(frame(PING, 0, 0, &[7; 8])).await;
+        loop {
+            let head = self.take(9).await;
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            self.take(length as usize).await;
+            if head[3..5] == [PING, 1] {
+                return;
             }
         }
     }
@@ -155,7 +169,7 @@ async fn a_stream_beyond_what_a_target_that_goes_away_has_taken_is_sent_again_on
 }
 
 /// The next request of the next connection.
-async fn accept(listener: &TcpListener) -> (RecvStream, SendResponse<Bytes>) {
+pub(crate) async fn accept(listener: &TcpListener) -> (RecvStream, SendResponse<Bytes>) {
     let (stream, _) = within("a connection", listener.accept()).await.unwrap();
     let mut connection = h2::server::handshake(stream).await.unwrap();
     let (request, respond) = within("a request", connection.accept()).await.unwrap().unwrap();
@@ -264,4 +278,171 @@ async fn a_client_that_leaves_within_an_upload_leaves_the_stream_of_its_target_t
     let reason = within("a reset", std::future::poll_fn(|cx| respond.poll_reset(cx))).await.unwrap();
     assert_eq!(reason, Reason::CANCEL);
     assert!(within("the end", body.data()).await.unwrap().is_err(), "half a request is never a whole one");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_on_which_an_attempt_has_heard_nothing_serves_no_other() {
+    for clocks in ["timeouts: { per_try: 300ms }", "timeouts: { first_byte: 300ms }", "timeouts: { write: 300ms }"] {
+        let origin = RawOrigin::start().await;
+        let gateway = pool(&[origin.address()], &format!("protocol: http2, retry: {{ attempts: 1 }}, {clocks}")).await;
+        let length = if clocks.contains("write") { 900_000 } else { 5 };
+        let upload = format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n") + &"x".repeat(length);
+        let ask = async || {
+            let mut client = gateway.wire().await;
+            client.send_and_hear(&upload).await.map_or(504, |(_, answer)| answer.status)
+        };
+        let silent = async {
+            let mut silent = Target::accept(&origin).await;
+            silent.request().await;
+            silent
+        };
+        let (status, _silent) = tokio::join!(ask(), silent);
+        assert_eq!(status, 504, "{clocks}");
+        let well = async {
+            let mut well = Target::accept(&origin).await;
+            let stream = well.request().await;
+            well.answer(stream).await;
+            well
+        };
+        let (status, _well) = tokio::join!(ask(), well);
+        assert_eq!(status, 200, "{clocks}");
+    }
+}
+
+/// RFC 9113 §6.8: streams that it left out were not begun with, whatever the reason is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_its_target_leaves_for_a_reason_costs_nobody_an_answer() {
+    const ENHANCE_YOUR_CALM: [u8; 4] = [0, 0, 0, 11];
+    for is_read in [true, false] {
+        let origin = RawOrigin::start().await;
+        let gateway = pool(&[origin.address()], "protocol: http2, retry: { attempts: 1 }").await;
+        let mut early = gateway.wire().await;
+        early.send(POST).await;
+        let mut first = Target::accept(&origin).await;
+        let held = first.request().await;
+        let goodbye = frame(GOAWAY, 0, 0, &[&held.to_be_bytes()[..], &ENHANCE_YOUR_CALM].concat());
+        let mut late = gateway.wire().await;
+        if is_read {
+            first.wire.send(goodbye).await;
+            first.ping().await;
+            late.send(POST).await;
+        } else {
+            late.send(POST).await;
+            first.request().await;
+            first.wire.send(goodbye).await;
+        }
+        let mut second = Target::accept(&origin).await;
+        let stream = second.request().await;
+        second.answer(stream).await;
+        assert_eq!(late.answer().await.status, 200, "read before: {is_read}");
+        let failed = "portreeve_upstream_attempts_total{result=\"failed\",upstream=\"pool\"}";
+        assert_eq!(gateway.admin().count(failed).await.unwrap_or(0), 0, "it says nothing of the target");
+    }
+}
+
+/// Sends until nothing more is taken.
+async fn fill(mut respond: SendResponse<Bytes>) -> h2::SendStream<Bytes> {
+    let mut sending = respond.send_response(Response::new(()), false).unwrap();
+    loop {
+        sending.reserve_capacity(65_536);
+        let room = std::future::poll_fn(|cx| sending.poll_capacity(cx));
+        let Ok(room) = tokio::time::timeout(Duration::from_millis(500), room).await else { return sending };
+        sending.send_data(vec![0; room.unwrap().unwrap()].into(), false).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_that_nobody_takes_do_not_shut_the_window_of_others_on_their_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let gateway = pool(&[listener.local_addr().unwrap()], "protocol: http2").await;
+    let ask = async || {
+        let mut client = Wire::connect_narrow(gateway.address()).await;
+        client.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        client
+    };
+    let mut clients = vec![ask().await];
+    let (stream, _) = within("a connection", listener.accept()).await.unwrap();
+    let mut connection = h2::server::handshake(stream).await.unwrap();
+    let (asked, mut asking) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Some(Ok((_, respond))) = connection.accept().await {
+            asked.send(respond).unwrap();
+        }
+    });
+    let mut filled = Vec::new();
+    for _ in 0..8 {
+        let respond = within("a request", asking.recv()).await.unwrap();
+        filled.push(fill(respond).await);
+        clients.push(ask().await);
+    }
+    let mut respond = within("a request", asking.recv()).await.unwrap();
+    let mut sending = respond.send_response(Response::new(()), false).unwrap();
+    sending.send_data(vec![b'x'; 100_000].into(), true).unwrap();
+    let answer = clients.last_mut().unwrap().answer().await;
+    assert_eq!((answer.status, answer.text().len()), (200, 100_000));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_waits_for_leave_is_given_it_though_the_first_target_is_dead() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let dead = Origin::dead("dead").await;
+    let settings = "protocol: http2, balance: round_robin, retry: { attempts: 2, budget: 100% }";
+    let gateway = pool(&[dead.address(), listener.local_addr().unwrap()], settings).await;
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let mut connection = h2::server::handshake(stream).await.unwrap();
+                while let Some(Ok((request, mut respond))) = connection.accept().await {
+                    tokio::spawn(async move {
+                        let mut body = request.into_body();
+                        while let Some(Ok(_)) = body.data().await {}
+                        respond.send_response(Response::new(()), true).ok();
+                    });
+                }
+            });
+        }
+    });
+    // Each begins with the other one.
+    for _ in 0..2 {
+        let mut client = gateway.wire().await;
+        client.send("POST / HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n").await;
+        assert!(client.read_until("\r\n\r\n").await.starts_with("HTTP/1.1 100 "));
+        client.send("hello").await;
+        assert_eq!(client.answer().await.status, 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_malformed_answer_in_http2_is_502_and_its_target_is_not_asked_again() {
+    let origin = RawOrigin::start().await;
+    let gateway = pool(&[origin.address()], "protocol: http2, retry: { attempts: 3, budget: 100% }").await;
+    let mut client = gateway.wire().await;
+    client.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let mut target = Target::accept(&origin).await;
+    let stream = target.request().await;
+    // Two lengths (RFC 7541 §6.2.2).
+    let head = [0x88, 0x0f, 0x0d, 1, b'1', 0x0f, 0x0d, 1, b'2'];
+    target.wire.send(frame(HEADERS, 4, stream, &head)).await;
+    assert_eq!(client.answer().await.status, 502);
+    let failed = "portreeve_upstream_failures_total{reason=\"bad_answer\",upstream=\"pool\"}";
+    assert_eq!(gateway.admin().count(failed).await, Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_head_of_an_answer_in_http2_beyond_all_measure_is_502() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    for (fields, status) in [(50, 200), (100, 502)] {
+        let gateway = pool(&[listener.local_addr().unwrap()], "protocol: http2").await;
+        let mut client = gateway.wire().await;
+        client.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        let (_, mut respond) = accept(&listener).await;
+        let mut head = Response::new(());
+        for number in 0..fields {
+            let name = http::HeaderName::try_from(format!("x-{number}")).unwrap();
+            head.headers_mut().insert(name, "x".repeat(1_000).parse().unwrap());
+        }
+        respond.send_response(head, true).unwrap();
+        assert_eq!(client.answer().await.status, status);
+    }
 }

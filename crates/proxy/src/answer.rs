@@ -47,6 +47,9 @@ pub(crate) async fn goes_on(session: &mut Session, answer: &mut ResponseHeader, 
     }
     if let Some(facts) = facts(session.digest()) {
         facts.line.set_deadline(cx.until());
+        if cx.streams {
+            facts.line.set_stream();
+        }
         cx.trailers.answer_begins(nominated, session.req_header(), answer, &facts.line.trailers);
         if answer.status == StatusCode::SWITCHING_PROTOCOLS {
             open_tunnel(answer, facts, cx.leg());

@@ -1,7 +1,7 @@
 //! What comes before an attempt at a target, and what is made of one that failed.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode};
 use pingora::http::RequestHeader;
@@ -69,9 +69,31 @@ pub(crate) fn is_not_connected(cx: &mut Request, mut error: Box<Error>) -> Box<E
     error
 }
 
+/// A client that gives less time than this has no say on whether a connection is dead. Arbitrary.
+const SUSPICIOUS: Duration = Duration::from_secs(1);
+
+/// Whether a clock has ended an attempt after the connection, and not one that a client in a hurry has set.
+pub(crate) fn is_of_time(session: &Session, cx: &Request, error: &Error) -> bool {
+    let Some(line) = facts(session.digest()).map(|facts| &facts.line) else { return false };
+    let is_hasty = || cx.is_hurried() && cx.exchange.started.elapsed() < SUSPICIOUS;
+    match error.esource() {
+        ErrorSource::Upstream => matches!(error.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout),
+        _ => line.is_attempt_over() || (line.refused() == Some(Reason::Late) && !is_hasty()),
+    }
+}
+
+/// What is known of an attempt that failed after the connection.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Broke {
+    /// Its connection had been used before.
+    pub(crate) is_reused: bool,
+    /// The target had all that its client had sent by then, and may have waited for the rest.
+    pub(crate) is_of_client: bool,
+}
+
 /// A failure after the connection: tried elsewhere only if nothing is lost by it.
 #[expect(clippy::unnecessary_box_returns, reason = "Pingora's hooks return boxed errors")]
-pub(crate) fn broke(session: &mut Session, cx: &mut Request, mut error: Box<Error>, reused: bool) -> Box<Error> {
+pub(crate) fn broke(session: &mut Session, cx: &mut Request, mut error: Box<Error>, of: Broke) -> Box<Error> {
     if matches!(error.etype(), ErrorType::CustomCode(RETRY_STATUS, _)) {
         cx.failed(Fault::TargetAnswered);
         cx.leave_target();
@@ -100,7 +122,7 @@ pub(crate) fn broke(session: &mut Session, cx: &mut Request, mut error: Box<Erro
     if out_of_patience {
         error = Error::create(ErrorType::ReadTimedout, ErrorSource::Upstream, None, None);
     }
-    error.retry.decide_reuse(reused);
+    error.retry.decide_reuse(of.is_reused);
     // A kept connection that the target had closed meanwhile says nothing of the target: again, and there if need be. Nor
     // does a stream that it did not begin with (RFC 9113 §8.7), which any request survives.
     let untouched = *error.etype() == ErrorType::H2Error && error.retry();
@@ -112,8 +134,9 @@ pub(crate) fn broke(session: &mut Session, cx: &mut Request, mut error: Box<Erro
         return error;
     }
     // Who waits for the rest of a request is not slow; who does not take it is.
-    let waits = fault.is_of_time() && *error.etype() != ErrorType::WriteTimedout && !session.as_mut().is_body_done();
-    if waits {
+    let is_silent = fault.is_of_time() || *error.etype() == ErrorType::ReadTimedout;
+    // A target that has not even begun is not to blame, whether it can be asked again or not.
+    if untouched || is_silent && *error.etype() != ErrorType::WriteTimedout && of.is_of_client {
         cx.gave_up(fault);
     } else {
         cx.failed(fault);

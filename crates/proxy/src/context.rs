@@ -66,6 +66,7 @@ pub(crate) struct Request {
     /// What a gRPC call ended with, for the log.
     pub(crate) grpc_status: Option<u16>,
     pub(crate) body_in: u64,
+    pub(crate) leave: Leave,
     /// The length of the body, if its client has told it: before any plugin could say something else.
     pub(crate) body_length: Option<u64>,
     pub(crate) trailers: Terms,
@@ -86,6 +87,13 @@ pub(crate) struct Request {
     pub(crate) answered: bool,
     /// What went wrong, for the operator.
     pub(crate) error: Option<String>,
+}
+
+/// Whether the client has been told to send the body, by `100 Continue`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leave {
+    NotGiven,
+    Given,
 }
 
 /// Where a chain stands.
@@ -154,6 +162,7 @@ impl Request {
             asked: None,
             grpc_status: None,
             body_in: 0,
+            leave: Leave::NotGiven,
             body_length: None,
             trailers: Terms::default(),
             preflight: false,
@@ -317,11 +326,6 @@ impl Request {
             self.restart_bodies();
         }
         Ok(made)
-    }
-
-    /// Whether nothing has been tried before.
-    pub(crate) fn is_first_attempt(&self) -> bool {
-        self.attempt.number + self.stale == 1
     }
 
     /// What the connection of this attempt has to say of it.

@@ -17,7 +17,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 use portreeve_plugin::Reply;
 use portreeve_plugin::engine::{Cause, Failure};
 
-use crate::attempt::bad_target;
+use crate::attempt::{Broke, bad_target};
 use crate::context::{Context, Request};
 use crate::listener::{Facts, Reason};
 use crate::observe::Metrics;
@@ -149,7 +149,7 @@ impl ProxyHttp for Phases {
         cx: &mut Context,
         reused: bool,
     ) -> Box<Error> {
-        attempt::broke(session, cx, error, reused)
+        attempt::broke(session, cx, error, Broke { is_reused: reused, ..Broke::default() })
     }
 
     /// Nothing more can be tried: the error page.

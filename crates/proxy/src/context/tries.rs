@@ -50,7 +50,7 @@ impl Request {
     pub(crate) fn failed(&mut self, fault: Fault) {
         self.settle();
         // A client that gave little time says nothing of the target.
-        if fault.blames_target() && (fault != Fault::Deadline || self.patience.is_none()) {
+        if fault.blames_target() && (fault != Fault::Deadline || !self.is_hurried()) {
             self.report(Told::by_fault(fault));
         }
         self.gave_up(fault);
@@ -110,6 +110,11 @@ impl Request {
             Fault::AnswerTimeout if is_http2 && self.per_try().is_some() => Fault::PerTryTimeout,
             fault => fault,
         }
+    }
+
+    /// Whether its client, or a plugin, gives the request less time than its route.
+    pub(crate) fn is_hurried(&self) -> bool {
+        self.patience.is_some()
     }
 
     /// The longest that one attempt may wait for its answer's head, if the upstream says so.

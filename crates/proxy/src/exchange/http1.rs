@@ -30,11 +30,12 @@ pub(super) struct Http1 {
     /// What of the request is on its way, and how much of that has gone.
     out: Vec<u8>,
     sent: usize,
-    /// TLS may still hold some of it.
-    is_held: bool,
+    /// Some of it waits until the target takes more, if only in TLS.
+    is_blocked: bool,
     rest: Rest,
-    /// Why no more of the request can be sent. The answer may be there all the same.
-    broken: Option<Box<Error>>,
+    /// No more of the request can be sent, and why. The answer may be there all the same.
+    is_broken: bool,
+    why: Option<Box<Error>>,
     came: Incoming,
     is_answering: bool,
 }
@@ -45,9 +46,10 @@ impl Http1 {
             loan,
             out: Vec::new(),
             sent: 0,
-            is_held: false,
+            is_blocked: false,
             rest: Rest::of(Body::None),
-            broken: None,
+            is_broken: false,
+            why: None,
             came: Incoming::default(),
             is_answering: false,
         }
@@ -60,19 +62,31 @@ impl Http1 {
         } else {
             Error::e_explain(ErrorType::ConnectionClosed, "before the head of an answer")
         };
-        ended.map_err(|error| self.broken.take().unwrap_or(error).into_up())
+        ended.map_err(|error| self.why.take().unwrap_or(error).into_up())
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Moved>> {
+        let most = if self.is_answering { READ_MORE } else { READ };
+        self.came.room().reserve(most);
+        let read = pin!(self.loan.read_buf(self.came.room())).poll(cx);
+        Poll::Ready(match ready!(read) {
+            Ok(0) => self.ended().map(|()| Moved::Heard),
+            Ok(_) => Ok(Moved::Heard),
+            Err(error) => {
+                let error = Error::because(ErrorType::ReadError, "while the answer was read", error);
+                Err(self.why.take().unwrap_or(error).into_up())
+            }
+        })
     }
 
     fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(rest) = self.out.get(self.sent..).filter(|rest| !rest.is_empty()) {
             match ready!(Pin::new(&mut self.loan).poll_write(cx, rest))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                written => (self.sent, self.is_held) = (self.sent + written, true),
+                written => self.sent += written,
             }
         }
-        ready!(Pin::new(&mut self.loan).poll_flush(cx))?;
-        self.is_held = false;
-        Poll::Ready(Ok(()))
+        Pin::new(&mut self.loan).poll_flush(cx)
     }
 }
 
@@ -96,11 +110,11 @@ impl Target for Http1 {
     }
 
     fn wants_more(&self) -> bool {
-        self.out.is_empty() && !self.is_held && self.broken.is_none() && !self.rest.is_over()
+        self.out.is_empty() && !self.is_blocked && !self.is_broken && !self.rest.is_over()
     }
 
     fn has_sent(&self) -> bool {
-        self.broken.is_some() || (self.rest.is_over() && self.out.is_empty() && !self.is_held)
+        self.is_broken || (self.rest.is_over() && self.out.is_empty() && !self.is_blocked)
     }
 
     fn said(&mut self) -> Result<Option<Said>> {
@@ -121,26 +135,25 @@ impl Target for Http1 {
     }
 
     fn poll_move(&mut self, cx: &mut Context<'_>) -> Poll<Result<Moved>> {
-        let was_open = !self.rest.is_over();
-        let sent = if self.has_sent() || self.wants_more() { Poll::Pending } else { self.poll_send(cx)? };
-        let most = if self.is_answering { READ_MORE } else { READ };
-        self.came.room().reserve(most);
-        let read = pin!(self.loan.read_buf(self.came.room())).poll(cx);
-        match read {
-            Poll::Ready(Ok(0)) => Poll::Ready(self.ended().map(|()| Moved::Heard)),
-            Poll::Ready(Ok(_)) => Poll::Ready(Ok(Moved::Heard)),
-            Poll::Ready(Err(error)) => {
-                let error = Error::because(ErrorType::ReadError, "while the answer was read", error);
-                Poll::Ready(Err(self.broken.take().unwrap_or(error).into_up()))
-            }
-            // Who waits for the answer alone need not know.
-            Poll::Pending if was_open => sent.map(|()| Ok(Moved::Sent)),
-            Poll::Pending => Poll::Pending,
+        let (was_open, was_blocked) = (!self.rest.is_over(), self.is_blocked);
+        // A target that has spoken meanwhile is not stalled, however late that is found out.
+        if was_blocked && let Poll::Ready(heard) = self.poll_read(cx) {
+            return Poll::Ready(heard);
         }
+        let sent = if self.has_sent() || self.wants_more() { Poll::Pending } else { self.poll_send(cx)? };
+        if (!was_blocked || sent.is_ready())
+            && let Poll::Ready(heard) = self.poll_read(cx)
+        {
+            return Poll::Ready(heard);
+        }
+        // Who waits for the answer alone need not know.
+        if was_open { sent.map(|()| Ok(Moved::Sent)) } else { Poll::Pending }
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let sent = ready!(self.poll_out(cx));
+        let sent = self.poll_out(cx);
+        self.is_blocked = sent.is_pending();
+        let sent = ready!(sent);
         self.out.clear();
         if self.rest.is_over() {
             self.out.shrink_to(KEEP);
@@ -149,17 +162,19 @@ impl Target for Http1 {
         let Err(error) = sent else { return Poll::Ready(Ok(())) };
         let is_stalled = error.kind() == io::ErrorKind::TimedOut;
         let error = Error::because(ErrorType::WriteError, "while the request was sent", error).into_up();
-        if is_stalled {
+        if is_stalled && !self.is_answering {
             return Poll::Ready(Err(error));
         }
-        self.is_held = false;
         self.loan.sends_no_more();
-        self.broken = Some(error);
+        (self.is_broken, self.why) = (true, Some(error));
         Poll::Ready(Ok(()))
     }
 
+    /// It is closed with the exchange.
+    fn suspect(&mut self) {}
+
     fn give_back(self) {
-        if self.broken.is_none() {
+        if !self.is_broken {
             self.loan.give_back();
         }
     }

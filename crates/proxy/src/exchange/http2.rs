@@ -18,7 +18,7 @@ use super::{Moved, Said, Target};
 use crate::attempt::bad_target;
 use crate::context::Request;
 use crate::listener::Deadline;
-use crate::upstream::Stream;
+use crate::upstream::{ANSWERS, Stream};
 
 /// Where in an answer the next of it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub(super) struct Http2 {
     is_head: bool,
     /// What has come of the answer, and has not been asked for.
     heard: Option<Said>,
-    /// For the answer: silence.
+    /// For the answer: silence. Once it has begun, silence of both sides: what either sends ends it.
     patience: Deadline,
     silence: Duration,
     /// For the request: a target that takes nothing.
@@ -122,11 +122,21 @@ impl Http2 {
                 Err(Error::explain(ErrorType::InvalidHTTPHeader, "an answer without a head").into_up()),
             );
         };
+        let length = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>();
+        if length > ANSWERS.head_bytes || head.headers.len() > ANSWERS.fields {
+            return Poll::Ready(Err(bad_target("the head of an answer is too large")));
+        }
         if last && !self.is_head && promises_more(head) {
             // h2 compares lengths with the data that comes, and here none does (RFC 9113 §8.1.1).
             return Poll::Ready(Err(bad_target("a length in an answer that ends with its head")));
         }
         Poll::Ready(Ok(Said::Head(Box::new(head.clone()), last)))
+    }
+
+    /// Something has moved: nobody is silent, and nothing stands still.
+    fn moved(&mut self) {
+        self.patience.clear();
+        self.stalled.clear();
     }
 
     /// `None`: the target takes no more.
@@ -143,7 +153,7 @@ impl Http2 {
                 room => room,
             };
             let piece = self.out.split_to(room.min(self.out.len()));
-            // It has moved, so it is not stalled.
+            self.patience.clear();
             self.stalled.clear();
             let is_last = self.out.is_empty() && matches!(self.end, End::Due(None));
             if body.send_data(piece, is_last).is_err() {
@@ -180,8 +190,15 @@ impl Target for Http2 {
         let head = head(asked, cx, body, self.stream.peer().is_tls())?;
         let is_over = body == Body::None;
         let http = self.stream.http()?;
-        let begun = http.write_request_header(Box::new(head), is_over);
-        begun.map_err(|error| if *error.etype() == ErrorType::H2Error { error.into_up() } else { error })?;
+        if let Err(mut error) = http.write_request_header(Box::new(head), is_over) {
+            if *error.etype() == ErrorType::H2Error {
+                // Its connection has come to its end, or has no number left for a stream. Nothing was sent.
+                http.conn.mark_shutdown();
+                error = error.into_up();
+                error.set_retry(true);
+            }
+            return Err(error);
+        }
         if is_over {
             self.end = End::Sent;
         } else {
@@ -232,21 +249,26 @@ impl Target for Http2 {
     }
 
     fn poll_move(&mut self, cx: &mut Context<'_>) -> Poll<Result<Moved>> {
-        let is_partial = matches!(self.end, End::Open) && self.body.is_some();
-        let sent = if self.has_sent() || self.wants_more() { Poll::Pending } else { self.poll_send(cx)? };
         if let Poll::Ready(said) = self.poll_said(cx) {
-            self.patience.clear();
+            self.moved();
             self.heard = Some(said?);
             return Poll::Ready(Ok(Moved::Heard));
         }
-        if is_partial || !self.has_sent() {
+        let is_partial = matches!(self.end, End::Open) && self.body.is_some();
+        let sent = if self.has_sent() || self.wants_more() { Poll::Pending } else { self.poll_send(cx)? };
+        if is_partial && sent.is_ready() {
+            return Poll::Ready(Ok(Moved::Sent));
+        }
+        if self.at == At::Head && !self.has_sent() {
             // The target may wait for the rest of the request. What bounds its client, or what is sent, bounds that.
             self.patience.clear();
-            return if is_partial { sent.map(|()| Ok(Moved::Sent)) } else { Poll::Pending };
+            return Poll::Pending;
         }
         ready!(self.patience.poll_within(cx, self.silence));
-        // It may hang with all its streams: no other begins on that connection.
-        self.stream.http()?.conn.mark_shutdown();
+        if !self.wants_more() {
+            // It may hang with all its streams: no other begins on that connection.
+            self.stream.retire();
+        }
         Poll::Ready(Err(Error::explain(ErrorType::ReadTimedout, "while the answer was waited for").into_up()))
     }
 
@@ -254,16 +276,26 @@ impl Target for Http2 {
         match self.poll_out(cx) {
             Poll::Pending => {
                 ready!(self.stalled.poll_within(cx, self.write));
-                Poll::Ready(Err(Error::explain(ErrorType::WriteTimedout, "while the request was sent").into_up()))
+                if self.at == At::Head {
+                    let stalled = Error::explain(ErrorType::WriteTimedout, "while the request was sent");
+                    return Poll::Ready(Err(stalled.into_up()));
+                }
+                (self.body, self.out) = (None, Bytes::new());
             }
             Poll::Ready(sent) => {
-                self.stalled.clear();
+                self.moved();
                 if sent.is_none() {
                     // Why is said where the answer is read; it may be there all the same.
                     (self.body, self.out) = (None, Bytes::new());
                 }
-                Poll::Ready(Ok(()))
             }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn suspect(&mut self) {
+        if self.at == At::Head {
+            self.stream.retire();
         }
     }
 
@@ -274,6 +306,13 @@ impl Target for Http2 {
 /// The head as it goes to a target in HTTP/2, after the hooks of this attempt.
 fn head(asked: &RequestHeader, cx: &mut Request, body: Body, is_tls: bool) -> Result<RequestHeader> {
     let mut head = outgoing::prepared(asked, cx, Version::HTTP_2, body)?;
+    // What a plugin has set for a connection of HTTP/1.1 (RFC 9113 §8.2.2).
+    for name in [&header::CONNECTION, &header::TRANSFER_ENCODING, &header::UPGRADE] {
+        head.remove_header(name);
+    }
+    for name in ["keep-alive", "proxy-connection"] {
+        head.remove_header(name);
+    }
     // Its length is what it is, and whoever waited for leave to send it has been given it.
     head.remove_header(&header::CONTENT_LENGTH);
     head.remove_header(&header::EXPECT);
@@ -306,10 +345,9 @@ fn promises_more(head: &ResponseHeader) -> bool {
 /// There is no answer: what that says of the request.
 #[expect(clippy::unnecessary_box_returns, reason = "Pingora's errors are boxed")]
 fn no_answer(error: h2::Error) -> Box<Error> {
-    // RFC 9113 §8.7, §6.8: the target says that it has not begun with it.
-    let is_untouched = error.is_remote()
-        && (error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM)
-            || error.is_go_away() && error.reason() == Some(Reason::NO_ERROR));
+    // RFC 9113 §8.7, §6.8: the target says that it has not begun with it. h2 tells of a GOAWAY only whom it leaves out.
+    let is_untouched =
+        error.is_remote() && (error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM) || error.is_go_away());
     // A kept connection may have been closed long ago.
     let is_lost = error.get_io().is_some_and(|error| {
         error.raw_os_error().is_some()
@@ -318,6 +356,10 @@ fn no_answer(error: h2::Error) -> Box<Error> {
                 io::ErrorKind::ConnectionReset | io::ErrorKind::TimedOut | io::ErrorKind::BrokenPipe
             )
     });
+    if !is_untouched && !error.is_remote() && !error.is_go_away() && error.reason().is_some() {
+        // What came on the stream; the connection itself is good.
+        return Error::because(ErrorType::HTTPStatus(502), "a malformed answer", error).into_up();
+    }
     let kind = if error.is_io() { ErrorType::ReadError } else { ErrorType::H2Error };
     let mut error = Error::because(kind, "while the answer was waited for", error).into_up();
     if is_untouched {

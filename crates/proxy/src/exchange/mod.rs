@@ -16,18 +16,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::Either;
-use http::{HeaderMap, Version, header};
+use http::{HeaderMap, StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::HttpTask;
 use pingora::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 use portreeve_wire::http1::Body;
 use smallvec::SmallVec;
+use tokio::time::sleep;
 
 use self::http1::Http1;
 use self::http2::Http2;
-use crate::attempt::bad_target;
-use crate::context::Request;
+use crate::attempt::{Broke, bad_target};
+use crate::context::{Leave, Request};
 use crate::phases::facts;
 use crate::upstream::{Loan, Means, Prepared, Stream};
 use crate::{answer, attempt, reply, upload};
@@ -91,14 +92,24 @@ trait Target {
     /// Whether no more of the request can be sent, since all has been, or since the target takes no more.
     fn has_sent(&self) -> bool;
 
-    /// Ready when nothing more is to be sent for now, or can be. An error: the target takes nothing.
+    /// Ready when nothing more is to be sent for now, or can be. An error: the target takes nothing, and has not begun to answer.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>>;
 
-    /// Ready when more of the answer has come, or the request has gone as far as it is known.
+    /// Ready when more of the answer has come, or the request has gone as far as it is known. Keeps the clocks:
+    ///
+    /// - Before the answer begins: `timeouts.write` while something waits for the target to take it, and the target's silence once
+    ///   nothing more is to come.
+    /// - Then: silence of both sides, which whatever moves ends. What waits for the target for longer than `timeouts.write` goes
+    ///   nowhere any more, and with it the rest of the request.
+    ///
+    /// None runs while nobody looks here, as when the client takes nothing: they begin when somebody waits, and hearing ends them.
     fn poll_move(&mut self, cx: &mut Context<'_>) -> Poll<Result<Moved>>;
 
     /// The next of the answer, if it has come.
     fn said(&mut self) -> Result<Option<Said>>;
+
+    /// Time has passed. No other exchange begins on a connection on which this one has heard nothing: it may be dead.
+    fn suspect(&mut self);
 
     /// The exchange is over, and the connection good for another if request and answer allow it.
     fn give_back(self);
@@ -134,7 +145,7 @@ async fn once(session: &mut Session, cx: &mut Request) -> Result<()> {
                 let is_reused = stream.is_reused();
                 Box::pin(converse(session, cx, Http2::new(stream), is_reused)).await
             }
-            None => Err(attempt::broke(session, cx, bad_target("the target does not speak HTTP/2"), false)),
+            None => Err(attempt::broke(session, cx, bad_target("the target does not speak HTTP/2"), Broke::default())),
         },
     }
 }
@@ -153,7 +164,7 @@ where
         left = session.as_mut().read_body_or_idle(true) => {
             // The connection of the client keeps the time of an attempt as well.
             if !facts(session.digest()).is_some_and(|facts| facts.line.take_attempt_over()) {
-                return Err(attempt::broke(session, cx, gone(left), false));
+                return Err(attempt::broke(session, cx, gone(left), Broke::default()));
             }
             too_late()
         }
@@ -167,13 +178,24 @@ async fn converse(session: &mut Session, cx: &mut Request, mut target: impl Targ
         Ok(()) => {
             if send_the_rest(session, cx, &mut target).await {
                 target.give_back();
+            } else {
+                drop(target);
+            }
+            if !session.as_mut().is_body_done() {
+                // So that the answer is not lost with what the client is still sending. That is nothing to its target any more.
+                cx.leave_upstream();
+                reply::drain(session).await;
             }
             Ok(())
         }
         Err(error) => {
+            let is_of_client = target.wants_more();
+            if !is_of_client && attempt::is_of_time(session, cx, &error) {
+                target.suspect();
+            }
             // Closed, before somebody else is asked.
             drop(target);
-            Err(attempt::broke(session, cx, error, is_reused))
+            Err(attempt::broke(session, cx, error, Broke { is_reused, is_of_client }))
         }
     }
 }
@@ -210,6 +232,15 @@ async fn exchange(session: &mut Session, cx: &mut Request, target: &mut impl Tar
     }
 }
 
+/// Whether the client waits for `100 Continue` before it sends the body (RFC 9110 §10.1.1), as far as is known.
+fn waits_for_leave(session: &Session, cx: &Request) -> bool {
+    let asked = session.req_header();
+    asked.headers.contains_key(header::EXPECT)
+        && asked.version >= Version::HTTP_11
+        && cx.leave == Leave::NotGiven
+        && session.body_bytes_read() == 0
+}
+
 /// Begins the request: its head, and what there is of its body.
 async fn begin(session: &mut Session, cx: &mut Request, target: &mut impl Target) -> Result<()> {
     let body = match cx.body_length {
@@ -218,17 +249,21 @@ async fn begin(session: &mut Session, cx: &mut Request, target: &mut impl Target
         Some(length) if !cx.touches_request_body() => Body::Length(length),
         _ => Body::Chunked,
     };
-    let asked = session.req_header();
-    let waits = || asked.headers.contains_key(header::EXPECT) && asked.version >= Version::HTTP_11;
-    if !target.passes_interim() && cx.is_first_attempt() && waits() {
-        // For an interim answer, of which none would come: its wait ends here (RFC 9110 §10.1.1).
+    if !target.passes_interim() && waits_for_leave(session, cx) {
+        // None would come: its wait ends here.
+        cx.leave = Leave::Given;
         session.as_mut().write_continue_response().await?;
     }
-    target.head(session.req_header(), cx, body)?;
-    if body == Body::None && !cx.touches_request_body() {
-        cx.sent();
+    if body == Body::None {
+        if cx.touches_request_body() {
+            upload::nothing(session, cx)?;
+        } else {
+            cx.sent();
+        }
+        target.head(session.req_header(), cx, body)?;
         return target.end(None);
     }
+    target.head(session.req_header(), cx, body)?;
     session.as_mut().enable_retry_buffering();
     // What an attempt before this one has read comes first. Of what has not been read, nothing is waited for yet.
     let begun = match session.as_ref().get_retry_buffer() {
@@ -285,6 +320,9 @@ async fn hear(session: &mut Session, cx: &mut Request, said: Said, parts: &mut P
         Said::Interim(mut head) => {
             answer::comes(session, &mut head, cx)?;
             answer::goes_on(session, &mut head, cx).await?;
+            if head.status == StatusCode::CONTINUE {
+                cx.leave = Leave::Given;
+            }
             parts.push(HttpTask::Header(head, false));
             // Whatever becomes of the answer that follows.
             return write(session, std::mem::take(parts)).await.map(|()| false);
@@ -326,6 +364,18 @@ async fn write(session: &mut Session, parts: Parts) -> Result<()> {
 /// An answer may come before its request is whole, from a target that wants the rest of it all the same: it gets it, for as long as
 /// it takes it. The answer has gone, and nothing that happens now is the worse for it. Whether the target has the whole.
 async fn send_the_rest(session: &mut Session, cx: &mut Request, target: &mut impl Target) -> bool {
+    if target.has_sent() {
+        return true;
+    }
+    if waits_for_leave(session, cx) {
+        // It need not send the body any more.
+        return false;
+    }
+    if let Some(facts) = facts(session.digest()) {
+        // No stream any more.
+        facts.line.set_deadline(cx.until());
+    }
+    let silence = cx.idle();
     while !target.has_sent() {
         let wants_more = target.wants_more();
         let came = tokio::select! {
@@ -334,6 +384,7 @@ async fn send_the_rest(session: &mut Session, cx: &mut Request, target: &mut imp
                 Err(_) => break,
             },
             came = session.as_mut().read_body_or_idle(!wants_more) => came,
+            () = sleep(silence) => break,
         };
         let sent =
             came.and_then(|chunk| if wants_more { send(session, cx, target, chunk) } else { Err(gone(Ok(None))) });
@@ -341,7 +392,5 @@ async fn send_the_rest(session: &mut Session, cx: &mut Request, target: &mut imp
             break;
         }
     }
-    // So that the answer is not lost with what the client is still sending.
-    reply::drain(session).await;
     target.has_sent()
 }

@@ -231,7 +231,7 @@ impl Connection {
     /// Waits for the next request. When `stopping` is ready, the client has only `last` more to send one.
     pub(super) async fn next(&mut self, mut stopping: Pin<&mut (impl Future + Send)>, last: Duration) -> Next {
         self.patience.clear();
-        self.line.set_deadline(None);
+        self.line.next_request();
         let mut stopped = false;
         poll_fn(|cx| {
             if !stopped && stopping.as_mut().poll(cx).is_ready() {
@@ -350,8 +350,11 @@ impl Connection {
     }
 
     /// Waits for more of the body, for as long as the least rate allows. Only waiting counts: a body that Pingora is in no
-    /// hurry to read is not the client's fault.
+    /// hurry to read is not the client's fault, and one side of a stream may be silent as long as both may.
     fn poll_rate(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.line.is_stream() {
+            return self.poll_late(cx);
+        }
         let now = Instant::now();
         let since = *self.waiting.get_or_insert(now);
         let rate = self.terms.min_body_rate;
@@ -457,8 +460,12 @@ impl Connection {
         }
     }
 
-    /// For whoever wants nothing of the client at the moment: ready when the time of the request in hand has passed.
+    /// For whoever wants nothing of the client at the moment: ready when it has reset its connection, or the time of the request in
+    /// hand has passed. That it has sent its last byte is behind what is not read.
     pub(super) fn poll_time(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Poll::Ready(Err(gone)) = self.poll_absence(cx) {
+            return Poll::Ready(Err(gone));
+        }
         let late = self.poll_late(cx);
         if late.is_pending() { self.poll_gathered(cx) } else { late }
     }

@@ -198,6 +198,20 @@ async fn a_body_that_trickles_is_refused_when_its_time_is_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_is_held_to_no_rate() {
+    let (mut connection, mut client) = pair().await;
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9000\r\n\r\n";
+    client.write_all(head.as_bytes()).await.unwrap();
+    assert_eq!(next(&mut connection).await, Next::Request);
+    read(&mut connection, head.len()).await;
+    connection.line.set_stream();
+    let silent = tokio::time::timeout(Duration::from_hours(1), connection.read(&mut [0; 64])).await;
+    assert!(silent.is_err(), "{silent:?}");
+    client.write_all(b"more").await.unwrap();
+    read(&mut connection, 4).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_that_takes_nothing_is_given_up() {
     let (mut connection, _client) = pair().await;
     let start = Instant::now();

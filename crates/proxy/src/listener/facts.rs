@@ -67,7 +67,6 @@ pub(crate) struct Line {
     tunnel: AtomicBool,
     last: AtomicBool,
     web_socket: OnceLock<Arc<WebSocket>>,
-    refused: Mutex<Option<Reason>>,
     times: Mutex<Times>,
     /// What follows the bodies of the request in hand and of its answer.
     pub(crate) trailers: Carrier,
@@ -95,7 +94,7 @@ pub(crate) enum AttemptTime {
     OnceWhole(Duration),
 }
 
-/// Until when what is waited for must have come.
+/// Until when what is waited for in the request in hand must have come, and what has come in its way.
 #[derive(Debug, Default)]
 struct Times {
     /// The answer to the request.
@@ -104,6 +103,10 @@ struct Times {
     attempt: Option<AttemptTime>,
     /// The time of the attempt has passed, and nobody has asked yet.
     attempt_over: bool,
+    /// The answer has made a stream of the request: silence bounds it, and no rate.
+    is_stream: bool,
+    /// Why the rest of the request cannot be read.
+    refused: Option<Reason>,
 }
 
 impl Line {
@@ -113,7 +116,6 @@ impl Line {
             tunnel: AtomicBool::default(),
             last: AtomicBool::default(),
             web_socket: OnceLock::new(),
-            refused: Mutex::default(),
             times: Mutex::default(),
             trailers: Carrier::default(),
             common: self.common.clone(),
@@ -167,7 +169,22 @@ impl Line {
     /// Until when the request in hand must have been answered; `None` for no longer. Whatever waits for the target, the
     /// client is watched meanwhile: so the connection keeps this time.
     pub(crate) fn set_deadline(&self, deadline: Option<Instant>) {
-        *self.times.lock() = Times { request: deadline, ..Times::default() };
+        let mut times = self.times.lock();
+        *times = Times { request: deadline, refused: times.refused, ..Times::default() };
+    }
+
+    /// Nothing is known of the next request.
+    pub(super) fn next_request(&self) {
+        *self.times.lock() = Times::default();
+    }
+
+    /// The answer is a stream. Holds until the next [`Self::set_deadline`].
+    pub(crate) fn set_stream(&self) {
+        self.times.lock().is_stream = true;
+    }
+
+    pub(super) fn is_stream(&self) -> bool {
+        self.times.lock().is_stream
     }
 
     /// How long this attempt has for the head of an answer. Holds until the next [`Self::set_deadline`].
@@ -178,6 +195,11 @@ impl Line {
     /// Whether what ended the attempt was its time. Says so once.
     pub(crate) fn take_attempt_over(&self) -> bool {
         std::mem::take(&mut self.times.lock().attempt_over)
+    }
+
+    /// Whether the time of the attempt has passed.
+    pub(crate) fn is_attempt_over(&self) -> bool {
+        self.times.lock().attempt_over
     }
 
     pub(super) fn end_attempt(&self) {
@@ -226,11 +248,11 @@ impl Line {
 
     /// The rest of the request in hand cannot be read, because of this.
     pub(super) fn refuse(&self, reason: Reason) {
-        *self.refused.lock() = Some(reason);
+        self.times.lock().refused = Some(reason);
     }
 
     /// Why the rest of the request in hand could not be read, if that was so.
     pub(crate) fn refused(&self) -> Option<Reason> {
-        *self.refused.lock()
+        self.times.lock().refused
     }
 }

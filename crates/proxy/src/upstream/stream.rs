@@ -13,6 +13,9 @@ use tokio::runtime::Handle;
 /// Idle connections that one worker keeps, to all targets together.
 const IDLE: usize = 512;
 
+/// Connections on which no stream can be begun any more, after which a new one is made. Arbitrary.
+const ATTEMPTS: usize = 3;
+
 thread_local! {
     /// One for each worker, so that its requests share connections without leaving its core.
     static CONNECTOR: Arc<Connector> = Arc::new(Connector::new(Some(ConnectorOptions::new(IDLE))));
@@ -34,7 +37,17 @@ impl Stream {
     /// Nobody answers at the address in time, or not who should.
     pub(crate) async fn open(peer: Box<HttpPeer>) -> Result<Option<Self>> {
         let connector = CONNECTOR.with(Arc::clone);
-        let reused = connector.reused_http_session(&*peer).await?;
+        let mut reused = None;
+        for _ in 0..ATTEMPTS {
+            // One on which no stream can be begun any more fails, or is passed over, and is not asked again for now.
+            match connector.reused_http_session(&*peer).await {
+                Ok(found) => {
+                    reused = found;
+                    break;
+                }
+                Err(error) => tracing::debug!(%error, "A connection in HTTP/2 has come to its end."),
+            }
+        }
         let is_reused = reused.is_some();
         let http = match reused {
             Some(http) => http,
@@ -54,6 +67,13 @@ impl Stream {
     /// Whether its connection had been used before.
     pub(crate) fn is_reused(&self) -> bool {
         self.is_reused
+    }
+
+    /// No other stream begins on its connection.
+    pub(crate) fn retire(&self) {
+        if let Some(http) = &self.http {
+            http.conn.mark_shutdown();
+        }
     }
 
     /// The session; it is there until this is dropped.

@@ -20,7 +20,7 @@ use super::link::{Bound, Dial, client_config};
 use super::prepared::Prepared;
 
 /// Requests at once on one HTTP/2 connection, if the target allows as many; the next one opens another connection.
-const H2_STREAMS: usize = 100;
+const H2_STREAMS: u32 = 100;
 /// What a target may send of one answer ahead of a slow client (RFC 9113 §5.2). Pingora's default is 8 MiB.
 const H2_STREAM_WINDOW: u32 = 256 << 10;
 /// The same for all answers on a connection together: more than all its streams may have, so that clients which take nothing
@@ -127,7 +127,7 @@ impl Transport {
         options.idle_timeout = Some(self.timeouts.idle.get());
         if self.protocol == Protocol::Http2 {
             options.set_http_version(2, 2);
-            options.max_h2_streams = H2_STREAMS;
+            options.max_h2_streams = H2_STREAMS as usize;
             options.h2_stream_window_size = Some(H2_STREAM_WINDOW);
             options.h2_connection_window_size = Some(H2_CONNECTION_WINDOW);
             options.h2_ping_interval = Some(H2_PING);

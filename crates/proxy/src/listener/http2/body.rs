@@ -119,8 +119,11 @@ impl Body {
     }
 
     /// Waits for more, for as long as the least rate allows. Only waiting counts, and only while the client may send: a window
-    /// that others fill is not this body's fault.
+    /// that others fill is not this body's fault, and one side of a stream may be silent as long as both may.
     fn poll_rate<T>(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Ended>> {
+        if self.line.is_stream() {
+            return self.poll_late(cx);
+        }
         loop {
             let since = *self.waiting.get_or_insert_with(Instant::now);
             let come = self.read as u64 + self.uploads.arriving(self.stream);

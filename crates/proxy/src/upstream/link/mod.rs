@@ -19,3 +19,4 @@ pub(crate) use leg::Leg;
 pub(super) use leg::{Connecting, Terms};
 pub(crate) use loan::Loan;
 pub(super) use tls::client_config;
+pub(crate) use wire::BOUNDS as ANSWERS;

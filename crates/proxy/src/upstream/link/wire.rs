@@ -21,7 +21,7 @@ use crate::web_socket::{Passage, To, WebSocket};
 /// Bytes read at once of a head that did not come in one piece.
 const READ: usize = 16 * 1024;
 /// How large the parts of an answer may be. As many fields as Pingora takes.
-const BOUNDS: Bounds =
+pub(crate) const BOUNDS: Bounds =
     Bounds { head_bytes: 64 * 1024, fields: 256, target_bytes: 0, trailer_bytes: 8 * 1024, chunk_line_bytes: 256 };
 
 thread_local! {
@@ -220,11 +220,14 @@ impl Link {
     }
 
     /// Reads what there is: how much.
+    ///
+    /// Until an answer begins, its target may wait for the rest of the request: what bounds its client bounds that. Then silence is
+    /// of both sides: what either sends ends it.
     fn poll_fill(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>, leg: &Leg) -> Poll<io::Result<usize>> {
         let before = buf.filled().len();
         if self.io.poll_read(cx, buf)?.is_pending() {
             // Of a request that cannot be sent on, there is no rest.
-            if leg.is_partial() && !self.spent {
+            if leg.is_partial() && !self.spent && self.answers.answer().is_none() {
                 // Whoever sends the rest looks here again.
                 self.patience.clear();
                 return Poll::Pending;
@@ -235,6 +238,8 @@ impl Link {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         self.patience.clear();
+        // Who speaks is not stalled. What comes of it may be waited for by nobody, and that is not its time.
+        self.stalled.clear();
         let read = buf.filled().len() - before;
         if read > 0 {
             leg.hear();
