@@ -12,7 +12,7 @@ pub struct Timeouts {
     /// To open a connection, TLS included; after it 504, or the next attempt.
     #[serde(default = "default_connect")]
     pub connect: Duration,
-    /// The longest silence of a target: until the answer's head (after it 504), and between two reads of its body. In HTTP/1.1 a
+    /// The longest silence of a target: until the answer's head (after it 504), and between two reads of its body. A
     /// target is waited for only once the request has come whole; until then `limits.min_body_rate` and the route's timeout
     /// bound the client.
     #[serde(default = "default_first_byte")]
@@ -23,7 +23,8 @@ pub struct Timeouts {
     /// an attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_try: Option<Duration>,
-    /// For one write of the request to make progress.
+    /// For one write of the request to make progress. After it 504 if the target has not begun to answer; if it has, it gets no
+    /// more of the request, and the answer goes on.
     #[serde(default = "default_write")]
     pub write: Duration,
     /// How long an unused connection is kept for the next request.
