@@ -30,6 +30,10 @@ impl Victim for Mortal {
         self.target.address()
     }
 
+    fn breaks_off(&self) -> bool {
+        self.way == Way::HalfOpen
+    }
+
     async fn strike(&mut self, gateway: &Gateway) {
         match self.way {
             Way::Killed => self.target.kill().await,
