@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use pingora::http::RequestHeader;
-use pingora_proxy::Session;
+use pingora::protocols::http::ServerSession as Session;
 use portreeve_plugin::Reply;
 use portreeve_plugin::engine::{Failure, Param, Params};
 use portreeve_router::{Allow, Found, Lookup, Outcome};
@@ -28,7 +28,7 @@ pub(crate) async fn admit(session: &mut Session, cx: &mut Request) -> Result<Opt
     }
     head::drop_http2_offer(session.req_header_mut());
     // Fixes the framing of the body before any plugin sees the head.
-    session.as_mut().is_body_empty();
+    session.is_body_empty();
     cx.trailers = trailers::Terms::of(session.req_header());
     let ambiguity = match head::normalise_request(session.req_header_mut()) {
         Ok(ambiguity) => ambiguity,

@@ -3,14 +3,14 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::http::ServerSession as Session;
 use pingora::{Error, ErrorType, Result};
-use pingora_proxy::Session;
 use portreeve_plugin::engine::Origin;
 
 use crate::attempt::{RETRY_STATUS, bad_target, replayable};
 use crate::context::Request;
 use crate::listener::Facts;
-use crate::phases::{bound_writes, end_after, facts, fatal};
+use crate::phases::{bound_writes, facts, fatal};
 use crate::upstream::{Leg, RetryCause};
 use crate::web_socket::WebSocket;
 use crate::{grpc, head, web_socket};
@@ -54,9 +54,6 @@ pub(crate) async fn goes_on(session: &mut Session, answer: &mut ResponseHeader, 
         if answer.status == StatusCode::SWITCHING_PROTOCOLS {
             open_tunnel(answer, facts, cx.leg());
         }
-    }
-    if session.is_process_shutting_down() {
-        end_after(session);
     }
     if session.req_header().version < Version::HTTP_11 && answer.headers.contains_key(header::TRANSFER_ENCODING) {
         // RFC 9112 §6.1: never chunks for a 1.0 client; the end of the connection is the end of the body.

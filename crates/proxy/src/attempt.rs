@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode};
 use pingora::http::RequestHeader;
+use pingora::protocols::http::ServerSession as Session;
 use pingora::{Error, ErrorSource, ErrorType, ImmutStr, Result};
-use pingora_proxy::Session;
 use portreeve_wire::http1::Asked;
 use portreeve_wire::proxy_protocol::Header;
 
@@ -32,9 +32,9 @@ pub(crate) async fn begin<T>(session: &mut Session, cx: &mut Request, make: Make
     let asked = Asked { is_head: head.method == Method::HEAD, upgrade };
     let is_safe = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS) && !asked.upgrade;
     let told = told(session, cx);
-    let try_of = Try { asked, is_safe: is_safe && session.as_mut().is_body_empty(), told, most: per_try };
+    let try_of = Try { asked, is_safe: is_safe && session.is_body_empty(), told, most: per_try };
     let made = cx.next_attempt(try_of, per_try.filter(|_| is_http2(session)), make)?;
-    let is_whole = session.as_mut().is_body_done();
+    let is_whole = session.is_body_done();
     if let Some(leg) = cx.leg().filter(|_| !is_whole && !asked.upgrade) {
         leg.waits_for_the_rest();
     }
@@ -104,7 +104,7 @@ pub(crate) fn broke(session: &mut Session, cx: &mut Request, mut error: Box<Erro
     let out_of_patience = line.is_some_and(|line| line.take_attempt_over());
     if *error.esource() != ErrorSource::Upstream && !out_of_patience {
         if line.is_some_and(|line| line.refused() == Some(Reason::Late)) {
-            if session.as_mut().is_body_done() { cx.failed(Fault::Deadline) } else { cx.gave_up(Fault::Deadline) }
+            if session.is_body_done() { cx.failed(Fault::Deadline) } else { cx.gave_up(Fault::Deadline) }
         }
         cx.leave_target();
         // The client's fault or ours: nothing of the target's, and not better elsewhere.
@@ -169,7 +169,7 @@ pub(crate) fn replayable(session: &Session, cx: &Request) -> bool {
 
 /// Whether this request is still there as a whole, and its client has heard nothing yet.
 fn resendable(session: &Session) -> bool {
-    !session.as_ref().retry_buffer_truncated() && answered(session).is_none()
+    !session.retry_buffer_truncated() && answered(session).is_none()
 }
 
 /// The target does not keep to the protocol: 502, its connection is closed, and it is not asked again.

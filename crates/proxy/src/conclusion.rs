@@ -2,8 +2,8 @@
 
 use http::StatusCode;
 use http::uri::PathAndQuery;
+use pingora::protocols::http::ServerSession as Session;
 use pingora::{Error, ErrorSource, ErrorType};
-use pingora_proxy::{FailToProxy, Session};
 use portreeve_plugin::Reply;
 use portreeve_plugin::engine::Summary;
 
@@ -13,9 +13,8 @@ use crate::observe::{Ended, Line, record_usage};
 use crate::phases::{answered, end_after, facts};
 use crate::{grpc, head, reply, status};
 
-/// Sends the error page, if the client can still be sent one. Never names a target or a cause.
-pub(crate) async fn fail(session: &mut Session, error: &Error, cx: &mut Request) -> FailToProxy {
-    let none = FailToProxy { error_code: 0, can_reuse_downstream: false };
+/// Sends the error page, if the client can still be sent one: then its status. Never names a target or a cause.
+pub(crate) async fn fail(session: &mut Session, error: &Error, cx: &mut Request) -> Option<StatusCode> {
     // What the connection found wrong with the body goes before what Pingora makes of it.
     let refused = facts(session.digest()).and_then(|facts| facts.line.refused());
     if cx.error.is_none() {
@@ -24,9 +23,9 @@ pub(crate) async fn fail(session: &mut Session, error: &Error, cx: &mut Request)
     let status = refused.map(Reason::status).or_else(|| status::of(error));
     if answered(session).is_some() {
         break_off(session, status, cx).await;
-        return none;
+        return None;
     }
-    let Some(status) = status else { return none };
+    let status = status?;
     let page = cx.pending.take().unwrap_or_else(|| match error.etype() {
         ErrorType::HTTPStatus(413) => Reply::problem(status, "the request body is longer than is allowed here"),
         ErrorType::HTTPStatus(503) => {
@@ -34,24 +33,21 @@ pub(crate) async fn fail(session: &mut Session, error: &Error, cx: &mut Request)
         }
         _ => Reply::status(status),
     });
-    let error_code = page.status_code().as_u16();
+    let status = page.status_code();
     // An unread body would be taken for the next request.
     if refused.is_some() {
         end_after(session);
     } else {
         session.set_keepalive(None);
     }
-    if reply::send(session, cx, page).await.is_err() {
-        return none;
-    }
-    FailToProxy { error_code, can_reuse_downstream: false }
+    reply::send(session, cx, page).await.ok().map(|()| status)
 }
 
 /// Once the head is out, the answer can only be broken off, so that nobody takes a part of it for the whole. In HTTP/1.1
 /// closing the connection says so; in HTTP/2 the stream does, and to a gRPC client a status in the trailers.
 async fn break_off(session: &mut Session, status: Option<StatusCode>, cx: &mut Request) {
     let is_call = answered(session).is_some_and(|head| grpc::is_grpc(&head.headers));
-    let Some(stream) = session.as_mut().as_custom_mut() else { return };
+    let Some(stream) = session.as_custom_mut() else { return };
     let told = match status.filter(|_| is_call) {
         Some(status) => {
             let trailers = grpc::trailers(status);

@@ -1,5 +1,5 @@
-//! The life of a request as one list: Pingora's hooks in the order in which it calls them, each a few lines.
-//! docs/life-of-a-request.md walks through it.
+//! The life of a request as one list: [`Phases::serve`], and for a handshake of a WebSocket Pingora's hooks in the order in which
+//! it calls them, each a few lines. docs/life-of-a-request.md walks through it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ use http::{StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
+use pingora::protocols::http::ServerSession;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
@@ -41,22 +42,28 @@ impl Phases {
     pub(crate) fn new(live: Arc<ArcSwap<Snapshot>>, metrics: Metrics) -> Self {
         Self { live, metrics, nowhere: Arc::from("") }
     }
-}
 
-#[async_trait]
-impl ProxyHttp for Phases {
-    type CTX = Context;
-
-    /// No modules: Pingora's compression would cost every request a box. Plugins do what modules do.
-    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
-
-    /// The head has been read: pins the generation.
-    fn new_ctx(&self) -> Context {
-        Request::new(self.live.load_full(), self.nowhere.clone())
+    /// Serves a request that stays in HTTP, from its head to its line in the log. Dropped at any moment, it closes what it has
+    /// open and gives back what is counted.
+    pub(crate) async fn serve(&self, mut session: ServerSession) {
+        let mut cx = self.new_ctx();
+        let served = match self.admit(&mut session, &mut cx).await {
+            Ok(true) => Ok(()),
+            Ok(false) => exchange::run(&mut session, &mut cx).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &served {
+            self.fail(&mut session, error, &mut cx).await;
+        }
+        conclusion::conclude(&session, served.as_ref().err().map(|error| &**error), &mut cx);
+        if served.is_ok() {
+            // A client that has left has its line in the log already.
+            session.finish().await.ok();
+        }
     }
 
-    /// Path, listener's chain, router, route's chain. `Ok(true)`: an answer has been sent.
-    async fn request_filter(&self, session: &mut Session, cx: &mut Context) -> Result<bool> {
+    /// Path, listener's chain, router, route's chain. `true`: an answer has been sent.
+    async fn admit(&self, session: &mut ServerSession, cx: &mut Request) -> Result<bool> {
         // The connection keeps its own time: for a body, for what it takes of the answer, for the next request.
         session.set_read_timeout(None);
         let answer = match admission::admit(session, cx).await {
@@ -70,12 +77,32 @@ impl ProxyHttp for Phases {
         }
     }
 
-    /// Requests are exchanged by us. `Ok(true)`: one asks for another protocol, and Pingora does it, by the hooks that follow.
-    async fn proxy_upstream_filter(&self, session: &mut Session, cx: &mut Context) -> Result<bool> {
-        if session.as_ref().as_custom().is_none() {
-            return Ok(true);
+    /// Nothing more can be tried: the error page. The status that was sent, if one could be.
+    async fn fail(&self, session: &mut ServerSession, error: &Error, cx: &mut Request) -> Option<StatusCode> {
+        if let (Some(facts), Some(entrance)) = (facts(session.digest()), &cx.entrance)
+            && let Some(reason) = facts.line.refused().filter(|reason| *reason != Reason::Late)
+        {
+            self.metrics.request_refused(&entrance.name, reason.label());
         }
-        exchange::run(session, cx).await.map(|()| false)
+        conclusion::fail(session, error, cx).await
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Phases {
+    type CTX = Context;
+
+    /// No modules: Pingora's compression would cost every request a box. Plugins do what modules do.
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
+
+    /// Pins the generation that is live.
+    fn new_ctx(&self) -> Context {
+        Request::new(self.live.load_full(), self.nowhere.clone())
+    }
+
+    /// All that [`Phases::serve`] begins with, too. `Ok(true)`: an answer has been sent.
+    async fn request_filter(&self, session: &mut Session, cx: &mut Context) -> Result<bool> {
+        self.admit(session, cx).await
     }
 
     /// Once per attempt: another target each time.
@@ -154,12 +181,8 @@ impl ProxyHttp for Phases {
 
     /// Nothing more can be tried: the error page.
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, cx: &mut Context) -> FailToProxy {
-        if let (Some(facts), Some(entrance)) = (facts(session.digest()), &cx.entrance)
-            && let Some(reason) = facts.line.refused().filter(|reason| *reason != Reason::Late)
-        {
-            self.metrics.request_refused(&entrance.name, reason.label());
-        }
-        conclusion::fail(session, error, cx).await
+        let sent = self.fail(session, error, cx).await;
+        FailToProxy { error_code: sent.map_or(0, |status| status.as_u16()), can_reuse_downstream: false }
     }
 
     /// Errors are in the access log and in metrics; Pingora's own lines would say them twice.
@@ -179,7 +202,7 @@ pub(crate) fn facts(digest: Option<&Digest>) -> Option<&Facts> {
 }
 
 /// No other request follows this one on a connection of HTTP/1.x.
-pub(crate) fn end_after(session: &mut Session) {
+pub(crate) fn end_after(session: &mut ServerSession) {
     session.set_keepalive(None);
     if let Some(facts) = facts(session.digest()) {
         facts.line.set_last();
@@ -187,13 +210,13 @@ pub(crate) fn end_after(session: &mut Session) {
 }
 
 /// Whether the client speaks HTTP/2: its streams are sessions of our own, which Pingora does not know as such.
-pub(crate) fn is_http2(session: &Session) -> bool {
+pub(crate) fn is_http2(session: &ServerSession) -> bool {
     session.req_header().version == Version::HTTP_2
 }
 
 /// In HTTP/2 a client can leave a single stream without a window, which its connection does not notice: what the stream is
 /// sent must be taken in the time of the request, or within the silence that a stream may keep, and within `limits.stall`.
-pub(crate) fn bound_writes(session: &mut Session, cx: &Request) {
+pub(crate) fn bound_writes(session: &mut ServerSession, cx: &Request) {
     if is_http2(session) {
         let left = cx.until().map_or_else(|| cx.idle(), |until| until.saturating_duration_since(Instant::now()));
         let stall = cx.entrance.as_ref().map_or(left, |entrance| entrance.terms.stall);
@@ -202,7 +225,7 @@ pub(crate) fn bound_writes(session: &mut Session, cx: &Request) {
 }
 
 /// The answer whose head has been sent, if one has. An interim one (1xx) is not yet an answer.
-pub(crate) fn answered(session: &Session) -> Option<&ResponseHeader> {
+pub(crate) fn answered(session: &ServerSession) -> Option<&ResponseHeader> {
     let final_one =
         |head: &&ResponseHeader| !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS;
     session.response_written().filter(final_one)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
-use pingora_proxy::Session;
+use pingora::protocols::http::ServerSession as Session;
 use portreeve_plugin::engine::{Cause, Failure, Origin};
 use portreeve_plugin::{Reply, ReplyBody};
 use tokio::time::timeout;
@@ -47,15 +47,15 @@ pub(crate) async fn send(session: &mut Session, request: &mut Request, reply: Re
         head.insert_header(header::CONTENT_LENGTH, body.len())?;
     }
     let unsent = bodyless || body.is_empty() || session.req_header().method == Method::HEAD;
-    if let (Some(stream), true) = (session.as_mut().as_custom_mut(), unsent) {
+    if let (Some(stream), true) = (session.as_custom_mut(), unsent) {
         // With the end on the head itself: Pingora's own way forgets it, and a gRPC client reads a status in the head only if
         // nothing comes behind it.
         stream.write_response_header(Box::new(head), true).await?;
     } else {
-        session.write_response_header(Box::new(head), unsent).await?;
+        session.write_response_header(Box::new(head)).await?;
     }
     if !unsent {
-        session.write_response_body(Some(body), true).await?;
+        session.write_response_body(body, true).await?;
     }
     drain(session).await;
     Ok(())
@@ -70,7 +70,7 @@ const DRAIN: Duration = Duration::from_secs(1);
 /// In HTTP/2, too: a reset of the stream takes nothing of the answer (RFC 9113 §8.1), but clients that are still sending, the
 /// curl of Debian 12 among them, take it for a failure and never look at what came before it.
 pub(crate) async fn drain(session: &mut Session) {
-    if session.as_mut().is_body_done() {
+    if session.is_body_done() {
         return;
     }
     let drained = timeout(DRAIN, session.drain_request_body()).await;

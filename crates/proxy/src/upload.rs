@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use http::StatusCode;
+use pingora::protocols::http::ServerSession as Session;
 use pingora::{Error, ErrorType, Result};
-use pingora_proxy::Session;
 
 use crate::context::Request;
 use crate::phases::fatal;

@@ -4,8 +4,8 @@ use std::mem;
 use std::time::{Duration, Instant};
 
 use http::HeaderMap;
+use pingora::protocols::http::ServerSession as Session;
 use pingora::{Error, ErrorType, Result};
-use pingora_proxy::Session;
 
 use super::Request;
 use crate::fault::Fault;
@@ -126,13 +126,13 @@ impl Request {
 /// Waits for `wait`, unless the client leaves first.
 async fn watched<T>(session: &mut Session, wait: impl Future<Output = T>) -> Result<T> {
     // Pingora's session would take some of a body that is still to come.
-    if session.as_ref().as_custom().is_none() && !session.as_mut().is_body_done() {
+    if session.as_custom().is_none() && !session.is_body_done() {
         return Ok(wait.await);
     }
     tokio::select! {
         biased;
         waited = wait => Ok(waited),
-        left = session.as_mut().read_body_or_idle(true) => match left {
+        left = session.read_body_or_idle(true) => match left {
             Err(error) => Err(error.into_down()),
             Ok(_) => Error::e_explain(ErrorType::ConnectionClosed, "the client left").map_err(Error::into_down),
         },

@@ -19,8 +19,8 @@ use futures::future::Either;
 use http::{HeaderMap, StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::HttpTask;
+use pingora::protocols::http::ServerSession as Session;
 use pingora::{Error, ErrorType, Result};
-use pingora_proxy::Session;
 use portreeve_wire::http1::Body;
 use smallvec::SmallVec;
 use tokio::time::sleep;
@@ -161,7 +161,7 @@ where
     let opened = tokio::select! {
         biased;
         opened = opening => opened.unwrap_or_else(|_| too_late()),
-        left = session.as_mut().read_body_or_idle(true) => {
+        left = session.read_body_or_idle(true) => {
             // The connection of the client keeps the time of an attempt as well.
             if !facts(session.digest()).is_some_and(|facts| facts.line.take_attempt_over()) {
                 return Err(attempt::broke(session, cx, gone(left), Broke::default()));
@@ -181,7 +181,7 @@ async fn converse(session: &mut Session, cx: &mut Request, mut target: impl Targ
             } else {
                 drop(target);
             }
-            if !session.as_mut().is_body_done() {
+            if !session.is_body_done() {
                 // So that the answer is not lost with what the client is still sending. That is nothing to its target any more.
                 cx.leave_upstream();
                 reply::drain(session).await;
@@ -244,7 +244,7 @@ fn waits_for_leave(session: &Session, cx: &Request) -> bool {
 /// Begins the request: its head, and what there is of its body.
 async fn begin(session: &mut Session, cx: &mut Request, target: &mut impl Target) -> Result<()> {
     let body = match cx.body_length {
-        _ if session.as_mut().is_body_empty() => Body::None,
+        _ if session.is_body_empty() => Body::None,
         // The length is known only when the last plugin is done with the body.
         Some(length) if !cx.touches_request_body() => Body::Length(length),
         _ => Body::Chunked,
@@ -252,7 +252,7 @@ async fn begin(session: &mut Session, cx: &mut Request, target: &mut impl Target
     if !target.passes_interim() && waits_for_leave(session, cx) {
         // None would come: its wait ends here.
         cx.leave = Leave::Given;
-        session.as_mut().write_continue_response().await?;
+        session.write_continue_response().await?;
     }
     if body == Body::None {
         if cx.touches_request_body() {
@@ -264,10 +264,10 @@ async fn begin(session: &mut Session, cx: &mut Request, target: &mut impl Target
         return target.end(None);
     }
     target.head(session.req_header(), cx, body)?;
-    session.as_mut().enable_retry_buffering();
+    session.enable_retry_buffering();
     // What an attempt before this one has read comes first. Of what has not been read, nothing is waited for yet.
-    let begun = match session.as_ref().get_retry_buffer() {
-        None if !session.as_mut().is_body_done() => session.as_mut().read_body_or_idle(false).now_or_never(),
+    let begun = match session.get_retry_buffer() {
+        None if !session.is_body_done() => session.read_body_or_idle(false).now_or_never(),
         begun => Some(Ok(begun)),
     };
     match begun {
@@ -278,7 +278,7 @@ async fn begin(session: &mut Session, cx: &mut Request, target: &mut impl Target
 
 /// Some of the request's body goes on; `None` is its end.
 fn send(session: &mut Session, cx: &mut Request, target: &mut impl Target, mut chunk: Option<Bytes>) -> Result<()> {
-    let last = chunk.is_none() || session.as_mut().is_body_done();
+    let last = chunk.is_none() || session.is_body_done();
     upload::chunk(session, &mut chunk, last, cx)?;
     if let Some(data) = chunk {
         target.put(data)?;
@@ -295,7 +295,7 @@ fn send(session: &mut Session, cx: &mut Request, target: &mut impl Target, mut c
 async fn more(session: &mut Session, cx: &mut Request, target: &mut impl Target) -> Result<()> {
     loop {
         let wants_more = target.wants_more();
-        let client = session.as_mut().read_body_or_idle(!wants_more);
+        let client = session.read_body_or_idle(!wants_more);
         let moved = poll_fn(|cx| target.poll_move(cx));
         // Neither way may hold up the other, so their turns are left to chance. A client that is only watched comes second.
         let next = if wants_more {
@@ -355,7 +355,7 @@ async fn hear(session: &mut Session, cx: &mut Request, said: Said, parts: &mut P
 
 /// Hands these to the client's session.
 async fn write(session: &mut Session, parts: Parts) -> Result<()> {
-    let Some(client) = session.as_mut().as_custom_mut() else {
+    let Some(client) = session.as_custom_mut() else {
         return Error::e_explain(ErrorType::InternalError, "the session is not one of ours");
     };
     client.response_duplex_vec(parts.tasks.into_vec()).await.map(drop)
@@ -383,7 +383,7 @@ async fn send_the_rest(session: &mut Session, cx: &mut Request, target: &mut imp
                 Ok(()) => continue,
                 Err(_) => break,
             },
-            came = session.as_mut().read_body_or_idle(!wants_more) => came,
+            came = session.read_body_or_idle(!wants_more) => came,
             () = sleep(silence) => break,
         };
         let sent =

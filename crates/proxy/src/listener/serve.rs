@@ -42,7 +42,7 @@ const PROXY_HEADER: usize = 16 + 2048;
 pub(super) struct Serving {
     pub(super) listener: usize,
     pub(super) proxy: Arc<HttpProxy<Phases>>,
-    pub(super) phases: Phases,
+    pub(super) phases: Arc<Phases>,
     pub(super) stop: watch::Receiver<bool>,
     pub(super) crowd: Arc<Crowd>,
     pub(super) farewell: Arc<Farewell>,
@@ -113,7 +113,7 @@ impl Serving {
 
     /// One request after the other, or HTTP/2.
     async fn speak(&self, mut connection: Box<Connection>, http2: bool, facts: &Facts, entrance: &Entrance) {
-        let http1 = Http1::of(&connection);
+        let http1 = Http1::of(&connection, self.stop.clone());
         let mut stop = self.stop.clone();
         let stopping = stop.wait_for(|stopping| *stopping).map(drop).fuse();
         let mut stopping = std::pin::pin!(stopping);

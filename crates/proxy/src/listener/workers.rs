@@ -190,12 +190,13 @@ impl Served {
     /// The life of one worker: until its inbox closes. Connections that are still open then end with the runtime.
     async fn run(self, mut inbox: mpsc::UnboundedReceiver<Command>) {
         let proxy = Arc::new(http_proxy(&self.conf, self.phases.clone()));
+        let phases = Arc::new(self.phases);
         let mut accepting: Vec<Accepting> = Vec::new();
         while let Some(command) = inbox.recv().await {
             match command {
                 Command::Open { listener, socket, crowd } => match TcpListener::from_std(socket) {
                     Ok(socket) => {
-                        let (proxy, phases) = (proxy.clone(), self.phases.clone());
+                        let (proxy, phases) = (proxy.clone(), phases.clone());
                         let (stop, farewell) = (self.stop.clone(), self.farewell.clone());
                         let serving = Serving { listener, proxy, phases, stop, crowd, farewell };
                         let door = Door { serving, open: self.open.clone() };

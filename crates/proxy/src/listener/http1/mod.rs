@@ -9,16 +9,22 @@ mod session;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::{Digest, GetProxyDigest, GetSocketDigest};
+use tokio::sync::watch;
 
 use self::session::Single;
 use super::connection::Connection;
 use super::serve::Serving;
 
-/// Where a session leaves its connection when the answer has gone whole, and whether another request may follow.
-type Back = Arc<Mutex<Option<(Box<Connection>, bool)>>>;
+/// What the sessions of one connection share.
+#[derive(Debug)]
+struct Shared {
+    /// Where a session leaves its connection when the answer has gone whole, and whether another request may follow.
+    back: Mutex<Option<(Box<Connection>, bool)>>,
+    /// Whether the gateway is stopping: then none may.
+    stop: watch::Receiver<bool>,
+}
 
 /// What a connection is good for after a request.
 pub(super) enum Served {
@@ -36,28 +42,26 @@ pub(super) enum Served {
 #[derive(Debug)]
 pub(super) struct Http1 {
     digest: Digest,
-    back: Back,
+    shared: Arc<Shared>,
 }
 
 impl Http1 {
-    pub(super) fn of(connection: &Connection) -> Self {
+    pub(super) fn of(connection: &Connection, stop: watch::Receiver<bool>) -> Self {
         let digest = Digest {
             proxy_digest: connection.get_proxy_digest(),
             socket_digest: connection.get_socket_digest(),
             ..Digest::default()
         };
-        Self { digest, back: Back::default() }
+        Self { digest, shared: Arc::new(Shared { back: Mutex::default(), stop }) }
     }
 
     /// Serves the request in hand.
     pub(super) async fn serve(&self, mut connection: Box<Connection>, serving: &Serving, last: bool) -> Served {
         let Some(head) = head::read(&connection.take_head()) else { return Served::Refused(connection) };
-        let session = Single::new(connection, head, self.digest.clone(), self.back.clone(), last);
-        let session = ServerSession::new_custom(Box::new(session));
-        // It never hands the connection back itself: such sessions are not Pingora's to keep.
-        let none = serving.proxy.process_new_http(session, &serving.stop).await;
-        debug_assert!(none.is_none(), "Pingora keeps no session that is not its own");
-        match self.back.lock().take() {
+        let session = Single::new(connection, head, self.digest.clone(), self.shared.clone(), last);
+        // Boxed: a connection that waits for its next request need not carry what one takes.
+        Box::pin(serving.phases.serve(ServerSession::new_custom(Box::new(session)))).await;
+        match self.shared.back.lock().take() {
             Some((connection, true)) => Served::Kept(connection),
             Some((connection, false)) => Served::Last(connection),
             None => Served::BrokenOff,

@@ -20,7 +20,7 @@ use portreeve_wire::http1::{AnswerBody, Body, Content};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio::time::timeout;
 
-use super::Back;
+use super::Shared;
 use super::answer::{Framing, Says, Wanted, write_chunk_line, write_head};
 use crate::incoming::Incoming;
 use crate::listener::connection::Connection;
@@ -53,7 +53,7 @@ pub(super) struct Single {
     /// Bytes of the body so far.
     sent: usize,
     digest: Digest,
-    back: Back,
+    shared: Arc<Shared>,
     /// Kept because Pingora asks for them. All that is waited for has its time at the connection.
     timeouts: Timeouts,
 }
@@ -70,7 +70,7 @@ impl Single {
         connection: Box<Connection>,
         head: RequestHeader,
         digest: Digest,
-        back: Back,
+        shared: Arc<Shared>,
         last: bool,
     ) -> Self {
         let (body, bounds) = connection.body();
@@ -89,7 +89,7 @@ impl Single {
             is_over: false,
             sent: 0,
             digest,
-            back,
+            shared,
             timeouts: Timeouts::default(),
         }
     }
@@ -119,7 +119,8 @@ impl Single {
             return Ok(());
         }
         self.framing = Framing::of(&head, self.wanted, end);
-        self.is_kept &= !self.line.is_last() && self.framing != Framing::UntilClose && self.is_to_be_read();
+        let is_last = self.line.is_last() || *self.shared.stop.borrow();
+        self.is_kept &= !is_last && self.framing != Framing::UntilClose && self.is_to_be_read();
         let says = Says { framing: Some(self.framing), is_kept: self.is_kept };
         write_head(self.connection()?.answer(), &head, says);
         self.answer = Some(head);
@@ -248,7 +249,7 @@ impl Drop for Single {
     fn drop(&mut self) {
         if let Some(connection) = self.connection.take().filter(|_| self.is_over) {
             let is_kept = self.is_kept && !self.line.is_last() && connection.is_between();
-            *self.back.lock() = Some((connection, is_kept));
+            *self.shared.back.lock() = Some((connection, is_kept));
         }
     }
 }
