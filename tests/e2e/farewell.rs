@@ -1,8 +1,9 @@
-//! A WebSocket at the limit of a stop: both ends are told in the words of their own protocol.
+//! What clients are told when the gateway stops: of their connections, and at its limit both ends of a WebSocket, in the words of
+//! their own protocol.
 
 use std::time::{Duration, Instant};
 
-use portreeve_tests::{Gateway, RawOrigin, Wire, within};
+use portreeve_tests::{Gateway, RawOrigin, Wire, until, within};
 
 async fn before(origin: &RawOrigin) -> Gateway {
     let yaml = r#"
@@ -150,4 +151,24 @@ async fn streams_that_have_no_word_for_it_are_cut_at_the_limit_itself() {
     assert_eq!(drained, "Cut(1)");
     assert!(took < Duration::from_millis(900), "{took:?}");
     assert_eq!((client.rest().await, target.rest().await), (vec![], vec![]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_comes_while_the_gateway_stops_says_that_its_connection_ends() {
+    let origin = RawOrigin::start().await;
+    let gateway = before(&origin).await;
+    let mut client = gateway.wire().await;
+    client.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let (mut target, _) = origin.request().await;
+    let answered = async {
+        // Begun before anybody could know.
+        let is_refused = async || tokio::net::TcpStream::connect(gateway.address()).await.is_err().then_some(());
+        until("nobody else is served", is_refused).await;
+        target.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+        client.rest().await
+    };
+    let ((drained, _), answer) = tokio::join!(stop(&gateway, Duration::from_secs(10)), answered);
+    let answer = String::from_utf8(answer).unwrap().to_ascii_lowercase();
+    assert!(answer.starts_with("http/1.1 200 ") && answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    assert_eq!(drained, "Clean");
 }

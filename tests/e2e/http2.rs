@@ -9,8 +9,6 @@ use http::{Request, Response};
 use portreeve_tests::{Gateway, RawOrigin, Wire, until, within};
 use tokio::net::TcpStream;
 
-use crate::rpc::RpcOrigin;
-
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 fn yaml(target: std::net::SocketAddr, listener: &str, upstream: &str) -> String {
@@ -100,24 +98,6 @@ async fn a_client_of_http2_that_waits_for_100_continue_sends_once_the_target_wan
     target.read_until("hello").await;
     target.send("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nread").await;
     assert_eq!(text(answered(answer).await.into_body()).await, "read");
-}
-
-/// Pingora reads past the interim answers of such a target: without ours the client would wait for ever.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_waits_for_100_continue_before_a_target_in_http2_is_told_by_the_gateway() {
-    let origin = RpcOrigin::start().await;
-    let gateway = Gateway::spawn(&yaml(origin.address(), "", "protocol: http2")).await;
-    let (sender, _driven) = connect(&gateway).await;
-    let (mut answer, mut body) = ask(&sender, "POST", &[("expect", "100-continue"), ("content-length", "5")]).await;
-    assert_eq!(interim(&mut answer).await.status(), 100);
-    body.send_data(Bytes::from_static(b"hello"), true).unwrap();
-    assert_eq!(text(answered(answer).await.into_body()).await, "hello");
-    let mut wire = gateway.wire().await;
-    wire.send("POST / HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n").await;
-    assert_eq!(wire.answer().await.status, 100);
-    wire.send("hello").await;
-    assert_eq!(wire.answer().await.text(), "hello");
-    assert!(origin.heads().iter().all(|head| !head.headers.contains_key("expect")));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -24,6 +24,8 @@ mod chain;
 #[cfg(test)]
 mod clocks;
 #[cfg(test)]
+mod connections;
+#[cfg(test)]
 mod deadlines;
 #[cfg(test)]
 mod discovery;

@@ -395,6 +395,8 @@ async fn a_client_that_waits_for_leave_is_given_it_though_the_first_target_is_de
                 let mut connection = h2::server::handshake(stream).await.unwrap();
                 while let Some(Ok((request, mut respond))) = connection.accept().await {
                     tokio::spawn(async move {
+                        let leave = Response::builder().status(100).body(()).unwrap();
+                        respond.send_informational(leave).unwrap();
                         let mut body = request.into_body();
                         while let Some(Ok(_)) = body.data().await {}
                         respond.send_response(Response::new(()), true).ok();

@@ -91,10 +91,6 @@ impl Http1 {
 }
 
 impl Target for Http1 {
-    fn passes_interim(&self) -> bool {
-        true
-    }
-
     fn head(&mut self, asked: &RequestHeader, cx: &mut Request, body: Body) -> Result<()> {
         self.out = outgoing::head(asked, cx, body)?;
         self.rest = Rest::of(body);

@@ -1,12 +1,14 @@
 //! The side of a target in HTTP/2: one stream of a connection that others share.
 
+use std::future::Future;
 use std::io;
-use std::pin::pin;
+use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use h2::{Reason, SendStream};
+use h2::client::ResponseFuture;
+use h2::{Reason, RecvStream, SendStream};
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -21,12 +23,13 @@ use crate::listener::Deadline;
 use crate::upstream::{ANSWERS, Stream};
 
 /// Where in an answer the next of it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum At {
-    Head,
-    Body,
+    /// The request has not been begun.
+    Nowhere,
+    Head(ResponseFuture),
+    Body(RecvStream),
     /// Behind the body, which has come to its end.
-    Trailers,
+    Trailers(RecvStream),
 }
 
 /// How the end of a request is to be said.
@@ -41,7 +44,6 @@ enum End {
 
 /// One exchange with a target in HTTP/2.
 pub(super) struct Http2 {
-    stream: Stream,
     /// Takes the body. Gone once it takes no more.
     body: Option<SendStream<Bytes>>,
     /// What waits for a window.
@@ -50,6 +52,7 @@ pub(super) struct Http2 {
     /// Bytes of the body that are still to come, where they were announced.
     left: Option<u64>,
     at: At,
+    /// The request is one for a head alone.
     is_head: bool,
     /// What has come of the answer, and has not been asked for.
     heard: Option<Said>,
@@ -58,79 +61,70 @@ pub(super) struct Http2 {
     silence: Duration,
     /// For the request: a target that takes nothing.
     stalled: Deadline,
-    write: Duration,
+    /// Let go last: what is left of the stream is reset then.
+    stream: Stream,
 }
 
 impl Http2 {
-    pub(super) fn new(stream: Stream) -> Self {
-        // All are set at load.
-        let options = &stream.peer().options;
+    /// `silence`: how long the target may keep it.
+    pub(super) fn new(stream: Stream, silence: Duration) -> Self {
         Self {
-            silence: options.read_timeout.unwrap_or_default(),
-            write: options.write_timeout.unwrap_or_default(),
-            stream,
             body: None,
             out: Bytes::new(),
             end: End::Open,
             left: None,
-            at: At::Head,
+            at: At::Nowhere,
             is_head: false,
             heard: None,
             patience: Deadline::default(),
+            silence,
             stalled: Deadline::default(),
+            stream,
         }
+    }
+
+    /// Whether the head that counts is still to come.
+    fn is_unanswered(&self) -> bool {
+        matches!(self.at, At::Nowhere | At::Head(_))
     }
 
     /// What the target says next.
     fn poll_said(&mut self, cx: &mut Context<'_>) -> Poll<Result<Said>> {
         loop {
-            match self.at {
-                At::Head => return self.poll_head(cx),
-                At::Body => {
-                    let http = self.stream.http()?;
-                    let data = match ready!(http.poll_read_response_body(cx)) {
-                        Some(Ok(data)) => data,
-                        Some(Err(error)) => return Poll::Ready(Err(broken_off(error))),
-                        None => {
-                            self.at = At::Trailers;
-                            continue;
-                        }
+            match &mut self.at {
+                At::Nowhere => return Poll::Pending,
+                At::Head(answer) => {
+                    if let Poll::Ready(Some(interim)) = answer.poll_informational(cx) {
+                        let head = ResponseHeader::from(interim.map_err(no_answer)?.into_parts().0);
+                        return Poll::Ready(bounded(head).map(Said::Interim));
+                    }
+                    let (head, body) = ready!(Pin::new(answer).poll(cx)).map_err(no_answer)?.into_parts();
+                    let last = body.is_end_stream();
+                    self.at = At::Body(body);
+                    return Poll::Ready(answered(head.into(), last, self.is_head));
+                }
+                At::Body(body) => {
+                    let Some(data) = ready!(body.poll_data(cx)) else {
+                        self.at = match std::mem::replace(&mut self.at, At::Nowhere) {
+                            At::Body(body) => At::Trailers(body),
+                            other => other,
+                        };
+                        continue;
                     };
-                    let last = http.check_response_end_or_error().map_err(Error::into_up)?;
+                    let data = data.map_err(broken_off)?;
+                    // It goes on from here at once, or waits for the client with nothing behind it.
+                    body.flow_control().release_capacity(data.len()).map_err(broken_off)?;
+                    let last = body.is_end_stream();
                     if last || !data.is_empty() {
                         return Poll::Ready(Ok(Said::Body(Some(data), last)));
                     }
                 }
-                At::Trailers => {
-                    let trailers = ready!(pin!(self.stream.http()?.read_trailers()).poll(cx));
-                    let said = trailers.map_err(Error::into_up)?;
-                    return Poll::Ready(Ok(said.map_or(Said::Body(None, true), Said::Trailers)));
+                At::Trailers(body) => {
+                    let trailers = ready!(body.poll_trailers(cx)).map_err(broken_off)?;
+                    return Poll::Ready(Ok(trailers.map_or(Said::Body(None, true), Said::Trailers)));
                 }
             }
         }
-    }
-
-    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Said>> {
-        let http = self.stream.http()?;
-        if let Err(error) = ready!(http.poll_read_response_header(cx)) {
-            return Poll::Ready(Err(no_answer(error)));
-        }
-        self.at = At::Body;
-        let last = http.check_response_end_or_error().map_err(Error::into_up)?;
-        let Some(head) = http.response_header() else {
-            return Poll::Ready(
-                Err(Error::explain(ErrorType::InvalidHTTPHeader, "an answer without a head").into_up()),
-            );
-        };
-        let length = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>();
-        if length > ANSWERS.head_bytes || head.headers.len() > ANSWERS.fields {
-            return Poll::Ready(Err(bad_target("the head of an answer is too large")));
-        }
-        if last && !self.is_head && promises_more(head) {
-            // h2 compares lengths with the data that comes, and here none does (RFC 9113 §8.1.1).
-            return Poll::Ready(Err(bad_target("a length in an answer that ends with its head")));
-        }
-        Poll::Ready(Ok(Said::Head(Box::new(head.clone()), last)))
     }
 
     /// Something has moved: nobody is silent, and nothing stands still.
@@ -176,33 +170,27 @@ impl Http2 {
 }
 
 impl Target for Http2 {
-    fn passes_interim(&self) -> bool {
-        // Pingora's session reads past them.
-        false
-    }
-
     fn head(&mut self, asked: &RequestHeader, cx: &mut Request, body: Body) -> Result<()> {
         self.left = match body {
             Body::Length(length) => Some(length),
             Body::None | Body::Chunked => None,
         };
         self.is_head = asked.method == Method::HEAD;
-        let head = head(asked, cx, body, self.stream.peer().is_tls())?;
+        let head = head(asked, cx, body, self.stream.is_tls())?;
         let is_over = body == Body::None;
-        let http = self.stream.http()?;
-        if let Err(mut error) = http.write_request_header(Box::new(head), is_over) {
-            if *error.etype() == ErrorType::H2Error {
-                // Its connection has come to its end, or has no number left for a stream. Nothing was sent.
-                http.conn.mark_shutdown();
-                error = error.into_up();
-                error.set_retry(true);
-            }
+        let head = http::Request::from_parts(head.into(), ());
+        let begun = self.stream.begin(head, is_over);
+        let begun = begun.or_err(ErrorType::InvalidHTTPHeader, "a request that HTTP/2 cannot carry")?;
+        let Some((answer, body)) = begun else {
+            let mut error = Error::explain(ErrorType::H2Error, "the connection has come to its end").into_up();
+            error.set_retry(true);
             return Err(error);
-        }
+        };
+        self.at = At::Head(answer);
         if is_over {
             self.end = End::Sent;
         } else {
-            self.body = http.take_request_body_writer();
+            self.body = Some(body);
         }
         Ok(())
     }
@@ -259,7 +247,7 @@ impl Target for Http2 {
         if is_partial && sent.is_ready() {
             return Poll::Ready(Ok(Moved::Sent));
         }
-        if self.at == At::Head && !self.has_sent() {
+        if self.is_unanswered() && !self.has_sent() {
             // The target may wait for the rest of the request. What bounds its client, or what is sent, bounds that.
             self.patience.clear();
             return Poll::Pending;
@@ -275,8 +263,8 @@ impl Target for Http2 {
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         match self.poll_out(cx) {
             Poll::Pending => {
-                ready!(self.stalled.poll_within(cx, self.write));
-                if self.at == At::Head {
+                ready!(self.stalled.poll_within(cx, self.stream.write_limit()));
+                if self.is_unanswered() {
                     let stalled = Error::explain(ErrorType::WriteTimedout, "while the request was sent");
                     return Poll::Ready(Err(stalled.into_up()));
                 }
@@ -294,7 +282,7 @@ impl Target for Http2 {
     }
 
     fn suspect(&mut self) {
-        if self.at == At::Head {
+        if self.is_unanswered() {
             self.stream.retire();
         }
     }
@@ -313,9 +301,8 @@ fn head(asked: &RequestHeader, cx: &mut Request, body: Body, is_tls: bool) -> Re
     for name in ["keep-alive", "proxy-connection"] {
         head.remove_header(name);
     }
-    // Its length is what it is, and whoever waited for leave to send it has been given it.
+    // Its length is what it is.
     head.remove_header(&header::CONTENT_LENGTH);
-    head.remove_header(&header::EXPECT);
     match body {
         Body::Length(length) => head.insert_header(header::CONTENT_LENGTH, length)?,
         Body::None if asked.headers.get(header::CONTENT_LENGTH).is_some_and(|length| length == "0") => {
@@ -333,6 +320,24 @@ fn head(asked: &RequestHeader, cx: &mut Request, body: Body, is_tls: bool) -> Re
     let uri = uri.or_err(ErrorType::InvalidHTTPHeader, "no authority for a target in HTTP/2");
     head.set_uri(uri.map_err(Error::into_down)?);
     Ok(head)
+}
+
+/// A head, if it is no larger than one may be.
+fn bounded(head: ResponseHeader) -> Result<Box<ResponseHeader>> {
+    let length = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>();
+    if length > ANSWERS.head_bytes || head.headers.len() > ANSWERS.fields {
+        return Err(bad_target("the head of an answer is too large"));
+    }
+    Ok(Box::new(head))
+}
+
+/// The head that counts; `last`: nothing follows it.
+fn answered(head: ResponseHeader, last: bool, is_head: bool) -> Result<Said> {
+    if last && !is_head && promises_more(&head) {
+        // h2 compares lengths with the data that comes, and here none does (RFC 9113 §8.1.1).
+        return Err(bad_target("a length in an answer that ends with its head"));
+    }
+    bounded(head).map(|head| Said::Head(head, last))
 }
 
 /// Whether an answer with this head has a body.

@@ -74,9 +74,6 @@ enum Moved {
 
 /// The side of a target in an exchange. Whatever is put into it waits there until it is polled.
 trait Target {
-    /// Whether interim answers of it are heard here.
-    fn passes_interim(&self) -> bool;
-
     /// Begins the request.
     fn head(&mut self, asked: &RequestHeader, cx: &mut Request, body: Body) -> Result<()>;
 
@@ -140,10 +137,10 @@ async fn once(session: &mut Session, cx: &mut Request) -> Result<()> {
             converse(session, cx, Http1::new(loan), false).await
         }
         // Boxed: a stream is larger than all that an exchange in HTTP/1.1 needs.
-        Means::Stream(peer) => match connect(session, cx, Box::pin(Stream::open(peer))).await? {
+        Means::Stream(dial, silence) => match connect(session, cx, Box::pin(Stream::open(&dial))).await? {
             Some(stream) => {
                 let is_reused = stream.is_reused();
-                Box::pin(converse(session, cx, Http2::new(stream), is_reused)).await
+                Box::pin(converse(session, cx, Http2::new(stream, silence), is_reused)).await
             }
             None => Err(attempt::broke(session, cx, bad_target("the target does not speak HTTP/2"), Broke::default())),
         },
@@ -211,7 +208,7 @@ fn gone(left: Result<Option<Bytes>>) -> Box<Error> {
 
 /// Sends the request, and passes on what is answered, to its end.
 async fn exchange(session: &mut Session, cx: &mut Request, target: &mut impl Target) -> Result<()> {
-    begin(session, cx, target).await?;
+    begin(session, cx, target)?;
     let mut parts = Parts::default();
     loop {
         // What has come goes on together.
@@ -242,18 +239,13 @@ fn waits_for_leave(session: &Session, cx: &Request) -> bool {
 }
 
 /// Begins the request: its head, and what there is of its body.
-async fn begin(session: &mut Session, cx: &mut Request, target: &mut impl Target) -> Result<()> {
+fn begin(session: &mut Session, cx: &mut Request, target: &mut impl Target) -> Result<()> {
     let body = match cx.body_length {
         _ if session.is_body_empty() => Body::None,
         // The length is known only when the last plugin is done with the body.
         Some(length) if !cx.touches_request_body() => Body::Length(length),
         _ => Body::Chunked,
     };
-    if !target.passes_interim() && waits_for_leave(session, cx) {
-        // None would come: its wait ends here.
-        cx.leave = Leave::Given;
-        session.write_continue_response().await?;
-    }
     if body == Body::None {
         if cx.touches_request_body() {
             upload::nothing(session, cx)?;

@@ -24,7 +24,6 @@ mod pool;
 mod prepared;
 mod registry;
 mod retry;
-mod session;
 mod status;
 mod sticky;
 mod stream;

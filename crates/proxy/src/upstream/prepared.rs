@@ -1,6 +1,6 @@
 //! What attempts at one target are made of: prepared at load, copied for each attempt.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +16,10 @@ use super::link::{Connecting, Dial, Leg, Terms};
 /// One target, ready to be tried.
 #[derive(Debug)]
 pub(crate) struct Prepared {
+    /// For what Pingora does. In HTTP/1.1 it is told of an address alone: TLS, deadlines and what is kept are the dial's.
     peer: HttpPeer,
-    way: Way,
+    dial: Arc<Dial>,
+    is_multiplexed: bool,
 }
 
 /// What an attempt begins with.
@@ -39,41 +41,31 @@ pub(crate) struct Start {
 pub(crate) enum Means {
     /// In HTTP/1.1: a connection, for as long as it takes.
     Connection(Arc<Leg>),
-    /// In HTTP/2: a stream of one.
-    Stream(Box<HttpPeer>),
-}
-
-/// How connections to a target are made.
-#[derive(Debug)]
-enum Way {
-    /// In HTTP/1.1, for one exchange at a time: by us.
-    Single(Arc<Dial>),
-    /// In HTTP/2: by Pingora, which knows which of them has a place for another stream.
-    Multiplexed(Box<Timeouts>),
+    /// In HTTP/2: a stream of one, on which the target may be silent for so long.
+    Stream(Arc<Dial>, Duration),
 }
 
 impl Prepared {
-    /// A target that speaks HTTP/1.1. Pingora is told of an address alone: TLS, deadlines and what is kept are the dial's.
+    /// A target that speaks HTTP/1.1.
     pub(super) fn single(address: SocketAddr, dial: Dial) -> Self {
-        Self { peer: HttpPeer::new(address, false, String::new()), way: Way::Single(Arc::new(dial)) }
+        Self { peer: HttpPeer::new(address, false, String::new()), dial: Arc::new(dial), is_multiplexed: false }
     }
 
     /// A target that speaks HTTP/2.
-    pub(super) fn multiplexed(peer: HttpPeer, timeouts: Timeouts) -> Self {
-        Self { peer, way: Way::Multiplexed(Box::new(timeouts)) }
+    pub(super) fn multiplexed(peer: HttpPeer, dial: Dial) -> Self {
+        Self { peer, dial: Arc::new(dial), is_multiplexed: true }
     }
 
     pub(crate) fn timeouts(&self) -> &Timeouts {
-        match &self.way {
-            Way::Single(dial) => dial.timeouts(),
-            Way::Multiplexed(timeouts) => timeouts,
-        }
+        self.dial.timeouts()
     }
 
     /// What Pingora makes one attempt by; and in HTTP/1.1 the connection's side of it.
     pub(crate) fn attempt(&self, start: Start) -> (Box<HttpPeer>, Option<Arc<Leg>>) {
-        let (mut peer, leg) = self.leg(self.terms(&start), &start.told, start.hedge);
-        if let Some(most) = start.per_try {
+        let (mut peer, terms) = (Box::new(self.peer.clone()), self.terms(&start));
+        let Start { per_try, told, hedge, .. } = start;
+        let leg = (!self.is_multiplexed).then(|| self.leg(&mut peer, terms, &told, hedge));
+        if let Some(most) = per_try {
             let connect = peer.options.total_connection_timeout;
             peer.options.total_connection_timeout = Some(connect.map_or(most, |connect| connect.min(most)));
         }
@@ -82,12 +74,11 @@ impl Prepared {
 
     /// What an attempt is made by where the exchange is ours.
     pub(crate) fn alone(&self, start: Start) -> (Means, Option<Arc<Leg>>) {
-        let Way::Single(dial) = &self.way else {
-            let (peer, leg) = self.attempt(start);
-            return (Means::Stream(peer), leg);
-        };
+        if self.is_multiplexed {
+            return (Means::Stream(self.dial.clone(), start.silence), None);
+        }
         let terms = self.terms(&start);
-        let leg = Leg::with(dial.clone(), terms, dial.announcement(&start.told), start.hedge);
+        let leg = Leg::with(self.dial.clone(), terms, self.dial.announcement(&start.told), start.hedge);
         (Means::Connection(leg.clone()), Some(leg))
     }
 
@@ -95,59 +86,39 @@ impl Prepared {
         Terms { asked: start.asked, silence: start.silence, idle: self.timeouts().idle.get() }
     }
 
-    /// The same for the gateway itself, on a connection that has been idle for less than `idle`, or on a new one.
-    pub(super) fn attempt_kept(
-        &self,
-        asked: Asked,
-        silence: Duration,
-        idle: Duration,
-    ) -> (Box<HttpPeer>, Option<Arc<Leg>>) {
-        self.leg(Terms { asked, silence, idle }, &Header::Local, None)
+    /// The same in HTTP/1.1 for the gateway itself, on a connection that has been idle for less than `idle`, or on a new one.
+    pub(super) fn kept(&self, asked: Asked, silence: Duration, idle: Duration) -> (Box<HttpPeer>, Arc<Leg>) {
+        let mut peer = Box::new(self.peer.clone());
+        let leg = self.leg(&mut peer, Terms { asked, silence, idle }, &Header::Local, None);
+        (peer, leg)
     }
 
     /// `told` is for whom the connection is, if the target wants to know.
-    fn leg(&self, terms: Terms, told: &Header, hedge: Option<Hedge>) -> (Box<HttpPeer>, Option<Arc<Leg>>) {
-        let mut peer = Box::new(self.peer.clone());
-        let Way::Single(dial) = &self.way else {
-            peer.options.read_timeout = Some(terms.silence);
-            return (peer, None);
-        };
-        let leg = Leg::with(dial.clone(), terms, dial.announcement(told), hedge);
+    fn leg(&self, peer: &mut HttpPeer, terms: Terms, told: &Header, hedge: Option<Hedge>) -> Arc<Leg> {
+        let leg = Leg::with(self.dial.clone(), terms, self.dial.announcement(told), hedge);
         peer.options.custom_l4 = Some(Arc::new(Connecting(leg.clone())));
-        (peer, Some(leg))
+        leg
     }
 
     /// Whether TLS is spoken.
     pub(super) fn is_tls(&self) -> bool {
-        match &self.way {
-            Way::Single(dial) => dial.name().is_some(),
-            Way::Multiplexed(_) => self.peer.is_tls(),
-        }
+        self.dial.name().is_some()
     }
 
     /// Who the target must prove to be, over TLS.
     pub(crate) fn server_name(&self) -> Option<ServerName<'static>> {
-        match &self.way {
-            Way::Single(dial) => dial.name().cloned(),
-            Way::Multiplexed(_) => ServerName::try_from(self.peer.sni.clone()).ok(),
-        }
+        self.dial.name().cloned()
     }
 
     pub(super) fn is_multiplexed(&self) -> bool {
-        matches!(self.way, Way::Multiplexed(_))
+        self.is_multiplexed
     }
 
     /// What the target is called where nobody says: over TLS the name of its certificate, else its address.
     pub(super) fn authority(&self) -> String {
-        let name = match &self.way {
-            Way::Single(dial) => match dial.name() {
-                Some(ServerName::DnsName(name)) => Some(name.as_ref()),
-                _ => None,
-            },
-            Way::Multiplexed(_) => {
-                let is_name = self.peer.is_tls() && self.peer.sni.parse::<IpAddr>().is_err();
-                is_name.then_some(&*self.peer.sni)
-            }
+        let name = match self.dial.name() {
+            Some(ServerName::DnsName(name)) => Some(name.as_ref()),
+            _ => None,
         };
         let address = self.peer.address();
         match (name, address.as_inet()) {
@@ -157,11 +128,9 @@ impl Prepared {
         }
     }
 
-    pub(super) fn dial(&self) -> Option<&Arc<Dial>> {
-        match &self.way {
-            Way::Single(dial) => Some(dial),
-            Way::Multiplexed(_) => None,
-        }
+    /// By what connections are made.
+    pub(super) fn dial(&self) -> &Arc<Dial> {
+        &self.dial
     }
 
     #[cfg(test)]

@@ -19,18 +19,6 @@ use super::identity::{Authorities, Identity, authorities, client_identity};
 use super::link::{Bound, Dial, client_config};
 use super::prepared::Prepared;
 
-/// Requests at once on one HTTP/2 connection, if the target allows as many; the next one opens another connection.
-const H2_STREAMS: u32 = 100;
-/// What a target may send of one answer ahead of a slow client (RFC 9113 §5.2). Pingora's default is 8 MiB.
-const H2_STREAM_WINDOW: u32 = 256 << 10;
-/// The same for all answers on a connection together: more than all its streams may have, so that clients which take nothing
-/// cannot hold up the answers to others. Half of it is what the h2 library lets small frames cost in memory while they wait,
-/// beside their content, before it ends the connection with all its streams.
-const H2_CONNECTION_WINDOW: u32 = 128 << 20;
-/// Finds connections that died without a word beneath long streams. No oftener: gRPC servers take more than one ping in five
-/// minutes for an attack, and end the connection with `too_many_pings`.
-const H2_PING: Duration = Duration::from_secs(330);
-
 /// The transport of one upstream. Two with different keys never share a connection.
 pub(crate) struct Transport {
     protocol: Protocol,
@@ -47,7 +35,7 @@ struct Tls {
     ca: Option<Authorities>,
     client: Option<Identity>,
     verify: bool,
-    /// For requests in HTTP/1.1; connections in HTTP/2 are Pingora's.
+    /// For requests.
     config: Arc<ClientConfig>,
     /// For connections that are no requests: no protocol is offered by ALPN.
     raw: Arc<ClientConfig>,
@@ -90,15 +78,15 @@ impl Transport {
     /// What attempts at a target are made of, prepared once. `name` is what the file calls the target,
     /// `bound` how many connections there may be.
     pub(super) fn prepare(&self, address: SocketAddr, name: Option<&str>, bound: Option<Bound>) -> Prepared {
-        if self.protocol == Protocol::Http2 {
-            return Prepared::multiplexed(self.peer(address, name), self.timeouts.clone());
-        }
         let tls = self.tls.as_ref().map(|tls| {
             let name = ServerName::try_from(self.name(address, name));
             // `load` has seen to it that it is a name.
             (tls.config.clone(), name.unwrap_or_else(|_| ServerName::from(address.ip())))
         });
         let dial = Dial::new(address, tls, self.timeouts.clone(), self.key);
+        if self.protocol == Protocol::Http2 {
+            return Prepared::multiplexed(self.peer(address, name), dial);
+        }
         Prepared::single(address, dial.announcing(self.proxy_protocol).bounded(bound))
     }
 
@@ -112,7 +100,7 @@ impl Transport {
         })
     }
 
-    /// The peer of a target where connections are Pingora's: in HTTP/2, and of checks. Every timeout is finite: Pingora's
+    /// The peer of a target where connections are Pingora's: of checks, and of handshakes that a target in HTTP/2 cannot take. Every timeout is finite: Pingora's
     /// defaults are none.
     fn peer(&self, address: SocketAddr, name: Option<&str>) -> HttpPeer {
         let name = self.name(address, name);
@@ -127,10 +115,6 @@ impl Transport {
         options.idle_timeout = Some(self.timeouts.idle.get());
         if self.protocol == Protocol::Http2 {
             options.set_http_version(2, 2);
-            options.max_h2_streams = H2_STREAMS as usize;
-            options.h2_stream_window_size = Some(H2_STREAM_WINDOW);
-            options.h2_connection_window_size = Some(H2_CONNECTION_WINDOW);
-            options.h2_ping_interval = Some(H2_PING);
         }
         if let Some(tls) = &self.tls {
             options.ca = tls.ca.as_ref().map(|ca| ca.pingora.clone());
@@ -221,12 +205,14 @@ impl Tls {
         let (ca, client) = (ca.map(|ca| ca.value), client.map(|client| client.value));
         let roots = ca.as_ref().map(|ca| ca.roots.clone());
         let certified = client.as_ref().map(|client| client.certified.clone());
-        let config = client_config(roots, certified, tls.verify);
-        let config = config.map_err(|message| vec![Wrong { at: "tls", message }])?;
-        let mut raw = config.clone();
+        let shakes = client_config(roots, certified, tls.verify);
+        let mut shakes = shakes.map_err(|message| vec![Wrong { at: "tls", message }])?;
+        shakes.alpn_protocols =
+            vec![if config.protocol == Protocol::Http2 { b"h2".into() } else { b"http/1.1".into() }];
+        let mut raw = shakes.clone();
         raw.alpn_protocols.clear();
         let sni = tls.sni.as_deref().map(Box::from);
-        Ok(Self { sni, ca, client, verify: tls.verify, config: Arc::new(config), raw: Arc::new(raw) })
+        Ok(Self { sni, ca, client, verify: tls.verify, config: Arc::new(shakes), raw: Arc::new(raw) })
     }
 }
 

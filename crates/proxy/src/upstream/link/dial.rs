@@ -18,11 +18,12 @@ use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::bound::{Bound, Connections, Turn};
-use super::wire::{Io, Link};
+use super::io::Io;
+use super::wire::Link;
 use crate::upstream::announcement;
 
 /// What connections to one target are made of, and how many there are. Prepared at load.
-pub(in crate::upstream) struct Dial {
+pub(crate) struct Dial {
     address: SocketAddr,
     tls: Option<(TlsConnector, ServerName<'static>)>,
     timeouts: Timeouts,
@@ -74,12 +75,12 @@ impl Dial {
         self.key
     }
 
-    pub(in crate::upstream) fn timeouts(&self) -> &Timeouts {
+    pub(crate) fn timeouts(&self) -> &Timeouts {
         &self.timeouts
     }
 
     /// Who the target must prove to be; `None` without TLS.
-    pub(in crate::upstream) fn name(&self) -> Option<&ServerName<'static>> {
+    pub(crate) fn name(&self) -> Option<&ServerName<'static>> {
         self.tls.as_ref().map(|(_, name)| name)
     }
 
@@ -95,20 +96,7 @@ impl Dial {
                     Turn::Open(permit) => Some(permit),
                 },
             };
-            let mut io = ext::connect(&self.address, None).await?;
-            io.set_nodelay(true).or_err(ErrorType::ConnectError, "setting TCP_NODELAY")?;
-            if !first.is_empty() {
-                io.write_all(first).await.or_err(ErrorType::ConnectError, "no PROXY protocol header could be sent")?;
-            }
-            let io = match &self.tls {
-                None => Io::Plain(io),
-                Some((connector, name)) => match connector.connect(name.clone(), io).await {
-                    Ok(tls) => Io::Tls(Box::new(tls)),
-                    Err(error) => {
-                        return Error::e_because(ErrorType::TLSHandshakeFailure, "TLS with the target", error);
-                    }
-                },
-            };
+            let io = self.connect(first).await?;
             Ok(Box::new(Link::new(io, self.clone(), permit)))
         });
         match tokio::time::timeout(self.timeouts.connect.get(), opening).await {
@@ -117,11 +105,28 @@ impl Dial {
         }
     }
 
-    pub(super) fn opened(&self) {
+    /// A transport to the target, TLS included. `first` goes before everything else.
+    ///
+    /// # Errors
+    /// Nobody answers at the address, or not who should. How long that may take is for whoever waits.
+    pub(in crate::upstream) async fn connect(&self, first: &[u8]) -> pingora::Result<Io> {
+        let mut io = ext::connect(&self.address, None).await?;
+        io.set_nodelay(true).or_err(ErrorType::ConnectError, "setting TCP_NODELAY")?;
+        if !first.is_empty() {
+            io.write_all(first).await.or_err(ErrorType::ConnectError, "no PROXY protocol header could be sent")?;
+        }
+        let Some((connector, name)) = &self.tls else { return Ok(Io::Plain(io)) };
+        match connector.connect(name.clone(), io).await {
+            Ok(tls) => Ok(Io::Tls(Box::new(tls))),
+            Err(error) => Error::e_because(ErrorType::TLSHandshakeFailure, "TLS with the target", error),
+        }
+    }
+
+    pub(in crate::upstream) fn opened(&self) {
         self.open.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn closed(&self) {
+    pub(in crate::upstream) fn closed(&self) {
         self.open.fetch_sub(1, Ordering::Relaxed);
     }
 }

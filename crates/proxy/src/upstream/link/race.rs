@@ -38,7 +38,7 @@ pub(super) async fn connect(leg: &Leg) -> pingora::Result<Box<Link>> {
         Either::Right(((), first)) => first,
     };
     let Some(second) = leg.rival.second() else { return first.await };
-    let Some(dial) = second.prepared().dial().cloned() else { return first.await };
+    let dial = second.prepared().dial().clone();
     match select(first, Box::pin(open(&dial, leg))).await {
         Either::Left((Ok(link), _)) => {
             leg.settle(Settled::lost(second.address()));
@@ -158,7 +158,7 @@ impl Race {
             return Err(());
         }
         let second = leg.rival.second().ok_or(())?;
-        let dial = second.prepared().dial().cloned().ok_or(())?;
+        let dial = second.prepared().dial().clone();
         let (sent, first, kept) = (self.sent.split().freeze(), leg.first.clone(), leg.kept());
         let leg = Leg::new(dial.clone(), leg.terms);
         let asked = leg.clone();

@@ -13,7 +13,7 @@ use tokio_rustls::rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertS
 /// The authorities of the system, read once.
 static SYSTEM: OnceLock<Arc<RootCertStore>> = OnceLock::new();
 
-/// What a transport in HTTP/1.1 shakes hands by. Without `roots`, those of the system are trusted.
+/// What a transport shakes hands by; no protocol is offered yet. Without `roots`, those of the system are trusted.
 ///
 /// # Errors
 /// What is wrong with them, for the operator.
@@ -37,12 +37,10 @@ pub(in crate::upstream) fn client_config(
     } else {
         builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider)))
     };
-    let mut config = match identity {
+    Ok(match identity {
         Some(identity) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity))),
         None => builder.with_no_client_auth(),
-    };
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
+    })
 }
 
 fn provider() -> Arc<CryptoProvider> {

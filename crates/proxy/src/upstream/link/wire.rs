@@ -9,11 +9,10 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::{Buf, Bytes, BytesMut};
 use portreeve_wire::http1::{Asked, At, Bounds, Content, Flaw, Responses};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-use tokio_rustls::client::TlsStream;
 
 use super::Dial;
 use super::bound::Permit;
+use super::io::Io;
 use super::leg::{Fault, Leg};
 use crate::listener::Deadline;
 use crate::web_socket::{Passage, To, WebSocket};
@@ -27,14 +26,6 @@ pub(crate) const BOUNDS: Bounds =
 thread_local! {
     /// Shared by the connections of a worker: few need it, and none for longer than a call.
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into());
-}
-
-/// What carries the bytes.
-#[derive(Debug)]
-pub(super) enum Io {
-    Plain(TcpStream),
-    /// Boxed: a TLS session is some kilobytes, which plain connections need not carry.
-    Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// How the bytes that come in are to be read.
@@ -159,7 +150,7 @@ impl Link {
             }
             // Nobody may have anything else to send, now or ever.
             if !self.goodbye.is_empty() && self.poll_goodbye(cx, leg)?.is_ready() {
-                let _sent = self.io.poll_flush(cx)?;
+                let _sent = Pin::new(&mut self.io).poll_flush(cx)?;
             }
         }
         loop {
@@ -225,7 +216,7 @@ impl Link {
     /// of both sides: what either sends ends it.
     fn poll_fill(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>, leg: &Leg) -> Poll<io::Result<usize>> {
         let before = buf.filled().len();
-        if self.io.poll_read(cx, buf)?.is_pending() {
+        if Pin::new(&mut self.io).poll_read(cx, buf)?.is_pending() {
             // Of a request that cannot be sent on, there is no rest.
             if leg.is_partial() && !self.spent && self.answers.answer().is_none() {
                 // Whoever sends the rest looks here again.
@@ -313,7 +304,7 @@ impl Link {
         if let Some(socket) = self.web_socket(leg) {
             return self.poll_frames(cx, buf, leg, socket);
         }
-        let written = self.io.poll_write(cx, buf);
+        let written = Pin::new(&mut self.io).poll_write(cx, buf);
         self.poll_taken(cx, written, leg)
     }
 
@@ -330,7 +321,7 @@ impl Link {
         }
         ready!(self.poll_goodbye(cx, leg))?;
         let Passage::Pass(room) = socket.passage(To::Target, buf) else { return Poll::Ready(Ok(buf.len())) };
-        let written = self.io.poll_write(cx, buf.get(..room).unwrap_or(buf));
+        let written = Pin::new(&mut self.io).poll_write(cx, buf.get(..room).unwrap_or(buf));
         let written = ready!(self.poll_taken(cx, written, leg))?;
         socket.passed(To::Target, buf.get(..written).unwrap_or_default());
         Poll::Ready(Ok(written))
@@ -339,7 +330,7 @@ impl Link {
     /// Sends what has to go first.
     fn poll_goodbye(&mut self, cx: &mut Context<'_>, leg: &Leg) -> Poll<io::Result<()>> {
         while !self.goodbye.is_empty() {
-            let written = self.io.poll_write(cx, &self.goodbye);
+            let written = Pin::new(&mut self.io).poll_write(cx, &self.goodbye);
             let written = ready!(self.poll_taken(cx, written, leg))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
@@ -350,13 +341,13 @@ impl Link {
     }
 
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>, leg: &Leg) -> Poll<io::Result<()>> {
-        let flushed = self.io.poll_flush(cx);
+        let flushed = Pin::new(&mut self.io).poll_flush(cx);
         self.poll_taken(cx, flushed, leg)
     }
 
     pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.spent = true;
-        self.io.poll_shutdown(cx)
+        Pin::new(&mut self.io).poll_shutdown(cx)
     }
 
     /// What came of a write. A target may take nothing for only so long; and while it takes something, it need not answer.
@@ -376,36 +367,6 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         self.dial.closed();
-    }
-}
-
-impl Io {
-    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Plain(io) => Pin::new(io).poll_read(cx, buf),
-            Self::Tls(io) => Pin::new(io).poll_read(cx, buf),
-        }
-    }
-
-    fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match self {
-            Self::Plain(io) => Pin::new(io).poll_write(cx, buf),
-            Self::Tls(io) => Pin::new(io).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Plain(io) => Pin::new(io).poll_flush(cx),
-            Self::Tls(io) => Pin::new(io).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Plain(io) => Pin::new(io).poll_shutdown(cx),
-            Self::Tls(io) => Pin::new(io).poll_shutdown(cx),
-        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use portreeve_config::Timeouts;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::super::idle;
 use super::super::leg::Terms;

@@ -1,0 +1,94 @@
+//! Streams to targets that speak HTTP/2, on connections that are shared: made here, and kept here for the requests of their worker.
+
+mod connection;
+mod pool;
+mod refused;
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::SendStream;
+use h2::client::{ResponseFuture, SendRequest};
+use http::Request;
+
+use self::connection::Connection;
+use super::link::Dial;
+
+/// The two ways of a stream.
+pub(crate) type Begun = (ResponseFuture, SendStream<Bytes>);
+
+/// A stream that may be begun, until it is dropped: then its connection has a place for another one.
+pub(crate) struct Stream {
+    requests: SendRequest<Bytes>,
+    connection: Arc<Connection>,
+    is_reused: bool,
+}
+
+impl Stream {
+    /// A place on a connection that has one, or on a new one; `None` if the target speaks no HTTP/2. Cancel safe.
+    ///
+    /// # Errors
+    /// Nobody answers at the address in time, or not who should, or takes no stream.
+    pub(crate) async fn open(dial: &Arc<Dial>) -> pingora::Result<Option<Self>> {
+        loop {
+            let mut stream = match pool::place(dial).await {
+                Ok(stream) => stream,
+                Err(refused) => return refused.into_error().map_or(Ok(None), Err),
+            };
+            if stream.may_begin() {
+                return Ok(Some(stream));
+            }
+        }
+    }
+
+    /// Whether TLS is spoken on its connection.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.connection.dial().name().is_some()
+    }
+
+    /// How long the target may take nothing of the request.
+    pub(crate) fn write_limit(&self) -> Duration {
+        self.connection.dial().timeouts().write.get()
+    }
+
+    /// Whether its connection had been used before.
+    pub(crate) fn is_reused(&self) -> bool {
+        self.is_reused
+    }
+
+    /// No other stream begins on its connection.
+    pub(crate) fn retire(&self) {
+        self.connection.retire();
+    }
+
+    /// Begins it; `is_over`: nothing follows this head. `None`: its connection has come to its end before, and nothing was sent.
+    ///
+    /// # Errors
+    /// HTTP/2 cannot carry the request.
+    pub(crate) fn begin(&mut self, head: Request<()>, is_over: bool) -> Result<Option<Begun>, h2::Error> {
+        if !self.may_begin() {
+            return Ok(None);
+        }
+        self.requests.send_request(head, is_over).map(Some)
+    }
+
+    /// Whether its connection takes another stream: its target may have said that it goes away (RFC 9113 §6.8), or there is no
+    /// number left for one.
+    fn may_begin(&mut self) -> bool {
+        // Only a handle that has begun a stream ever waits.
+        let ready = self.requests.poll_ready(&mut Context::from_waker(Waker::noop()));
+        let may = matches!(ready, Poll::Ready(Ok(())));
+        if !may {
+            self.retire();
+        }
+        may
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.connection.leave();
+    }
+}

@@ -1,0 +1,34 @@
+//! Why there is no place on a connection, told to everybody who waited for one.
+
+use std::sync::Arc;
+
+use pingora::{Error, ErrorType};
+
+/// There is no connection.
+#[derive(Debug, Clone)]
+pub(super) enum Refused {
+    /// None could be made.
+    Unreachable { kind: ErrorType, why: Arc<str> },
+    /// Whoever answers at the address speaks something else.
+    NotHttp2,
+}
+
+impl Refused {
+    pub(super) fn new(kind: ErrorType, why: impl Into<Arc<str>>) -> Self {
+        Self::Unreachable { kind, why: why.into() }
+    }
+
+    /// The error that ends an attempt; `None` if the target speaks no HTTP/2.
+    pub(super) fn into_error(self) -> Option<Box<Error>> {
+        match self {
+            Self::Unreachable { kind, why } => Some(Error::explain(kind, why.to_string())),
+            Self::NotHttp2 => None,
+        }
+    }
+}
+
+impl From<Box<Error>> for Refused {
+    fn from(error: Box<Error>) -> Self {
+        Self::new(error.etype().clone(), error.to_string())
+    }
+}
