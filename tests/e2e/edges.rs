@@ -17,15 +17,20 @@ async fn options_for_the_server_as_a_whole_is_answered_here_and_by_no_target() {
     let a = Origin::start("a").await;
     let gateway = Gateway::spawn(&at(&[&a], OPEN)).await;
     let mut wire = gateway.wire().await;
-    // The connection is kept: nothing is wrong with asking.
-    for _ in 0..2 {
-        wire.send("OPTIONS * HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    // The connection is kept: nothing is wrong with asking. The third is another form of it (RFC 9112 §3.2.4).
+    for target in ["*", "*", "http://x"] {
+        wire.send(format!("OPTIONS {target} HTTP/1.1\r\nhost: x\r\n\r\n")).await;
         let answer = wire.try_answer("OPTIONS").await.unwrap();
         assert_eq!(answer.status, 204);
         assert!(answer.header("allow").is_some_and(|allow| allow.contains("GET") && !allow.contains("CONNECT")));
     }
-    assert_eq!(gateway.raw("CONNECT x:443 HTTP/1.1\r\nhost: x:443\r\n\r\n").await.status, 405);
     assert_eq!(a.count(), 0);
+    for target in ["http://x/", "http://x?y", "/"] {
+        assert_eq!(gateway.raw(format!("OPTIONS {target} HTTP/1.1\r\nhost: x\r\n\r\n")).await.status, 200);
+    }
+    assert_eq!(a.count(), 3);
+    assert_eq!(gateway.raw("CONNECT x:443 HTTP/1.1\r\nhost: x:443\r\n\r\n").await.status, 405);
+    assert_eq!(a.count(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -38,7 +38,7 @@ pub(crate) async fn admit(session: &mut Session, cx: &mut Request) -> Result<Opt
             if let Some(facts) = facts(session.digest()) {
                 facts.line.is_malformed();
             }
-            return Ok(Some(refuse(cx, StatusCode::BAD_REQUEST, bad.to_string())));
+            return Ok(Some(refuse(cx, bad.status(), bad.to_string())));
         }
     };
     cx.body_length = announced_body(session.req_header());

@@ -6,7 +6,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use portreeve_router::path::{Ambiguity, normalise};
-use portreeve_wire::http1::{is_host, is_look_alike};
+use portreeve_wire::http1::{MAX_METHOD, is_host, is_look_alike};
 
 use crate::query;
 
@@ -41,9 +41,21 @@ pub(crate) enum BadHead {
     /// RFC 9113 §8.2.1: a value neither begins nor ends with white space.
     #[error("a field value begins or ends with white space")]
     Padding,
+    /// As in HTTP/1.x.
+    #[error("the method is longer than 32 characters")]
+    Method,
+    /// RFC 9110 §10.1.1: 417.
+    #[error("an Expect other than 100-continue")]
+    Expect,
     /// Two servers could read the length of the body differently.
     #[error("the length of the body is not given in one clear way")]
     Framing,
+}
+
+impl BadHead {
+    pub(crate) fn status(&self) -> StatusCode {
+        if matches!(self, Self::Expect) { StatusCode::EXPECTATION_FAILED } else { StatusCode::BAD_REQUEST }
+    }
 }
 
 /// Brings the target into the one form that is matched and forwarded, and removes what only a gateway may say.
@@ -114,6 +126,13 @@ fn check_http2(head: &RequestHeader) -> Result<(), BadHead> {
     let asked = host.map(HeaderValue::as_bytes).or_else(|| Some(head.uri.authority()?.as_str().as_bytes()));
     if !asked.is_some_and(is_host) {
         return Err(BadHead::Host);
+    }
+    if head.method.as_str().len() > MAX_METHOD {
+        return Err(BadHead::Method);
+    }
+    if head.headers.get_all(header::EXPECT).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+    {
+        return Err(BadHead::Expect);
     }
     let mut lengths = head.headers.get_all(header::CONTENT_LENGTH).iter();
     let one = |length: &HeaderValue| !length.is_empty() && length.as_bytes().iter().all(u8::is_ascii_digit);

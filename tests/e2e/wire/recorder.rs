@@ -10,8 +10,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 /// Larger than anything that the gateway lets in.
-pub(super) const WIDE: Bounds =
-    Bounds { head_bytes: 1 << 20, fields: 1_000, target_bytes: 1 << 20, trailer_bytes: 1 << 20, chunk_line_bytes: 256 };
+pub(super) const WIDE: Bounds = Bounds {
+    head_bytes: 1 << 20,
+    fields: 1_000,
+    target_bytes: 1 << 20,
+    trailer_bytes: 1 << 20,
+    chunk_line_bytes: 256,
+    extension_bytes: 16 * 1024,
+};
 
 /// What an origin has heard since it was last asked.
 #[derive(Debug, Default)]

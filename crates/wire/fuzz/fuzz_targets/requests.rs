@@ -17,13 +17,13 @@ fuzz_target!(|input: &[u8]| {
     let Some((&size, bytes)) = input.split_first() else { return };
     let cut = |bounds| drive(bounds, bytes.chunks(usize::from(size).max(1)));
 
-    let tight = Bounds { head_bytes: 90, fields: 3, target_bytes: 7, trailer_bytes: 12, chunk_line_bytes: 10 };
+    let tight = Bounds { head_bytes: 90, fields: 3, target_bytes: 7, trailer_bytes: 12, chunk_line_bytes: 10, extension_bytes: 8 };
     assert_eq!(cut(tight), drive(tight, [bytes]));
 
     // The second reading knows no bounds.
     let most = usize::MAX;
     let wide =
-        Bounds { head_bytes: most, fields: most, target_bytes: most, trailer_bytes: most, chunk_line_bytes: most };
+        Bounds { head_bytes: most, fields: most, target_bytes: most, trailer_bytes: most, chunk_line_bytes: most, extension_bytes: most };
     let trace = cut(wide);
     assert_eq!(trace, drive(wide, [bytes]));
     let (messages, ending) = oracle::read(bytes);

@@ -9,13 +9,14 @@ use super::{Body, Bounds, Refusal, Trailers, chunk};
 pub(super) enum Place {
     /// So many bytes are still to come.
     Length(u64),
-    ChunkLine,
+    /// Before a chunk.
+    ChunkLine(Extensions),
     /// So many bytes of the chunk are still to come.
-    Chunk(u64),
+    Chunk(u64, Extensions),
     /// At the CR after a chunk.
-    ChunkCr,
+    ChunkCr(Extensions),
     /// At the LF after a chunk.
-    ChunkLf,
+    ChunkLf(Extensions),
     /// Among the trailers: bytes and fields so far.
     Trailers {
         bytes: usize,
@@ -26,13 +27,24 @@ pub(super) enum Place {
     End,
 }
 
+/// Bytes of chunk extensions so far: they are thrown away, and count for nothing else.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Extensions(usize);
+
+impl Extensions {
+    fn and(self, more: usize, bounds: &Bounds) -> Result<Self, Refusal> {
+        let all = self.0.saturating_add(more);
+        if all > bounds.extension_bytes { Err(Refusal::ChunkExtensionsTooLong) } else { Ok(Self(all)) }
+    }
+}
+
 impl Place {
     /// Where a body begins.
     pub(super) fn start(body: Body) -> Self {
         match body {
             Body::None | Body::Length(0) => Self::End,
             Body::Length(length) => Self::Length(length),
-            Body::Chunked => Self::ChunkLine,
+            Body::Chunked => Self::ChunkLine(Extensions::default()),
         }
     }
 
@@ -52,22 +64,24 @@ impl Place {
                 *self = if left == 0 { Self::End } else { Self::Length(left) };
                 Ok(taken)
             }
-            Self::Chunk(left) => {
+            Self::Chunk(left, extensions) => {
                 let (taken, left) = take(bytes, left, body_bytes);
-                *self = if left == 0 { Self::ChunkCr } else { Self::Chunk(left) };
+                *self = if left == 0 { Self::ChunkCr(extensions) } else { Self::Chunk(left, extensions) };
                 Ok(taken)
             }
-            Self::ChunkLine => {
+            Self::ChunkLine(extensions) => {
                 let line = lines.next(bytes, bounds.chunk_line_bytes, Refusal::ChunkLineTooLong)?;
                 let Some((line, taken)) = line else { return Ok(bytes.len()) };
-                *self = match chunk::size(line)? {
+                let (size, more) = chunk::size(line)?;
+                let extensions = extensions.and(more, bounds)?;
+                *self = match size {
                     0 => Self::Trailers { bytes: 0, fields: 0 },
-                    size => Self::Chunk(size),
+                    size => Self::Chunk(size, extensions),
                 };
                 Ok(taken)
             }
-            Self::ChunkCr => self.after_chunk(bytes, b'\r', Self::ChunkLf),
-            Self::ChunkLf => self.after_chunk(bytes, b'\n', Self::ChunkLine),
+            Self::ChunkCr(extensions) => self.after_chunk(bytes, b'\r', Self::ChunkLf(extensions)),
+            Self::ChunkLf(extensions) => self.after_chunk(bytes, b'\n', Self::ChunkLine(extensions)),
             Self::Trailers { bytes: used, fields } => {
                 let most = bounds.trailer_bytes.saturating_sub(used);
                 let Some((line, taken)) = lines.next(bytes, most, Refusal::TrailersTooLarge)? else {

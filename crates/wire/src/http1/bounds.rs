@@ -19,6 +19,8 @@ pub struct Bounds {
     pub trailer_bytes: usize,
     /// Bytes of the line before a chunk, extensions and line end included. Default 256. Beyond: 400.
     pub chunk_line_bytes: usize,
+    /// Bytes of all chunk extensions of a body. Default 16 KiB, as much as hyper takes. Beyond: 400.
+    pub extension_bytes: usize,
 }
 
 impl Default for Bounds {
@@ -29,6 +31,7 @@ impl Default for Bounds {
             target_bytes: 8 * 1024,
             trailer_bytes: 8 * 1024,
             chunk_line_bytes: 256,
+            extension_bytes: 16 * 1024,
         }
     }
 }

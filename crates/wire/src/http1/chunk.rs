@@ -4,8 +4,8 @@ use super::Refusal;
 use super::lines::because_of_cr;
 use crate::class::{self, QUOTED, TOKEN, VALUE};
 
-/// The size of the chunk that follows. The extensions must be well-formed, and mean nothing.
-pub(super) fn size(line: &[u8]) -> Result<u64, Refusal> {
+/// The size of the chunk that follows, and the bytes of the extensions. These must be well-formed, and mean nothing.
+pub(super) fn size(line: &[u8]) -> Result<(u64, usize), Refusal> {
     let digits = line.iter().position(|byte| !byte.is_ascii_hexdigit()).unwrap_or(line.len());
     let parse = || {
         let (digits, extensions) = line.split_at_checked(digits).ok_or(Refusal::ChunkSize)?;
@@ -14,7 +14,8 @@ pub(super) fn size(line: &[u8]) -> Result<u64, Refusal> {
         }
         check_extensions(extensions)?;
         // 16 digits fill the number exactly.
-        Ok(digits.iter().fold(0, |sum, &digit| sum << 4 | u64::from(hex(digit))))
+        let size = digits.iter().fold(0, |sum, &digit| sum << 4 | u64::from(hex(digit)));
+        Ok((size, extensions.len()))
     };
     parse().map_err(|refusal| because_of_cr(line, refusal))
 }

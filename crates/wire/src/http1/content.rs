@@ -63,7 +63,7 @@ impl Content {
 
     /// Whether what comes next is content.
     pub fn is_at_content(&self) -> bool {
-        matches!(self.place, Place::Length(_) | Place::Chunk(_) | Place::Close)
+        matches!(self.place, Place::Length(_) | Place::Chunk(..) | Place::Close)
     }
 
     /// What comes next, at the beginning of `bytes`: one piece.

@@ -29,4 +29,5 @@ pub use parts::Parts;
 pub use refusal::Refusal;
 pub use requests::Requests;
 pub use responses::Responses;
+pub use target::MAX_METHOD;
 pub use trailers::{Trailers, may_be_trailer};

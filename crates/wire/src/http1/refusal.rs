@@ -108,6 +108,8 @@ refusals! {
     ChunkExtension = 400 "chunk_extension",
     /// the line before a chunk is longer than the listener allows (RFC 9112 §7.1.1)
     ChunkLineTooLong = 400 "chunk_line_too_long",
+    /// more bytes of chunk extensions than any use has (RFC 9112 §7.1.1)
+    ChunkExtensionsTooLong = 400 "chunk_extensions_too_long",
     /// a chunk that does not end where its size says (RFC 9112 §7.1)
     ChunkEnd = 400 "chunk_end",
     /// the trailers are larger than the listener allows (RFC 6585 §5)

@@ -6,7 +6,7 @@ use super::lines::because_of_cr;
 use crate::class::{self, PATH, QUERY, TOKEN};
 
 /// Longest method. Arbitrary: the longest registered one, `UPDATEREDIRECTREF`, has 17 characters.
-const MAX_METHOD: usize = 32;
+pub const MAX_METHOD: usize = 32;
 
 /// Bytes of a request line beside its target: method, two spaces, version, CRLF.
 pub(super) const BESIDE_TARGET: usize = MAX_METHOD + 2 + 8 + 2;

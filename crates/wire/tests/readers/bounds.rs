@@ -70,6 +70,17 @@ fn the_line_before_a_chunk_is_bounded() {
 }
 
 #[test]
+fn the_extensions_of_all_chunks_are_bounded_together() {
+    let post = |lengths: &[usize]| {
+        let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let chunk = |length: &usize| format!("1;{}\r\nx\r\n", "a".repeat(length - 1));
+        format!("{head}{}0\r\n\r\n", lengths.iter().map(chunk).collect::<String>()).into_bytes()
+    };
+    let bounds = Bounds { extension_bytes: 20, ..Bounds::default() };
+    edge(bounds, &post(&[8, 2, 10]), &post(&[8, 2, 11]), Refusal::ChunkExtensionsTooLong);
+}
+
+#[test]
 fn trailers_are_bounded() {
     let post = |trailers: &str| {
         let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";

@@ -155,7 +155,7 @@ proptest! {
     fn a_verdict_does_not_depend_on_the_cuts(bytes in connection(), cuts in vec(any::<Index>(), 0..8)) {
         prop_assert_eq!(drive(Bounds::default(), pieces(&bytes, &cuts)), whole(&bytes));
         prop_assert_eq!(drive(Bounds::default(), bytes.chunks(1)), whole(&bytes));
-        let tight = Bounds { head_bytes: 90, fields: 3, target_bytes: 7, trailer_bytes: 12, chunk_line_bytes: 10 };
+        let tight = Bounds { head_bytes: 90, fields: 3, target_bytes: 7, trailer_bytes: 12, chunk_line_bytes: 10, extension_bytes: 8 };
         prop_assert_eq!(drive(tight, pieces(&bytes, &cuts)), drive(tight, [&bytes[..]]));
     }
 

@@ -67,6 +67,12 @@ fn rows_of_pseudo_headers() -> Vec<Row> {
             Refused,
         ),
         ("9113 §8.3.1", "a method with a space", only(&[(":method", "GET /b"), scheme, authority, at]), Refused),
+        (
+            "9110 §9.1",
+            "a method of 33 characters",
+            only(&[(":method", "ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFG"), scheme, authority, at]),
+            Status(400),
+        ),
         ("9113 §8.3.1", "an empty method", only(&[(":method", ""), scheme, authority, at]), Refused),
         ("9113 §8.3.1", "a scheme with CR LF", only(&[method, (":scheme", "http\r\nx: y"), authority, at]), Refused),
         ("9113 §8.5", "CONNECT", only(&[(":method", "CONNECT"), (":authority", "a.example:80")]), Status(405)),
@@ -120,6 +126,8 @@ fn rows_of_targets() -> Vec<Row> {
 
 fn rows_of_fields() -> Vec<Row> {
     vec![
+        ("9110 §10.1.1", "an Expect that nobody knows", with(b"expect", b"more"), Status(417)),
+        ("9110 §10.1.1", "more than one Expect", with(b"expect", b"100-continue, more"), Status(417)),
         ("9113 §8.2.1", "a name in capitals", with(b"X-A", b"b"), Refused),
         ("9113 §8.2.1", "an empty name", with(b"", b"b"), Refused),
         ("9113 §8.2.1", "a space in a name", with(b"x a", b"b"), Refused),

@@ -20,8 +20,16 @@ pub(super) fn read(bytes: &Bytes) -> Option<RequestHeader> {
     request.version = if is_http10 { Version::HTTP_10 } else { Version::HTTP_11 };
     request.headers = headers;
     let mut head = RequestHeader::from(request);
-    head.set_raw_path(target).ok()?;
+    let is_asterisk = head.method == Method::OPTIONS && is_authority_alone(target);
+    head.set_raw_path(if is_asterisk { b"*" } else { target }).ok()?;
     Some(head)
+}
+
+/// Whether a target in absolute form has neither path nor query: with OPTIONS another form of the asterisk (RFC 9112 §3.2.4).
+fn is_authority_alone(target: &[u8]) -> bool {
+    let is_absolute = target.first() != Some(&b'/');
+    let authority = memchr::memmem::find(target, b"://").and_then(|scheme| target.get(scheme + 3..));
+    is_absolute && authority.is_some_and(|rest| memchr::memchr2(b'/', b'?', rest).is_none())
 }
 
 #[cfg(test)]

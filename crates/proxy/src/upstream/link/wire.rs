@@ -20,8 +20,14 @@ use crate::web_socket::{Passage, To, WebSocket};
 /// Bytes read at once of a head that did not come in one piece.
 const READ: usize = 16 * 1024;
 /// How large the parts of an answer may be. As many fields as Pingora takes.
-pub(crate) const BOUNDS: Bounds =
-    Bounds { head_bytes: 64 * 1024, fields: 256, target_bytes: 0, trailer_bytes: 8 * 1024, chunk_line_bytes: 256 };
+pub(crate) const BOUNDS: Bounds = Bounds {
+    head_bytes: 64 * 1024,
+    fields: 256,
+    target_bytes: 0,
+    trailer_bytes: 8 * 1024,
+    chunk_line_bytes: 256,
+    extension_bytes: 16 * 1024,
+};
 
 thread_local! {
     /// Shared by the connections of a worker: few need it, and none for longer than a call.
