@@ -139,21 +139,45 @@ routes: [{{ name: all, match: {{ path: '/**' }}, public: true, upstream: a }}]",
             origin.address()
         ))
         .await;
-    for broken in [
+    let broken = [
         "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello",
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n",
-    ] {
-        origin.play(move |_| vec![Beat::write(broken), Beat::Close]);
+    ];
+    for (cue, broken) in (1..).zip(broken) {
+        // When the client has a part of it, and at once: then it may have nothing yet, and be told what happened.
+        origin.play(move |_| vec![Beat::write(broken), Beat::Await(cue), Beat::Close]);
         let mut wire = gateway.wire().await;
         wire.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
-        assert!(wire.try_answer("GET").await.is_err(), "nobody takes a part for the whole");
+        wire.read_until("hello").await;
+        origin.cue();
+        assert!(
+            !String::from_utf8(wire.rest().await).unwrap().contains("HTTP/1.1"),
+            "nobody takes a part for the whole"
+        );
+        let mut told = 0;
+        for _ in 0..20 {
+            origin.play(move |_| vec![Beat::write(broken), Beat::Close]);
+            let mut wire = gateway.wire().await;
+            wire.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+            if let Ok(answer) = wire.try_answer("GET").await {
+                assert!(answer.status == 502 && answer.is_problem(), "{answer:?}");
+                told += 1;
+                origin.play(|_| vec![Beat::answer(200, &[], "again")]);
+                wire.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+                assert_eq!(wire.answer().await.text(), "again");
+            }
+        }
+        assert!(told > 0);
     }
     // For HTTP/1.0 only a reset says that more was to come.
     origin.play(|_| {
-        vec![Beat::write("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n"), Beat::Close]
+        let part = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n";
+        vec![Beat::write(part), Beat::Await(3), Beat::Close]
     });
     let mut wire = gateway.wire().await;
     wire.send("GET / HTTP/1.0\r\nhost: x\r\n\r\n").await;
+    wire.read_until("hello").await;
+    origin.cue();
     assert!(wire.closed().await.is_err(), "a part of an answer ends like a whole one");
     // Nothing of this one went out: the client's next request is served on the same connection.
     origin.play(|_| vec![Beat::write("HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n"), Beat::Close]);

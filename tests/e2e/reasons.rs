@@ -43,9 +43,9 @@ async fn each_failure_has_its_reason_in_log_and_metrics_and_the_client_is_told_t
     let odd = Origin::start("odd").await.playing(|_| vec![Beat::write("SSH-2.0-OpenSSH_9.9\r\n\r\n"), Beat::Close]);
     let busy = Origin::start("busy").await.playing(|_| vec![Beat::answer(503, &[], "a busy target's own words")]);
     let silent = Origin::start("silent").await.playing(|_| vec![Beat::Await(1)]);
-    let half = Origin::start("half")
-        .await
-        .playing(|_| vec![Beat::write("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf"), Beat::Close]);
+    let half = Origin::start("half").await.playing(|_| {
+        vec![Beat::write("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf"), Beat::Await(1), Beat::Close]
+    });
     let sick = Origin::start("sick").await.playing(|_| vec![Beat::answer(500, &[], "")]);
     // One speaks no TLS, and one says nothing at all.
     let (plain, mute) = (RawOrigin::start().await, RawOrigin::start().await);
@@ -78,7 +78,11 @@ async fn each_failure_has_its_reason_in_log_and_metrics_and_the_client_is_told_t
         let told = format!("{answer:?}");
         assert!(!told.contains(reason) && !told.contains("127.0.0.1"), "{told}");
     }
-    assert!(gateway.get("/half").send().await.is_err());
+    let mut wire = gateway.wire().await;
+    wire.send("GET /half HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    wire.read_until("half").await;
+    half.cue();
+    assert!(wire.closed().await.is_ok());
     let lines = lines(&folder.path().join("access.log"), expected.len() + 1).await;
     let logged: BTreeMap<_, _> = lines
         .iter()

@@ -21,7 +21,9 @@ pub(crate) async fn fail(session: &mut Session, error: &Error, cx: &mut Request)
         cx.error = Some(refused.map_or_else(|| error.to_string(), |reason| reason.to_string()));
     }
     let status = refused.map(Reason::status).or_else(|| status::of(error));
-    if answered(session).is_some() {
+    // What has not been sent can still be taken back.
+    let is_held = facts(session.digest()).is_some_and(|facts| facts.line.is_held());
+    if answered(session).is_some() && !is_held {
         break_off(session, status, cx).await;
         return None;
     }

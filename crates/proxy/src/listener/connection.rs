@@ -483,6 +483,7 @@ impl Connection {
         while let Some(rest) = self.out.get(self.sent..).filter(|rest| !rest.is_empty()) {
             let written = Pin::new(&mut self.io).poll_write(cx, rest);
             self.sent += some(ready!(self.poll_taken(cx, written))?)?;
+            self.line.set_held(false);
         }
         self.sent = 0;
         self.out.clear();

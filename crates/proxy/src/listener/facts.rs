@@ -66,6 +66,7 @@ impl Facts {
 pub(crate) struct Line {
     tunnel: AtomicBool,
     last: AtomicBool,
+    held: AtomicBool,
     web_socket: OnceLock<Arc<WebSocket>>,
     times: Mutex<Times>,
     /// What follows the bodies of the request in hand and of its answer.
@@ -115,6 +116,7 @@ impl Line {
         Arc::new(Self {
             tunnel: AtomicBool::default(),
             last: AtomicBool::default(),
+            held: AtomicBool::default(),
             web_socket: OnceLock::new(),
             times: Mutex::default(),
             trailers: Carrier::default(),
@@ -139,6 +141,16 @@ impl Line {
 
     pub(super) fn is_last(&self) -> bool {
         self.last.load(Ordering::Relaxed)
+    }
+
+    /// The head of the answer waits to be sent, or has begun to be.
+    pub(super) fn set_held(&self, held: bool) {
+        self.held.store(held, Ordering::Relaxed);
+    }
+
+    /// Whether nothing of the answer has been sent, so that another can take its place. Never in HTTP/2.
+    pub(crate) fn is_held(&self) -> bool {
+        self.held.load(Ordering::Relaxed)
     }
 
     /// The request was answered with 101: from here on the bytes are another protocol's.
@@ -176,6 +188,7 @@ impl Line {
     /// Nothing is known of the next request.
     pub(super) fn next_request(&self) {
         *self.times.lock() = Times::default();
+        self.set_held(false);
     }
 
     /// The answer is a stream. Holds until the next [`Self::set_deadline`].

@@ -44,8 +44,9 @@ pub(super) struct Single {
     read: usize,
     kept: Option<Kept>,
     wanted: Wanted,
-    /// The head that was sent.
+    /// The head that was sent, or waits to be; and what had been gathered before it.
     answer: Option<Box<ResponseHeader>>,
+    before: usize,
     framing: Framing,
     is_over: bool,
     /// Another request may follow, as far as is known.
@@ -85,6 +86,7 @@ impl Single {
             connection: Some(connection),
             head,
             answer: None,
+            before: 0,
             framing: Framing::None,
             is_over: false,
             sent: 0,
@@ -102,9 +104,10 @@ impl Single {
         }
     }
 
-    /// Gathers a head: any number of interim ones (RFC 9110 §15.2), then one that counts.
+    /// Gathers a head: any number of interim ones (RFC 9110 §15.2), then one that counts. Another one after that takes its place
+    /// as long as it has not been sent.
     fn put_head(&mut self, head: Box<ResponseHeader>, end: bool) -> Result<()> {
-        if self.answer.is_some() {
+        if self.answer.is_some() && (head.status.is_informational() || !self.take_back()?) {
             return Ok(());
         }
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
@@ -122,9 +125,23 @@ impl Single {
         let is_last = self.line.is_last() || *self.shared.stop.borrow();
         self.is_kept &= !is_last && self.framing != Framing::UntilClose && self.is_to_be_read();
         let says = Says { framing: Some(self.framing), is_kept: self.is_kept };
-        write_head(self.connection()?.answer(), &head, says);
-        self.answer = Some(head);
+        let out = self.connection()?.answer();
+        let before = out.len();
+        write_head(out, &head, says);
+        (self.answer, self.before) = (Some(head), before);
+        self.line.set_held(true);
         Ok(())
+    }
+
+    /// Forgets an answer of which nothing has been sent. Whether that was so.
+    fn take_back(&mut self) -> Result<bool> {
+        let is_held = self.line.is_held();
+        if is_held {
+            let before = self.before;
+            self.connection()?.answer().truncate(before);
+            (self.answer, self.sent) = (None, 0);
+        }
+        Ok(is_held)
     }
 
     /// Gathers or sends a piece of the body. Waits while the client takes nothing.
