@@ -10,7 +10,7 @@ use bytes::Bytes;
 use h2::Reason;
 use h2::server::SendResponse;
 use http::{Request, Response};
-use portreeve_tests::{Gateway, RawOrigin, until, within};
+use portreeve_tests::{Gateway, Origin, RawOrigin, Wire, until, within};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
@@ -255,4 +255,242 @@ async fn a_client_that_leaves_while_a_connection_is_made_does_not_end_it_for_oth
     }
     target.send([0, 0, 1, 1, 5, 0, 0, 0, 1, 0x88]).await;
     assert_eq!(second.answer().await.status, 200);
+}
+
+/// Gets `/` from the target, for `GET /`.
+async fn calling(target: SocketAddr) -> Gateway {
+    let yaml = format!(
+        "upstreams: {{ pool: {{ protocol: http2, targets: [\"{target}\"], retry: {{ attempts: 1 }} }} }}
+routes:
+  - name: whole
+    match: {{ path: / }}
+    public: true
+    plugins: [aggregate: {{ timeout: 20s, calls: {{ a: {{ upstream: pool, path: / }} }}, body: {{ a: '${{calls.a}}' }} }}]"
+    );
+    Gateway::setup().workers(1).spawn(&yaml).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_of_a_plugin_that_its_target_breaks_off_is_made_once() {
+    let mut target = Target::start(10).await;
+    let gateway = calling(target.address).await;
+    let served = tokio::spawn(async move {
+        // The connection has been used before, and is none the worse.
+        ok(target.asked().await.1);
+        for _ in 0..2 {
+            target.asked().await.1.send_reset(Reason::INTERNAL_ERROR);
+        }
+        ok(target.asked().await.1);
+        target
+    });
+    for status in [200, 502, 502, 200] {
+        assert_eq!(gateway.get("/").await.status, status);
+    }
+    assert_eq!(served.await.unwrap().connections(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_of_a_plugin_that_its_target_has_not_begun_with_is_made_again_a_few_times() {
+    let mut target = Target::start(10).await;
+    let gateway = calling(target.address).await;
+    let served = tokio::spawn(async move {
+        target.asked().await.1.send_reset(Reason::REFUSED_STREAM);
+        ok(target.asked().await.1);
+        for _ in 0..4 {
+            target.asked().await.1.send_reset(Reason::REFUSED_STREAM);
+        }
+        ok(target.asked().await.1);
+    });
+    for status in [200, 502, 200] {
+        assert_eq!(gateway.get("/").await.status, status);
+    }
+    served.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_is_done_with_when_its_answer_is_whole_however_little_of_it_was_read() {
+    let mut shadow = Target::start(10).await;
+    let main = Origin::start("main").await;
+    let yaml = format!(
+        "upstreams:
+  main: {{ targets: [\"{}\"] }}
+  shadow: {{ protocol: http2, targets: [\"{}\"], timeouts: {{ write: 10m }} }}
+routes: [{{ name: all, match: {{ path: '/**' }}, public: true, upstream: main, mirror: {{ upstream: shadow, max_body: 512KiB }} }}]",
+        main.address(),
+        shadow.address
+    );
+    let gateway = Gateway::setup().workers(1).spawn(&yaml).await;
+    assert_eq!(gateway.ask("POST", "/").body("x".repeat(400 * 1024)).await.status, 200);
+    // More than its window: it is held, unread and not refused.
+    let (_unread, mut respond) = shadow.asked().await;
+    let mut body = respond.send_response(Response::new(()), false).unwrap();
+    body.send_data(Bytes::from_static(b"enough"), true).unwrap();
+    gateway.admin().is_quiet("shadow", shadow.address).await;
+    assert_eq!(shadow.connections(), 1);
+}
+
+/// A head that h2 hands over, and what it takes for an attack, are answers of one request, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_of_an_answer_that_is_much_too_large_leaves_the_requests_of_others_alone() {
+    let mut target = Target::start(10).await;
+    let gateway = before(target.address, "retry: { attempts: 1 }").await;
+    let mut other = gateway.wire().await;
+    other.send("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").await;
+    let (_, respond) = target.asked().await;
+    for kibibytes in [100, 400, 1100] {
+        let mut client = gateway.wire().await;
+        client.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        let (_, mut large) = target.asked().await;
+        let mut head = Response::builder();
+        for n in 0..kibibytes {
+            head = head.header(format!("x-{n}"), "a".repeat(1024));
+        }
+        large.send_response(head.body(()).unwrap(), true).unwrap();
+        assert_eq!(client.answer().await.status, 502, "{kibibytes}");
+    }
+    ok(respond);
+    assert_eq!(other.answer().await.status, 200);
+    assert_eq!(target.connections(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn trailers_of_which_a_part_was_left_out_are_not_passed_for_the_whole() {
+    for (kibibytes, is_whole) in [(1, true), (80, false), (1100, false)] {
+        let mut target = Target::start(10).await;
+        let gateway = before(target.address, "retry: { attempts: 1 }").await;
+        let mut client = gateway.wire().await;
+        client.send("GET / HTTP/1.1\r\nhost: x\r\nte: trailers\r\n\r\n").await;
+        let (_, mut respond) = target.asked().await;
+        let mut body = respond.send_response(Response::new(()), false).unwrap();
+        body.send_data(Bytes::from_static(b"hello"), false).unwrap();
+        client.read_until("hello").await;
+        let mut trailers = http::HeaderMap::new();
+        for n in 0..kibibytes {
+            let name: http::HeaderName = format!("x-{n}").parse().unwrap();
+            trailers.insert(name, "a".repeat(1024).parse().unwrap());
+        }
+        trailers.insert("x-last", "1".parse().unwrap());
+        body.send_trailers(trailers).unwrap();
+        if is_whole {
+            assert!(client.read_until("\r\n\r\n").await.contains("x-last: 1\r\n"));
+        } else {
+            let rest = String::from_utf8(client.rest().await).unwrap();
+            assert!(!rest.contains("\r\n0\r\n"), "{kibibytes}: {rest}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_in_http2_is_asked_as_if_its_client_had_offered_no_other_protocol() {
+    let mut target = Target::start(10).await;
+    let gateway = before(target.address, "").await;
+    let mut client = gateway.wire().await;
+    let upgrade =
+        "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: eA==\r\n";
+    for _ in 0..2 {
+        client.send(format!("GET /ws HTTP/1.1\r\nhost: x\r\n{upgrade}\r\n")).await;
+        let (request, mut respond) = target.asked().await;
+        assert!(!request.headers().contains_key("upgrade") && !request.headers().contains_key("connection"));
+        respond.send_informational(hints(0)).unwrap();
+        let mut body = respond.send_response(Response::new(()), false).unwrap();
+        body.send_data(Bytes::from_static(b"plain"), true).unwrap();
+        let mut answer = client.answer().await;
+        if answer.status == 103 {
+            answer = client.answer().await;
+        }
+        assert_eq!((answer.status, answer.text().as_str()), (200, "plain"));
+    }
+    assert_eq!(target.connections(), 1);
+}
+
+const HEADERS: u8 = 1;
+const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+
+/// Reads frames until one of this kind has come: its stream.
+async fn next_of(kind: u8, wire: &mut Wire, ahead: &mut Vec<u8>) -> u32 {
+    loop {
+        while ahead.len() < 9 {
+            ahead.extend(wire.next().await);
+        }
+        let length = usize::from(ahead[0]) << 16 | usize::from(ahead[1]) << 8 | usize::from(ahead[2]);
+        while ahead.len() < 9 + length {
+            ahead.extend(wire.next().await);
+        }
+        let frame: Vec<_> = ahead.drain(..9 + length).collect();
+        if frame[3] == kind {
+            return u32::from_be_bytes([frame[5], frame[6], frame[7], frame[8]]);
+        }
+    }
+}
+
+/// A connection to a target that a test plays by the frame.
+async fn played(origin: &RawOrigin) -> (Wire, Vec<u8>) {
+    let (mut wire, mut ahead) = (origin.accept().await, Vec::new());
+    while ahead.len() < 24 {
+        ahead.extend(wire.next().await);
+    }
+    ahead.drain(..24);
+    wire.send(SETTINGS).await;
+    (wire, ahead)
+}
+
+/// `:status: 200`, and nothing else (RFC 7541, appendix A).
+async fn answer(wire: &mut Wire, stream: u32) {
+    wire.send([&[0, 0, 1, HEADERS, 5][..], &stream.to_be_bytes(), &[0x88]].concat()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_whose_target_takes_no_more_streams_keeps_no_others_from_sharing_the_next() {
+    let origin = RawOrigin::start().await;
+    let gateway = before(origin.address(), "").await;
+    let ask = async || {
+        let mut client = gateway.wire().await;
+        client.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        client
+    };
+    let mut client = ask().await;
+    let (mut first, mut ahead) = played(&origin).await;
+    let stream = next_of(HEADERS, &mut first, &mut ahead).await;
+    answer(&mut first, stream).await;
+    assert_eq!(client.answer().await.status, 200);
+    // No more streams; its acknowledgement says that this is known.
+    first.send([0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0]).await;
+    next_of(4, &mut first, &mut ahead).await;
+    let mut clients = Vec::new();
+    for _ in 0..20 {
+        clients.push(ask().await);
+    }
+    let (mut second, mut ahead) = played(&origin).await;
+    for _ in 0..20 {
+        let stream = next_of(HEADERS, &mut second, &mut ahead).await;
+        answer(&mut second, stream).await;
+    }
+    for client in &mut clients {
+        assert_eq!(client.answer().await.status, 200);
+    }
+}
+
+/// h2 remembers streams that were given up, for what their target may still send; what it has forgotten it holds against the
+/// connection.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_that_give_up_do_not_end_the_connection_that_they_share_with_others() {
+    let origin = RawOrigin::start().await;
+    let gateway = before(origin.address(), "retry: { attempts: 1 }").await;
+    let mut other = gateway.wire().await;
+    other.send("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").await;
+    let (mut target, mut ahead) = played(&origin).await;
+    let stream = next_of(HEADERS, &mut target, &mut ahead).await;
+    let mut given_up = Vec::new();
+    for _ in 0..1200 {
+        let mut client = gateway.wire().await;
+        client.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        given_up.push(next_of(HEADERS, &mut target, &mut ahead).await);
+        client.reset();
+        next_of(3, &mut target, &mut ahead).await;
+    }
+    for given_up in given_up {
+        answer(&mut target, given_up).await;
+    }
+    answer(&mut target, stream).await;
+    assert_eq!(other.answer().await.status, 200);
 }

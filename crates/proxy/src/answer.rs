@@ -1,7 +1,7 @@
 //! A target's answer on its way to the client: its head as it comes, its head as it goes on, each chunk of its body.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession as Session;
 use pingora::{Error, ErrorType, Result};
@@ -31,13 +31,24 @@ pub(crate) fn comes(session: &mut Session, answer: &mut ResponseHeader, cx: &mut
     Ok(())
 }
 
+/// Whether the session of a client of HTTP/1.1 is to be told how the body is framed: Pingora's goes by what the fields say, and ours
+/// frames it as it is.
+fn is_to_be_framed(session: &Session, answer: &ResponseHeader) -> bool {
+    let says = |name: &HeaderName| answer.headers.contains_key(name);
+    session.as_custom().is_none()
+        && session.req_header().version == Version::HTTP_11
+        && has_body(session.req_header(), answer)
+        && !says(&header::CONTENT_LENGTH)
+        && !says(&header::TRANSFER_ENCODING)
+}
+
 /// The head of the answer on its way to the client.
 pub(crate) async fn goes_on(session: &mut Session, answer: &mut ResponseHeader, cx: &mut Request) -> Result<()> {
+    // RFC 9110 §2.5: the version of a message is that of whoever sends it.
+    answer.set_version(Version::HTTP_11);
     if answer.status.is_informational() && answer.status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(());
     }
-    // RFC 9110 §2.5: the version of a message is that of whoever sends it.
-    answer.set_version(Version::HTTP_11);
     let nominated = head::strip_hop_by_hop(answer);
     cx.grpc_status = grpc::status(&answer.headers);
     cx.answer_begins(answer);
@@ -69,9 +80,9 @@ pub(crate) async fn goes_on(session: &mut Session, answer: &mut ResponseHeader, 
             return Error::e_explain(ErrorType::HTTPStatus(502), "the answer is longer than a plugin holds");
         }
         head::strip_body_facts(answer);
-        if session.req_header().version == Version::HTTP_11 {
-            answer.insert_header(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"))?;
-        }
+    }
+    if is_to_be_framed(session, answer) {
+        answer.insert_header(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"))?;
     }
     let asked = session.req_header();
     cx.remember_target(asked, answer);

@@ -15,7 +15,7 @@ use crate::{grpc, head, reply, status};
 
 /// Sends the error page, if the client can still be sent one: then its status. Never names a target or a cause.
 pub(crate) async fn fail(session: &mut Session, error: &Error, cx: &mut Request) -> Option<StatusCode> {
-    // What the connection found wrong with the body goes before what Pingora makes of it.
+    // What the connection found wrong with the body goes before what is made of it elsewhere.
     let refused = facts(session.digest()).and_then(|facts| facts.line.refused());
     if cx.error.is_none() {
         cx.error = Some(refused.map_or_else(|| error.to_string(), |reason| reason.to_string()));

@@ -1,4 +1,4 @@
-//! What one request carries through Pingora's phases: the generation it sees, where it is, and what it holds.
+//! What one request carries through its phases: the generation it sees, where it is, and what it holds.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use crate::snapshot::{Entrance, Snapshot};
 use crate::trailers::Terms;
 use crate::upstream::{BadAnswer, Leg, MAX_INTERIM, Pool, Prepared, Slot, Start, Told, Wants, check_response};
 
-/// The context of one request. Boxed, since Pingora moves it by value.
+/// The context of one request. Boxed, since it is moved by value.
 pub(crate) type Context = Box<Request>;
 
 /// One request on its way.
@@ -81,7 +81,7 @@ pub(crate) struct Request {
     patience: Option<Instant>,
     /// Interim answers of this attempt.
     interim: u8,
-    /// An answer that a body hook gave, to be sent where Pingora lets us.
+    /// An answer that a body hook gave, to be sent when the request ends.
     pub(crate) pending: Option<Reply>,
     /// Whether the answer was made here.
     pub(crate) answered: bool,
@@ -568,13 +568,13 @@ impl Request {
             || self.entrance.as_ref().is_some_and(|entrance| entrance.chain.touches_response_body(&self.at_entrance))
     }
 
-    /// The smallest bound of the plugins that want the answer's body whole.
     /// The longest request body that is let through: what the route allows, or less if a plugin says so.
     pub(crate) fn max_body(&self) -> u64 {
         let route = self.route.as_ref().map_or(u64::MAX, |route| route.max_body);
         self.exchange.max_body.map_or(route, |max| max.min(route))
     }
 
+    /// The smallest bound of the plugins that want the answer's body whole.
     pub(crate) fn response_body_limit(&self) -> Option<usize> {
         let route = self.route.as_ref().and_then(|route| route.chain.response_body_limit(&self.at_route));
         let entrance =

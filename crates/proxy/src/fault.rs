@@ -88,7 +88,7 @@ impl Fault {
         )
     }
 
-    /// What to say of it in the log, where no error of Pingora's says more.
+    /// What to say of it in the log, where no error says more.
     pub(crate) const fn text(self) -> &'static str {
         match self {
             Self::NoTarget => "no target is available",
@@ -114,7 +114,7 @@ impl Fault {
         }
     }
 
-    /// The error that makes Pingora end the request so.
+    /// The error that ends the request so.
     #[expect(clippy::unnecessary_box_returns, reason = "Pingora's hooks return boxed errors")]
     pub(crate) fn error(self) -> Box<Error> {
         Error::explain(ErrorType::HTTPStatus(self.status().as_u16()), self.text())

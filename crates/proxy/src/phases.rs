@@ -18,7 +18,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 use portreeve_plugin::Reply;
 use portreeve_plugin::engine::{Cause, Failure};
 
-use crate::attempt::{Broke, bad_target};
+use crate::attempt::Broke;
 use crate::context::{Context, Request};
 use crate::listener::{Facts, Reason};
 use crate::observe::Metrics;
@@ -105,6 +105,15 @@ impl ProxyHttp for Phases {
         self.admit(session, cx).await
     }
 
+    /// A target in HTTP/2 knows no other protocol, and is asked as if nobody had offered one (RFC 9110 §7.8): by us. `Ok(true)`: any
+    /// other, by the hooks that follow.
+    async fn proxy_upstream_filter(&self, session: &mut Session, cx: &mut Context) -> Result<bool> {
+        if !cx.pool().is_some_and(|pool| pool.transport().is_multiplexed()) {
+            return Ok(true);
+        }
+        exchange::run(session, cx).await.map(|()| false)
+    }
+
     /// Once per attempt: another target each time.
     async fn upstream_peer(&self, session: &mut Session, cx: &mut Context) -> Result<Box<HttpPeer>> {
         attempt::begin(session, cx, Prepared::attempt).await
@@ -122,9 +131,6 @@ impl ProxyHttp for Phases {
         upstream: &mut RequestHeader,
         cx: &mut Context,
     ) -> Result<()> {
-        if cx.pool().is_some_and(|pool| !pool.transport().speaks(upstream.version)) {
-            return Err(bad_target("the target does not speak HTTP/2"));
-        }
         attempt::prepares(upstream, cx)?;
         cx.head_goes_out(upstream, false);
         Ok(())
@@ -238,7 +244,7 @@ fn failed(cx: &mut Request, failure: &Failure) -> Reply {
     Reply::status(StatusCode::INTERNAL_SERVER_ERROR).because("a plugin failed")
 }
 
-/// A plugin failed later: the error that makes Pingora end the request. A body that is longer than the plugin holds is the
+/// A plugin failed later: the error that ends the request. A body that is longer than the plugin holds is the
 /// fault of whoever sends it: `too_large`.
 #[expect(clippy::unnecessary_box_returns, reason = "Pingora's hooks return boxed errors")]
 pub(crate) fn fatal(cx: &mut Request, failure: &Failure, too_large: StatusCode) -> Box<Error> {

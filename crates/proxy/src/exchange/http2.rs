@@ -1,16 +1,15 @@
 //! The side of a target in HTTP/2: one stream of a connection that others share.
 
 use std::future::Future;
-use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::ResponseFuture;
-use h2::{Reason, RecvStream, SendStream};
+use h2::{RecvStream, SendStream};
 use http::uri::{PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
+use http::{HeaderMap, HeaderValue, Uri, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::{Error, ErrorType, OrErr, Result, RetryType};
 use portreeve_wire::http1::Body;
@@ -20,7 +19,7 @@ use super::{Moved, Said, Target};
 use crate::attempt::bad_target;
 use crate::context::Request;
 use crate::listener::Deadline;
-use crate::upstream::{ANSWERS, Stream};
+use crate::upstream::{ANSWERS, Ending, Stream};
 
 /// Where in an answer the next of it is.
 enum At {
@@ -52,8 +51,6 @@ pub(super) struct Http2 {
     /// Bytes of the body that are still to come, where they were announced.
     left: Option<u64>,
     at: At,
-    /// The request is one for a head alone.
-    is_head: bool,
     /// What has come of the answer, and has not been asked for.
     heard: Option<Said>,
     /// For the answer: silence. Once it has begun, silence of both sides: what either sends ends it.
@@ -74,7 +71,6 @@ impl Http2 {
             end: End::Open,
             left: None,
             at: At::Nowhere,
-            is_head: false,
             heard: None,
             patience: Deadline::default(),
             silence,
@@ -101,7 +97,7 @@ impl Http2 {
                     let (head, body) = ready!(Pin::new(answer).poll(cx)).map_err(no_answer)?.into_parts();
                     let last = body.is_end_stream();
                     self.at = At::Body(body);
-                    return Poll::Ready(answered(head.into(), last, self.is_head));
+                    return Poll::Ready(bounded(head.into()).map(|head| Said::Head(head, last)));
                 }
                 At::Body(body) => {
                     let Some(data) = ready!(body.poll_data(cx)) else {
@@ -121,6 +117,10 @@ impl Http2 {
                 }
                 At::Trailers(body) => {
                     let trailers = ready!(body.poll_trailers(cx)).map_err(broken_off)?;
+                    if trailers.as_ref().is_some_and(is_too_large) {
+                        // What was too much of them has been left out already.
+                        return Poll::Ready(Err(bad_target("the trailers of an answer are too large")));
+                    }
                     return Poll::Ready(Ok(trailers.map_or(Said::Body(None, true), Said::Trailers)));
                 }
             }
@@ -175,7 +175,6 @@ impl Target for Http2 {
             Body::Length(length) => Some(length),
             Body::None | Body::Chunked => None,
         };
-        self.is_head = asked.method == Method::HEAD;
         let head = head(asked, cx, body, self.stream.is_tls())?;
         let is_over = body == Body::None;
         let head = http::Request::from_parts(head.into(), ());
@@ -324,53 +323,32 @@ fn head(asked: &RequestHeader, cx: &mut Request, body: Body, is_tls: bool) -> Re
 
 /// A head, if it is no larger than one may be.
 fn bounded(head: ResponseHeader) -> Result<Box<ResponseHeader>> {
-    let length = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>();
-    if length > ANSWERS.head_bytes || head.headers.len() > ANSWERS.fields {
+    if is_too_large(&head.headers) {
         return Err(bad_target("the head of an answer is too large"));
     }
     Ok(Box::new(head))
 }
 
-/// The head that counts; `last`: nothing follows it.
-fn answered(head: ResponseHeader, last: bool, is_head: bool) -> Result<Said> {
-    if last && !is_head && promises_more(&head) {
-        // h2 compares lengths with the data that comes, and here none does (RFC 9113 §8.1.1).
-        return Err(bad_target("a length in an answer that ends with its head"));
-    }
-    bounded(head).map(|head| Said::Head(head, last))
-}
-
-/// Whether an answer with this head has a body.
-fn promises_more(head: &ResponseHeader) -> bool {
-    let length = head.headers.get(header::CONTENT_LENGTH);
-    !matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
-        && length.is_some_and(|length| length.as_bytes().iter().any(|digit| *digit != b'0'))
+/// h2 takes more, so that who goes beyond this is told from who breaks the connection.
+fn is_too_large(fields: &HeaderMap) -> bool {
+    let bytes = fields.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>();
+    bytes > ANSWERS.head_bytes || fields.len() > ANSWERS.fields
 }
 
 /// There is no answer: what that says of the request.
 #[expect(clippy::unnecessary_box_returns, reason = "Pingora's errors are boxed")]
 fn no_answer(error: h2::Error) -> Box<Error> {
-    // RFC 9113 §8.7, §6.8: the target says that it has not begun with it. h2 tells of a GOAWAY only whom it leaves out.
-    let is_untouched =
-        error.is_remote() && (error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM) || error.is_go_away());
-    // A kept connection may have been closed long ago.
-    let is_lost = error.get_io().is_some_and(|error| {
-        error.raw_os_error().is_some()
-            || matches!(
-                error.kind(),
-                io::ErrorKind::ConnectionReset | io::ErrorKind::TimedOut | io::ErrorKind::BrokenPipe
-            )
-    });
-    if !is_untouched && !error.is_remote() && !error.is_go_away() && error.reason().is_some() {
-        // What came on the stream; the connection itself is good.
-        return Error::because(ErrorType::HTTPStatus(502), "a malformed answer", error).into_up();
-    }
-    let kind = if error.is_io() { ErrorType::ReadError } else { ErrorType::H2Error };
+    let ending = Ending::of(&error);
+    let kind = match ending {
+        Ending::Malformed => return Error::because(ErrorType::HTTPStatus(502), "a malformed answer", error).into_up(),
+        _ if error.is_io() => ErrorType::ReadError,
+        _ => ErrorType::H2Error,
+    };
     let mut error = Error::because(kind, "while the answer was waited for", error).into_up();
-    if is_untouched {
-        error.set_retry(true);
-    } else if is_lost {
-        error.retry = RetryType::ReusedOnly;
+    match ending {
+        Ending::Untouched => error.set_retry(true),
+        Ending::Lost => error.retry = RetryType::ReusedOnly,
+        Ending::Malformed | Ending::Broken => {}
     }
     error
 }

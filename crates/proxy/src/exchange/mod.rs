@@ -136,14 +136,19 @@ async fn once(session: &mut Session, cx: &mut Request) -> Result<()> {
             };
             converse(session, cx, Http1::new(loan), false).await
         }
-        // Boxed: a stream is larger than all that an exchange in HTTP/1.1 needs.
-        Means::Stream(dial, silence) => match connect(session, cx, Box::pin(Stream::open(&dial))).await? {
-            Some(stream) => {
-                let is_reused = stream.is_reused();
-                Box::pin(converse(session, cx, Http2::new(stream, silence), is_reused)).await
-            }
-            None => Err(attempt::broke(session, cx, bad_target("the target does not speak HTTP/2"), Broke::default())),
-        },
+        Means::Stream(dial, silence) => {
+            let stream = match Stream::kept(&dial) {
+                Some(stream) => Some(stream),
+                None => connect(session, cx, Box::pin(Stream::open(&dial))).await?,
+            };
+            let Some(stream) = stream else {
+                let error = bad_target("the target does not speak HTTP/2");
+                return Err(attempt::broke(session, cx, error, Broke::default()));
+            };
+            let is_reused = stream.is_reused();
+            // Boxed: a stream is larger than all that an exchange in HTTP/1.1 needs.
+            Box::pin(converse(session, cx, Http2::new(stream, silence), is_reused)).await
+        }
     }
 }
 
@@ -347,10 +352,7 @@ async fn hear(session: &mut Session, cx: &mut Request, said: Said, parts: &mut P
 
 /// Hands these to the client's session.
 async fn write(session: &mut Session, parts: Parts) -> Result<()> {
-    let Some(client) = session.as_custom_mut() else {
-        return Error::e_explain(ErrorType::InternalError, "the session is not one of ours");
-    };
-    client.response_duplex_vec(parts.tasks.into_vec()).await.map(drop)
+    session.response_duplex_vec(parts.tasks.into_vec()).await.map(drop)
 }
 
 /// An answer may come before its request is whole, from a target that wants the rest of it all the same: it gets it, for as long as

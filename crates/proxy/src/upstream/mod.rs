@@ -48,7 +48,7 @@ pub(crate) use prepared::{Means, Prepared, Start};
 pub(crate) use registry::TargetRegistry;
 pub(crate) use retry::{Cause as RetryCause, Failed, Override as RetryOverride, Terms as RetryTerms};
 pub use status::{OperateError, PoolStatus, TargetState, TargetStatus};
-pub(crate) use stream::Stream;
+pub(crate) use stream::{Ending, Stream};
 pub(crate) use transport::Transport;
 
 /// What is wrong with an upstream, and under which of its keys. Found when it is compiled, since no schema can say it.

@@ -16,7 +16,8 @@ use super::link::{Connecting, Dial, Leg, Terms};
 /// One target, ready to be tried.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    /// For what Pingora does. In HTTP/1.1 it is told of an address alone: TLS, deadlines and what is kept are the dial's.
+    /// For what Pingora does: handshakes, and some calls. It is told of an address alone: TLS, deadlines and what is
+    /// kept are the dial's.
     peer: HttpPeer,
     dial: Arc<Dial>,
     is_multiplexed: bool,
@@ -46,30 +47,21 @@ pub(crate) enum Means {
 }
 
 impl Prepared {
-    /// A target that speaks HTTP/1.1.
-    pub(super) fn single(address: SocketAddr, dial: Dial) -> Self {
-        Self { peer: HttpPeer::new(address, false, String::new()), dial: Arc::new(dial), is_multiplexed: false }
-    }
-
-    /// A target that speaks HTTP/2.
-    pub(super) fn multiplexed(peer: HttpPeer, dial: Dial) -> Self {
-        Self { peer, dial: Arc::new(dial), is_multiplexed: true }
+    /// A target; `is_multiplexed`: it speaks HTTP/2.
+    pub(super) fn new(address: SocketAddr, dial: Dial, is_multiplexed: bool) -> Self {
+        Self { peer: HttpPeer::new(address, false, String::new()), dial: Arc::new(dial), is_multiplexed }
     }
 
     pub(crate) fn timeouts(&self) -> &Timeouts {
         self.dial.timeouts()
     }
 
-    /// What Pingora makes one attempt by; and in HTTP/1.1 the connection's side of it.
+    /// What Pingora makes one attempt by, and the connection's side of it. Not for targets in HTTP/2, whom it never asks.
     pub(crate) fn attempt(&self, start: Start) -> (Box<HttpPeer>, Option<Arc<Leg>>) {
         let (mut peer, terms) = (Box::new(self.peer.clone()), self.terms(&start));
-        let Start { per_try, told, hedge, .. } = start;
-        let leg = (!self.is_multiplexed).then(|| self.leg(&mut peer, terms, &told, hedge));
-        if let Some(most) = per_try {
-            let connect = peer.options.total_connection_timeout;
-            peer.options.total_connection_timeout = Some(connect.map_or(most, |connect| connect.min(most)));
-        }
-        (peer, leg)
+        let leg = self.leg(&mut peer, terms, &start.told, start.hedge);
+        peer.options.total_connection_timeout = start.per_try;
+        (peer, Some(leg))
     }
 
     /// What an attempt is made by where the exchange is ours.
@@ -131,10 +123,5 @@ impl Prepared {
     /// By what connections are made.
     pub(super) fn dial(&self) -> &Arc<Dial> {
         &self.dial
-    }
-
-    #[cfg(test)]
-    pub(super) fn peer(&self) -> &HttpPeer {
-        &self.peer
     }
 }

@@ -7,7 +7,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Version;
 use pingora::upstreams::peer::HttpPeer;
 use portreeve_config::units::{Address, Host};
 use portreeve_config::{Protocol, ProxyProtocol, Timeouts, Upstream as UpstreamConfig, UpstreamTls};
@@ -84,10 +83,8 @@ impl Transport {
             (tls.config.clone(), name.unwrap_or_else(|_| ServerName::from(address.ip())))
         });
         let dial = Dial::new(address, tls, self.timeouts.clone(), self.key);
-        if self.protocol == Protocol::Http2 {
-            return Prepared::multiplexed(self.peer(address, name), dial);
-        }
-        Prepared::single(address, dial.announcing(self.proxy_protocol).bounded(bound))
+        let dial = dial.announcing(self.proxy_protocol).bounded(bound);
+        Prepared::new(address, dial, self.is_multiplexed())
     }
 
     /// Whose certificate is expected; nobody's without TLS.
@@ -100,20 +97,20 @@ impl Transport {
         })
     }
 
-    /// The peer of a target where connections are Pingora's: of checks, and of handshakes that a target in HTTP/2 cannot take. Every timeout is finite: Pingora's
-    /// defaults are none.
-    fn peer(&self, address: SocketAddr, name: Option<&str>) -> HttpPeer {
+    /// The peer of a health check: on a connection of its own, which Pingora makes as ours are made, all within `timeout`.
+    pub(super) fn check_peer(&self, address: SocketAddr, name: Option<&str>, timeout: Duration) -> HttpPeer {
         let name = self.name(address, name);
         // An address, never a name: `HttpPeer::new` would resolve a name here and panic if it could not.
         let mut peer = HttpPeer::new(address, self.tls.is_some(), name);
         peer.group_key = self.key;
         let options = &mut peer.options;
-        options.connection_timeout = Some(self.timeouts.connect.get());
-        options.total_connection_timeout = Some(self.timeouts.connect.get());
-        options.read_timeout = Some(self.timeouts.first_byte.get());
+        // Every timeout is finite: Pingora's defaults are none.
+        options.connection_timeout = Some(timeout);
+        options.total_connection_timeout = Some(timeout);
+        options.read_timeout = Some(timeout);
         options.write_timeout = Some(self.timeouts.write.get());
         options.idle_timeout = Some(self.timeouts.idle.get());
-        if self.protocol == Protocol::Http2 {
+        if self.is_multiplexed() {
             options.set_http_version(2, 2);
         }
         if let Some(tls) = &self.tls {
@@ -122,17 +119,6 @@ impl Transport {
             options.verify_hostname = tls.verify;
             peer.client_cert_key = tls.client.as_ref().map(|client| client.pingora.clone());
         }
-        peer
-    }
-
-    /// The peer of a health check: like that of a request, on a connection of its own, all within `timeout`.
-    pub(super) fn check_peer(&self, address: SocketAddr, name: Option<&str>, timeout: Duration) -> HttpPeer {
-        let mut peer = self.peer(address, name);
-        // One stream to a connection: a check asks whether a connection can be made.
-        peer.options.max_h2_streams = 1;
-        peer.options.connection_timeout = Some(timeout);
-        peer.options.total_connection_timeout = Some(timeout);
-        peer.options.read_timeout = Some(timeout);
         if let Some(version) = self.proxy_protocol {
             peer.options.custom_l4 = Some(Arc::new(Own(version)));
         }
@@ -154,10 +140,9 @@ impl Transport {
         self.tls.as_ref().map(|tls| &tls.raw)
     }
 
-    /// Whether a message of this version is what the file wants spoken. Where a target does not agree on HTTP/2, Pingora falls
-    /// back to HTTP/1.1, in which gRPC has no trailers.
-    pub(crate) fn speaks(&self, version: Version) -> bool {
-        self.protocol == Protocol::Http1 || version == Version::HTTP_2
+    /// Whether HTTP/2 is spoken: exchanges share connections, and no other protocol can follow.
+    pub(crate) fn is_multiplexed(&self) -> bool {
+        self.protocol == Protocol::Http2
     }
 }
 

@@ -138,24 +138,23 @@ fn targets_that_are_verified_or_shown_another_identity_never_share_a_connection(
 }
 
 #[test]
-fn a_peer_verifies_and_bounds() {
+fn a_check_verifies_and_is_bounded() {
     let folder = folder();
     let mut config = config(&["users.test:443"], json!({ "ca": "ca.crt" }));
     config.protocol = Protocol::Http2;
     config.timeouts.connect = ConfigDuration::from_secs(7);
     let transport = Transport::load(&config, folder.path()).unwrap();
-    let prepared = transport.prepare(address(), Some("users.test"), None);
-    let peer = prepared.peer();
+    let peer = transport.check_peer(address(), Some("users.test"), Duration::from_secs(7));
     let options = &peer.options;
     assert!(peer.is_tls() && options.verify_cert && options.verify_hostname);
     assert_eq!(options.ca.as_ref().map(|ca| ca.len()), Some(1));
     assert_eq!((options.alpn.get_min_http_version(), options.alpn.get_max_http_version()), (2, 2));
     assert_eq!(options.total_connection_timeout, Some(Duration::from_secs(7)));
     assert!(options.read_timeout.is_some() && options.write_timeout.is_some() && options.idle_timeout.is_some());
-    assert!(transport.speaks(Version::HTTP_2) && !transport.speaks(Version::HTTP_11));
-    assert_eq!(transport.check_peer(address(), None, Duration::from_secs(1)).options.max_h2_streams, 1);
+    assert!(transport.is_multiplexed());
+    assert_eq!(options.max_h2_streams, 1, "a check asks whether a connection can be made");
     config.tls = config.tls.map(|tls| UpstreamTls { verify: false, ..tls });
-    let unverified = Transport::load(&config, folder.path()).unwrap().prepare(address(), None, None);
-    let unverified = unverified.peer();
+    let unverified = Transport::load(&config, folder.path()).unwrap();
+    let unverified = unverified.check_peer(address(), None, Duration::from_secs(7));
     assert!(!unverified.options.verify_cert && !unverified.options.verify_hostname && !unverified.sni.is_empty());
 }

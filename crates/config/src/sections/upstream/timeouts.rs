@@ -9,7 +9,8 @@ use crate::units::Duration;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Timeouts {
-    /// To open a connection, TLS included; after it 504, or the next attempt.
+    /// To open a connection, TLS included, and in HTTP/2 what the target says of itself (its SETTINGS); after it 504, or the next
+    /// attempt.
     #[serde(default = "default_connect")]
     pub connect: Duration,
     /// The longest silence of a target: until the answer's head (after it 504), and between two reads of its body. A

@@ -15,11 +15,9 @@ use portreeve_wire::http1::Asked;
 use tokio::io::AsyncReadExt;
 
 use super::{Broken, Failed, request, unconnected};
+use crate::upstream::MAX_INTERIM;
 use crate::upstream::link::{Connecting, Leg};
 use crate::upstream::prepared::Prepared;
-
-/// Interim answers (RFC 9110 §15.2) one call puts up with.
-const MAX_INTERIM: usize = 8;
 
 /// One try, on a connection that has been idle for less than `idle`, or on a new one. The target may be silent for `silence`.
 ///

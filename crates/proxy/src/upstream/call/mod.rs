@@ -1,6 +1,7 @@
 //! Calls that plugins make: to upstreams through their pools, and to outside URLs.
 //!
-//! Upstream calls share the connections that their worker keeps. Outside URLs (key sets, discovery documents) are fetched with reqwest: redirects, proxies, public roots.
+//! Upstream calls share the connections that their worker keeps. Outside URLs (key sets, discovery documents) are fetched with
+//! reqwest: redirects, proxies, public roots.
 
 mod fetch;
 mod http1;
@@ -23,9 +24,12 @@ use super::prepared::Prepared;
 use crate::fault::Fault;
 use crate::head::is_hop_by_hop;
 
-/// How long a call's connection is kept for the next call: busy traffic reuses it, and a quiet one never meets a target that
-/// is about to close it, or that has been replaced meanwhile. A call has no client behind it that would try again.
+/// How long a connection in HTTP/1.1 may have been idle for a call: busy traffic reuses it, and a quiet one never meets a target
+/// that is about to close it, or that has been replaced meanwhile. A call has no client behind it that would try again. In HTTP/2
+/// a target says when it goes.
 const KEPT: Duration = Duration::from_millis(200);
+/// As many dead connections as a request may meet.
+const MAX_STALE: u32 = 3;
 
 impl portreeve_plugin::engine::Pool for Pool {
     fn name(&self) -> &Arc<str> {
@@ -50,26 +54,34 @@ impl portreeve_plugin::engine::Pool for Pool {
 /// Why an attempt failed: for the retry policy and the metrics, and for the caller.
 type Failed = (Fault, CallError);
 
-/// One try at one target, once more on another connection if a kept one turned out to be dead before anything came back.
+/// One try at one target, and again on other connections if kept ones turned out to be dead before anything came back.
 pub(super) async fn attempt(prepared: &Prepared, call: &Call, left: Duration) -> Result<Answer, Failed> {
     let timeouts = prepared.timeouts();
     let (silence, kept) = (timeouts.first_byte.get().min(left), timeouts.idle.get().min(KEPT));
+    let mut stale = 0;
     loop {
         let tried = if prepared.is_multiplexed() {
             http2::attempt(prepared, call, silence).await?
         } else {
             http1::attempt(prepared, call, silence, kept).await?
         };
-        match tried {
-            Ok(answer) => return Ok(answer),
-            Err(Broken::Stale(_)) if call.method.is_idempotent() => {}
-            Err(Broken::Stale(error) | Broken::BeforeAnswer(error)) => {
-                return Err((Fault::Reset, CallError::Failed(error)));
-            }
-            Err(Broken::InAnswer(error)) => return Err((Fault::BadAnswer, CallError::Failed(error))),
-            Err(Broken::TimedOut(after)) => return Err((Fault::AnswerTimeout, CallError::TimedOut(after))),
-            Err(Broken::TooLarge) => return Err((Fault::BadAnswer, CallError::TooLarge(call.max_body))),
+        let again = match &tried {
+            Err(Broken::Untouched(_)) => true,
+            Err(Broken::Stale(_)) => call.method.is_idempotent(),
+            _ => false,
+        };
+        if again && stale < MAX_STALE {
+            stale += 1;
+            continue;
         }
+        return tried.map_err(|broken| match broken {
+            Broken::Untouched(error) | Broken::Stale(error) | Broken::BeforeAnswer(error) => {
+                (Fault::Reset, CallError::Failed(error))
+            }
+            Broken::InAnswer(error) => (Fault::BadAnswer, CallError::Failed(error)),
+            Broken::TimedOut(after) => (Fault::AnswerTimeout, CallError::TimedOut(after)),
+            Broken::TooLarge => (Fault::BadAnswer, CallError::TooLarge(call.max_body)),
+        });
     }
 }
 
@@ -80,6 +92,8 @@ fn unconnected(error: &Error) -> Failed {
 
 /// How far an exchange came before it broke.
 enum Broken {
+    /// The target has not begun with it (RFC 9113 §8.7).
+    Untouched(String),
     /// Nothing came of it on a connection that had been used before, and may have been closed by then.
     Stale(String),
     BeforeAnswer(String),

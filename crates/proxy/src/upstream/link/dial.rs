@@ -4,7 +4,6 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -30,7 +29,6 @@ pub(crate) struct Dial {
     key: u64,
     announces: Option<ProxyProtocol>,
     bound: Option<Bound>,
-    open: AtomicUsize,
 }
 
 impl Dial {
@@ -45,7 +43,7 @@ impl Dial {
         (address, key).hash(&mut hasher);
         tls.as_ref().map(|(_, name)| name).hash(&mut hasher);
         let tls = tls.map(|(config, name)| (TlsConnector::from(config), name));
-        Self { address, tls, timeouts, key: hasher.finish(), announces: None, bound: None, open: AtomicUsize::new(0) }
+        Self { address, tls, timeouts, key: hasher.finish(), announces: None, bound: None }
     }
 
     /// Its connections begin with a PROXY protocol header of this version.
@@ -121,20 +119,11 @@ impl Dial {
             Err(error) => Error::e_because(ErrorType::TLSHandshakeFailure, "TLS with the target", error),
         }
     }
-
-    pub(in crate::upstream) fn opened(&self) {
-        self.open.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(in crate::upstream) fn closed(&self) {
-        self.open.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl fmt::Debug for Dial {
     /// Without keys and certificates.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let open = self.open.load(Ordering::Relaxed);
-        write!(f, "Dial({}, tls: {}, open: {open})", self.address, self.tls.is_some())
+        write!(f, "Dial({}, tls: {})", self.address, self.tls.is_some())
     }
 }

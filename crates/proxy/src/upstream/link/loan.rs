@@ -17,10 +17,10 @@ use super::wire::Link;
 
 /// A connection that is whose exchange it is until this is dropped. Then it is kept if it was given back, and closed otherwise.
 ///
-/// Pingora, which has those of upgrades (docs/adr/0024), gives a connection back by looking whether it may be kept: it reads one byte, which must not come, before it puts
-/// the connection into a pool of its own (`test_reusable_stream` in pingora-core's `connectors/mod.rs`). It does so only when
-/// the request has been sent whole and the answer has been read to its end. Here that read finds the end of the stream, so
-/// Pingora lets go of it; and this tells that the connection is good.
+/// Pingora, which has those of upgrades (docs/adr/0024) and of calls, gives a connection back by looking whether it may be kept: it
+/// reads one byte, which must not come, before it puts the connection into a pool of its own (`test_reusable_stream` in
+/// pingora-core's `connectors/mod.rs`). It does so only when the request has been sent whole and the answer has been read to its
+/// end. Here that read finds the end of the stream, so Pingora lets go of it; and this tells that the connection is good.
 #[derive(Debug)]
 pub(crate) struct Loan {
     link: Option<Box<Link>>,

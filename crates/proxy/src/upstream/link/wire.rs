@@ -69,7 +69,6 @@ pub(super) struct Link {
 
 impl Link {
     pub(super) fn new(io: Io, dial: Arc<Dial>, permit: Option<Permit>) -> Self {
-        dial.opened();
         Self {
             io,
             dial,
@@ -367,12 +366,6 @@ impl Link {
         self.stalled.clear();
         self.patience.clear();
         written
-    }
-}
-
-impl Drop for Link {
-    fn drop(&mut self) {
-        self.dial.closed();
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::Stream;
 use super::refused::Refused;
-use crate::upstream::link::{ANSWERS, Dial, Io};
+use crate::upstream::link::{Dial, Io};
 
 /// Requests at once on one connection, if the target allows as many; the next one opens another connection.
 pub(super) const STREAMS: usize = 100;
@@ -29,8 +29,12 @@ const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 128 << 20;
 /// Bytes of one request that wait for its target here.
 const SEND_BUFFER: usize = 64 << 10;
-/// What a field of a head counts beside its bytes (RFC 9113 §6.5.2).
-const FIELD: usize = 32;
+/// Largest head that h2 unpacks, and hands over: beyond, that stream ends, and beyond four times as much the connection. Far more
+/// than what an answer may have, so that a target which goes beyond that says so of one answer only.
+const HEAD: u32 = 1 << 20;
+/// Streams that their clients have given up, and on which targets may still be sending: so many are remembered, for so long.
+const RESETS: usize = 4096;
+const REMEMBERED: Duration = Duration::from_secs(10);
 /// Finds connections that died without a word beneath long streams. No oftener: gRPC servers take more than one ping in five
 /// minutes for an attack, and end the connection with `too_many_pings`.
 const PING: Duration = Duration::from_secs(330);
@@ -62,21 +66,21 @@ enum State {
 }
 
 impl Connection {
-    /// Begins to make one. It goes on with it whoever waits, and for as long as somebody keeps this.
-    pub(super) fn open(dial: Arc<Dial>) -> Arc<Self> {
-        dial.opened();
+    /// Begins to make one, and to wait for it. It goes on whoever waits, and for as long as somebody keeps it.
+    pub(super) fn open(dial: Arc<Dial>) -> (Arc<Self>, Waiting) {
         let connection = Arc::new(Self {
             dial: dial.clone(),
             state: watch::Sender::new(State::Opening),
             requests: OnceLock::new(),
             streams: AtomicUsize::new(0),
-            waiting: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(1),
             was_used: AtomicBool::new(false),
             is_retired: AtomicBool::new(false),
             idle_since: Mutex::new(Instant::now()),
         });
-        tokio::spawn(live(Arc::downgrade(&connection), dial));
-        connection
+        tokio::spawn(live(Told(Arc::downgrade(&connection)), dial));
+        let waiting = Waiting(connection.clone());
+        (connection, waiting)
     }
 
     pub(super) fn is_opening(&self) -> bool {
@@ -88,12 +92,14 @@ impl Connection {
         self.is_retired.load(Ordering::Relaxed) || matches!(*self.state.borrow(), State::Refused(_) | State::Ended)
     }
 
-    /// Whether nobody has needed it for so long.
-    pub(super) fn is_idle(&self, limit: Duration) -> bool {
-        self.streams.load(Ordering::Acquire) == 0
-            && self.waiting.load(Ordering::Acquire) == 0
-            && !self.is_opening()
-            && self.idle_since.lock().elapsed() >= limit
+    /// Since when nobody has needed it, if nobody does.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        let is_needed = self.is_opening() || self.has_streams() || self.waiting.load(Ordering::Acquire) > 0;
+        (!is_needed).then(|| *self.idle_since.lock())
+    }
+
+    fn has_streams(&self) -> bool {
+        self.streams.load(Ordering::Acquire) > 0
     }
 
     /// How long it may be idle.
@@ -107,13 +113,14 @@ impl Connection {
     }
 
     /// A place for a stream, if it has one.
-    pub(super) fn place(self: &Arc<Self>) -> Option<Stream> {
+    pub(super) fn place(self: &Arc<Self>, dial: &Arc<Dial>) -> Option<Stream> {
         let requests = self.requests.get().filter(|_| !self.is_over())?;
         let most = requests.current_max_send_streams().min(STREAMS);
         let has_place = |streams: usize| (streams < most).then_some(streams + 1);
         self.streams.fetch_update(Ordering::AcqRel, Ordering::Acquire, has_place).ok()?;
         let is_reused = self.was_used.swap(true, Ordering::Relaxed);
-        Some(Stream { requests: requests.clone(), connection: self.clone(), is_reused })
+        let mut stream = Stream { requests: requests.clone(), connection: self.clone(), dial: dial.clone(), is_reused };
+        stream.may_begin().then_some(stream)
     }
 
     /// A place is free again.
@@ -128,21 +135,11 @@ impl Connection {
         self.is_retired.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn dial(&self) -> &Arc<Dial> {
-        &self.dial
-    }
-
     /// Waits until it is open, if not too many do.
     pub(super) fn wait(self: &Arc<Self>, most: usize) -> Option<Waiting> {
         let waits = |waiting: usize| (waiting < most).then_some(waiting + 1);
         let waits = self.is_opening() && self.waiting.fetch_update(Ordering::AcqRel, Ordering::Acquire, waits).is_ok();
         waits.then(|| Waiting(self.clone()))
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.dial.closed();
     }
 }
 
@@ -171,24 +168,43 @@ impl Drop for Waiting {
     }
 }
 
-/// The life of a connection. It ends with the last handle by which a stream could be begun, and the last stream.
-async fn live(connection: Weak<Connection>, dial: Arc<Dial>) {
-    let told = |state| {
-        if let Some(connection) = connection.upgrade() {
+/// Tells those who wait for a connection what becomes of it, and that it has ended when this is dropped.
+struct Told(Weak<Connection>);
+
+impl Told {
+    fn tell(&self, state: State) {
+        if let Some(connection) = self.0.upgrade() {
             connection.state.send_replace(state);
         }
-    };
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.upgrade() {
+            connection.state.send_if_modified(|state| {
+                let is_alive = matches!(state, State::Opening | State::Open);
+                if is_alive {
+                    *state = State::Ended;
+                }
+                is_alive
+            });
+        }
+    }
+}
+
+/// The life of a connection. It ends with the last handle by which a stream could be begun, and the last stream.
+async fn live(connection: Told, dial: Arc<Dial>) {
     match make(&dial).await {
         Ok((requests, http2)) => {
-            if let Some(connection) = connection.upgrade() {
+            if let Some(connection) = connection.0.upgrade() {
                 connection.requests.set(requests).ok();
                 *connection.idle_since.lock() = Instant::now();
             }
-            told(State::Open);
-            drive(http2).await;
-            told(State::Ended);
+            connection.tell(State::Open);
+            drive(http2, &connection.0).await;
         }
-        Err(refused) => told(State::Refused(refused)),
+        Err(refused) => connection.tell(State::Refused(refused)),
     }
 }
 
@@ -216,7 +232,6 @@ async fn make(dial: &Dial) -> Result<(SendRequest<Bytes>, Http2), Refused> {
 }
 
 fn options() -> Builder {
-    let head = u32::try_from(ANSWERS.head_bytes + FIELD * ANSWERS.fields).unwrap_or(u32::MAX);
     let mut options = Builder::new();
     options
         .enable_push(false)
@@ -224,8 +239,13 @@ fn options() -> Builder {
         .initial_max_send_streams(0)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_header_list_size(head)
-        .max_send_buffer_size(SEND_BUFFER);
+        .max_header_list_size(HEAD)
+        .max_send_buffer_size(SEND_BUFFER)
+        .max_concurrent_reset_streams(RESETS)
+        .reset_stream_duration(REMEMBERED)
+        // What a target still sends on streams that are forgotten would end the connection for all others, once there has been
+        // enough of it in its whole life.
+        .max_local_error_reset_streams(None);
     options
 }
 
@@ -239,26 +259,50 @@ fn refused(error: &h2::Error) -> Refused {
 }
 
 /// Until it ends, or its target does not answer any more.
-async fn drive(mut http2: Http2) {
+async fn drive(mut http2: Http2, connection: &Weak<Connection>) {
     let pings = http2.ping_pong();
     tokio::select! {
         ended = &mut http2 => if let Err(error) = ended {
             tracing::debug!(%error, "A connection to a target in HTTP/2 has come to its end.");
         },
-        () = unanswered(pings) => tracing::debug!("A target in HTTP/2 does not answer pings any more."),
+        () = unanswered(pings, connection) => tracing::debug!("A target in HTTP/2 does not answer pings any more."),
     }
 }
 
-/// Until a ping is not answered in time.
-async fn unanswered(pings: Option<PingPong>) {
+/// Until a ping is not answered in time. Without streams none is sent: some targets take that for an attack, too.
+async fn unanswered(pings: Option<PingPong>, connection: &Weak<Connection>) {
     let Some(mut pings) = pings else { return pending().await };
     loop {
         sleep(PING).await;
+        if !connection.upgrade().is_some_and(|connection| connection.has_streams()) {
+            continue;
+        }
         match timeout(PONG, pings.ping(Ping::opaque())).await {
             Ok(Ok(_)) => {}
             // The connection says itself that it has ended.
             Ok(Err(_)) => return pending().await,
             Err(_) => return,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    use portreeve_config::Timeouts;
+
+    use super::*;
+
+    /// Whatever becomes of the task of a connection, be it that it panics.
+    #[tokio::test]
+    async fn whoever_waits_for_a_connection_is_told_of_its_end() {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        let (connection, waiting) = Connection::open(Arc::new(Dial::new(address, None, Timeouts::default(), 0)));
+        assert!(connection.is_opening() && !connection.is_over());
+        // Its own task has not run yet: nothing here waits.
+        drop(Told(Arc::downgrade(&connection)));
+        assert!(connection.is_over());
+        waiting.opened().await.unwrap();
     }
 }

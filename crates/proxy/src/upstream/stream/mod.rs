@@ -1,6 +1,7 @@
 //! Streams to targets that speak HTTP/2, on connections that are shared: made here, and kept here for the requests of their worker.
 
 mod connection;
+mod ending;
 mod pool;
 mod refused;
 
@@ -14,6 +15,7 @@ use h2::client::{ResponseFuture, SendRequest};
 use http::Request;
 
 use self::connection::Connection;
+pub(crate) use self::ending::Ending;
 use super::link::Dial;
 
 /// The two ways of a stream.
@@ -23,34 +25,35 @@ pub(crate) type Begun = (ResponseFuture, SendStream<Bytes>);
 pub(crate) struct Stream {
     requests: SendRequest<Bytes>,
     connection: Arc<Connection>,
+    dial: Arc<Dial>,
     is_reused: bool,
 }
 
 impl Stream {
+    /// A place on an open connection, if there is one.
+    pub(crate) fn kept(dial: &Arc<Dial>) -> Option<Self> {
+        pool::kept(dial)
+    }
+
     /// A place on a connection that has one, or on a new one; `None` if the target speaks no HTTP/2. Cancel safe.
     ///
     /// # Errors
     /// Nobody answers at the address in time, or not who should, or takes no stream.
     pub(crate) async fn open(dial: &Arc<Dial>) -> pingora::Result<Option<Self>> {
-        loop {
-            let mut stream = match pool::place(dial).await {
-                Ok(stream) => stream,
-                Err(refused) => return refused.into_error().map_or(Ok(None), Err),
-            };
-            if stream.may_begin() {
-                return Ok(Some(stream));
-            }
+        match pool::place(dial).await {
+            Ok(stream) => Ok(Some(stream)),
+            Err(refused) => refused.into_error().map_or(Ok(None), Err),
         }
     }
 
     /// Whether TLS is spoken on its connection.
     pub(crate) fn is_tls(&self) -> bool {
-        self.connection.dial().name().is_some()
+        self.dial.name().is_some()
     }
 
     /// How long the target may take nothing of the request.
     pub(crate) fn write_limit(&self) -> Duration {
-        self.connection.dial().timeouts().write.get()
+        self.dial.timeouts().write.get()
     }
 
     /// Whether its connection had been used before.

@@ -25,16 +25,14 @@ thread_local! {
 
 #[derive(Default)]
 struct Pool {
-    /// By the key of their dials.
+    /// By the key of their dials; the one made last is at the end.
     connections: HashMap<u64, Vec<Arc<Connection>>>,
     is_swept: bool,
 }
 
-/// What there is for a request.
-enum Found {
-    Place(Stream),
-    Waiting(Waiting),
-    Nothing,
+/// A place on an open connection, if there is one.
+pub(super) fn kept(dial: &Arc<Dial>) -> Option<Stream> {
+    POOL.with_borrow_mut(|pool| pool.kept(dial))
 }
 
 /// A place on a connection that has one, or on one that is made. Cancel safe.
@@ -43,49 +41,57 @@ enum Found {
 /// None can be made.
 pub(super) async fn place(dial: &Arc<Dial>) -> Result<Stream, Refused> {
     for _ in 0..ATTEMPTS {
-        match POOL.with_borrow_mut(|pool| pool.find(dial)) {
-            Found::Place(place) => return Ok(place),
-            Found::Waiting(waiting) => waiting.opened().await?,
-            Found::Nothing => break,
+        if let Some(stream) = kept(dial) {
+            return Ok(stream);
+        }
+        let waiting = POOL.with_borrow_mut(|pool| pool.wait(dial));
+        if let Err(refused) = waiting.opened().await {
+            // Another may have had a place meanwhile.
+            return kept(dial).ok_or(refused);
         }
     }
     Err(Refused::new(ErrorType::ConnectError, "no connection to the target has a place for a request"))
 }
 
 impl Pool {
-    fn find(&mut self, dial: &Arc<Dial>) -> Found {
-        let connections = self.connections.entry(dial.key()).or_default();
+    fn kept(&mut self, dial: &Arc<Dial>) -> Option<Stream> {
+        let connections = self.connections.get_mut(&dial.key())?;
         connections.retain(|connection| !connection.is_over());
-        if let Some(place) = connections.iter().find_map(Connection::place) {
-            return Found::Place(place);
-        }
-        // As many requests wait for a connection as it will probably take.
-        let most = connections.iter().find_map(|connection| connection.most()).unwrap_or(STREAMS);
-        if let Some(waiting) = connections.iter().find_map(|connection| connection.wait(most)) {
-            return Found::Waiting(waiting);
-        }
-        let connection = Connection::open(dial.clone());
-        let waiting = connection.wait(STREAMS);
-        connections.push(connection);
-        if !std::mem::replace(&mut self.is_swept, true) {
-            tokio::spawn(sweep());
-        }
-        waiting.map_or(Found::Nothing, Found::Waiting)
+        connections.iter().find_map(|connection| connection.place(dial))
+    }
+
+    /// Waits for a connection that is being made, or for one that is begun now.
+    fn wait(&mut self, dial: &Arc<Dial>) -> Waiting {
+        let connections = self.connections.entry(dial.key()).or_default();
+        // As many as it will probably take.
+        let most = connections.iter().rev().filter_map(|connection| connection.most()).find(|most| *most > 0);
+        let waiting = connections.iter().find_map(|connection| connection.wait(most.unwrap_or(STREAMS)));
+        waiting.unwrap_or_else(|| {
+            if !std::mem::replace(&mut self.is_swept, true) {
+                tokio::spawn(sweep());
+            }
+            let (connection, waiting) = Connection::open(dial.clone());
+            connections.push(connection);
+            waiting
+        })
     }
 
     /// Lets go of those that nobody needs any more. Whether none is left.
     fn tidy(&mut self) -> bool {
-        self.drop_idle(Connection::idle_limit);
-        if self.connections.values().map(Vec::len).sum::<usize>() > MOST {
-            self.drop_idle(|_| Duration::ZERO);
+        self.retain(|connection| connection.idle_since().is_none_or(|since| since.elapsed() < connection.idle_limit()));
+        let mut idle: Vec<_> = self.connections.values().flatten().filter_map(|one| one.idle_since()).collect();
+        if idle.len() > MOST {
+            idle.sort_unstable();
+            let kept_since = idle.get(idle.len() - MOST).copied();
+            self.retain(|connection| connection.idle_since().is_none_or(|since| Some(since) >= kept_since));
         }
         self.is_swept = !self.connections.is_empty();
         !self.is_swept
     }
 
-    fn drop_idle(&mut self, limit: impl Fn(&Connection) -> Duration) {
+    fn retain(&mut self, is_needed: impl Fn(&Connection) -> bool) {
         self.connections.retain(|_, connections| {
-            connections.retain(|connection| !connection.is_over() && !connection.is_idle(limit(connection)));
+            connections.retain(|connection| !connection.is_over() && is_needed(connection));
             !connections.is_empty()
         });
     }

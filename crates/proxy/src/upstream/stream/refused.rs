@@ -29,6 +29,9 @@ impl Refused {
 
 impl From<Box<Error>> for Refused {
     fn from(error: Box<Error>) -> Self {
-        Self::new(error.etype().clone(), error.to_string())
+        let context = error.context.as_ref().map(|context| context.as_str().to_owned());
+        let cause = error.cause.as_ref().map(ToString::to_string);
+        let why: Vec<_> = context.into_iter().chain(cause).collect();
+        Self::new(error.etype().clone(), why.join(": "))
     }
 }
