@@ -325,7 +325,9 @@ routes: [{{ name: all, match: {{ path: '/**' }}, public: true, upstream: main, m
     let (_unread, mut respond) = shadow.asked().await;
     let mut body = respond.send_response(Response::new(()), false).unwrap();
     body.send_data(Bytes::from_static(b"enough"), true).unwrap();
+    let begun = Instant::now();
     gateway.admin().is_quiet("shadow", shadow.address).await;
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     assert_eq!(shadow.connections(), 1);
 }
 
@@ -442,7 +444,7 @@ async fn answer(wire: &mut Wire, stream: u32) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_whose_target_takes_no_more_streams_keeps_no_others_from_sharing_the_next() {
     let origin = RawOrigin::start().await;
-    let gateway = before(origin.address(), "").await;
+    let gateway = before(origin.address(), "timeouts: { connect: 5m }").await;
     let ask = async || {
         let mut client = gateway.wire().await;
         client.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
