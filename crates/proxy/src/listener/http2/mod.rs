@@ -201,10 +201,11 @@ impl Streams<'_> {
         let digest = Digest { proxy_digest: Some(carried), ..self.digest.clone() };
         let stream = Box::new(Stream::new(request, respond, digest, line, &self.uploads, &self.entrance.terms));
         let (phases, counted) = (self.serving.phases.clone(), self.running.begins());
-        tokio::spawn(async move {
+        // Boxed: the runtime moves what it is given half a dozen times.
+        tokio::spawn(Box::pin(async move {
             phases.serve(ServerSession::new_custom(stream)).await;
             drop(counted);
-        });
+        }));
     }
 
     /// Answers what no hook is to see.
