@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 async fn before(target: SocketAddr, settings: &str) -> Gateway {
     let yaml = format!(
         "upstreams: {{ pool: {{ protocol: http2, targets: [\"{target}\"], {settings} }} }}
-routes: [{{ name: all, match: {{ path: '/**' }}, public: true, upstream: pool }}]"
+routes: [{{ name: all, match: {{ path: '/**' }}, public: true, upstream: pool, timeout: 5m }}]"
     );
     Gateway::setup().workers(1).spawn(&yaml).await
 }
@@ -251,7 +251,8 @@ async fn a_client_that_leaves_while_a_connection_is_made_does_not_end_it_for_oth
     // `:status: 200` on the first stream, and its end (RFC 7541, appendix A).
     let mut came = Vec::new();
     while !came.windows(9).any(|frame| frame[3] == 1 && frame[5..] == [0, 0, 0, 1]) {
-        came.extend(target.next().await);
+        let length = came.len();
+        fill(&mut target, &mut came, length + 1).await;
     }
     target.send([0, 0, 1, 1, 5, 0, 0, 0, 1, 0x88]).await;
     assert_eq!(second.answer().await.status, 200);
@@ -408,16 +409,21 @@ async fn a_target_in_http2_is_asked_as_if_its_client_had_offered_no_other_protoc
 const HEADERS: u8 = 1;
 const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
 
+/// Reads on until there are so many bytes.
+async fn fill(wire: &mut Wire, ahead: &mut Vec<u8>, count: usize) {
+    while ahead.len() < count {
+        let next = wire.next().await;
+        assert!(!next.is_empty(), "closed");
+        ahead.extend(next);
+    }
+}
+
 /// Reads frames until one of this kind has come: its stream.
 async fn next_of(kind: u8, wire: &mut Wire, ahead: &mut Vec<u8>) -> u32 {
     loop {
-        while ahead.len() < 9 {
-            ahead.extend(wire.next().await);
-        }
+        fill(wire, ahead, 9).await;
         let length = usize::from(ahead[0]) << 16 | usize::from(ahead[1]) << 8 | usize::from(ahead[2]);
-        while ahead.len() < 9 + length {
-            ahead.extend(wire.next().await);
-        }
+        fill(wire, ahead, 9 + length).await;
         let frame: Vec<_> = ahead.drain(..9 + length).collect();
         if frame[3] == kind {
             return u32::from_be_bytes([frame[5], frame[6], frame[7], frame[8]]);
@@ -428,9 +434,7 @@ async fn next_of(kind: u8, wire: &mut Wire, ahead: &mut Vec<u8>) -> u32 {
 /// A connection to a target that a test plays by the frame.
 async fn played(origin: &RawOrigin) -> (Wire, Vec<u8>) {
     let (mut wire, mut ahead) = (origin.accept().await, Vec::new());
-    while ahead.len() < 24 {
-        ahead.extend(wire.next().await);
-    }
+    fill(&mut wire, &mut ahead, 24).await;
     ahead.drain(..24);
     wire.send(SETTINGS).await;
     (wire, ahead)
@@ -477,7 +481,7 @@ async fn a_connection_whose_target_takes_no_more_streams_keeps_no_others_from_sh
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_that_give_up_do_not_end_the_connection_that_they_share_with_others() {
     let origin = RawOrigin::start().await;
-    let gateway = before(origin.address(), "retry: { attempts: 1 }").await;
+    let gateway = before(origin.address(), "retry: { attempts: 1 }, timeouts: { first_byte: 5m }").await;
     let mut other = gateway.wire().await;
     other.send("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").await;
     let (mut target, mut ahead) = played(&origin).await;
