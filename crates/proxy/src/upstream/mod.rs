@@ -40,7 +40,7 @@ pub(crate) use gate::Slot;
 pub use health::LastCheck;
 pub use limits::LimitStatus;
 pub(crate) use limits::{Priorities, Told, Wants};
-pub(crate) use link::{ANSWERS, Leg, Loan};
+pub(crate) use link::{ANSWERS, Io, Leg, Loan};
 pub(crate) use near::Near;
 pub use orders::{Operation, Order, Standing};
 pub(crate) use pool::{Parts, Pool};

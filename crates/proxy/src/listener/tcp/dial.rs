@@ -2,25 +2,21 @@
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use portreeve_balance::{InFlight, Tried};
 use portreeve_wire::proxy_protocol::Header;
-use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::account::Account;
 use crate::fault::Fault;
-use crate::upstream::{Failed, Pool, RetryCause, Slot, Told, announcement};
+use crate::upstream::{Failed, Io, Pool, RetryCause, Slot, Told, announcement};
 
 /// For whom a target is connected to.
 pub(super) struct Caller<'c> {
@@ -44,7 +40,7 @@ const WAIT: Duration = Duration::from_secs(30);
 /// Connects to a target of the pool, or to the next one, as often as its policy has it. The guard counts the connection there.
 ///
 /// Cancel safe: dropping the future closes what it had opened.
-pub(super) async fn dial(pool: &Pool, caller: &Caller<'_>, account: &mut Account) -> Result<(Target, Held), Fault> {
+pub(super) async fn dial(pool: &Pool, caller: &Caller<'_>, account: &mut Account) -> Result<(Io, Held), Fault> {
     let transport = pool.transport();
     let refused = |fault| {
         pool.metrics.failed(fault);
@@ -93,63 +89,14 @@ async fn connect(
     address: SocketAddr,
     first: &[u8],
     tls: Option<(&Arc<ClientConfig>, ServerName<'static>)>,
-) -> io::Result<Target> {
+) -> io::Result<Io> {
     let mut io = TcpStream::connect(address).await?;
     // Pieces have the size their sender gave them; waiting for more (Nagle) would only delay them.
     io.set_nodelay(true)?;
     if !first.is_empty() {
         io.write_all(first).await?;
     }
-    let Some((tls, name)) = tls else { return Ok(Target::Plain(io)) };
+    let Some((tls, name)) = tls else { return Ok(Io::Plain(io)) };
     let stream = TlsConnector::from(tls.clone()).connect(name, io).await?;
-    Ok(Target::Tls(Box::new(stream)))
-}
-
-/// A connection to a target.
-#[derive(Debug)]
-pub(super) enum Target {
-    Plain(TcpStream),
-    /// Boxed: a TLS session is some kilobytes.
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
-impl Target {
-    pub(super) fn socket(&self) -> SockRef<'_> {
-        SockRef::from(match self {
-            Self::Plain(io) => io,
-            Self::Tls(tls) => tls.get_ref().0,
-        })
-    }
-}
-
-impl AsyncRead for Target {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_read(cx, buf),
-            Self::Tls(tls) => Pin::new(tls).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Target {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_write(cx, buf),
-            Self::Tls(tls) => Pin::new(tls).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_flush(cx),
-            Self::Tls(tls) => Pin::new(tls).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_shutdown(cx),
-            Self::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
-        }
-    }
+    Ok(Io::Tls(Box::new(stream)))
 }

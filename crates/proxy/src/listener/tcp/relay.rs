@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::super::deadline::Deadline;
 use super::super::transport::Transport;
 use super::account::{Account, End};
-use super::dial::Target;
+use crate::upstream::Io;
 
 /// Bytes read at once, and the most that a direction holds.
 const READ: usize = 16 * 1024;
@@ -37,7 +37,7 @@ pub(super) struct Limits {
 /// Passes bytes on until the end. What was passed is in `account` as it goes.
 ///
 /// Where one side breaks off, the other is reset as well, so that it does not take a part for the whole.
-pub(super) async fn relay(client: &mut Transport, target: &mut Target, limits: Limits, account: &mut Account) -> End {
+pub(super) async fn relay(client: &mut Transport, target: &mut Io, limits: Limits, account: &mut Account) -> End {
     let end = between(client, target, limits, &mut |to_target, to_client| account.passed(to_target, to_client)).await;
     match end {
         Ended::Both => End::Closed,

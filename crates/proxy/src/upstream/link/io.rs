@@ -4,19 +4,28 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 /// The transport of a connection.
 #[derive(Debug)]
-pub(in crate::upstream) enum Io {
+pub(crate) enum Io {
     Plain(TcpStream),
     /// Boxed: a TLS session is some kilobytes, which plain connections need not carry.
     Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Io {
+    /// The socket beneath.
+    pub(crate) fn socket(&self) -> SockRef<'_> {
+        SockRef::from(match self {
+            Self::Plain(io) => io,
+            Self::Tls(tls) => tls.get_ref().0,
+        })
+    }
+
     /// Whether the target has agreed to speak HTTP/2, where that was asked (RFC 7301). Without TLS nobody can ask.
     pub(in crate::upstream) fn agrees_to_http2(&self) -> bool {
         match self {

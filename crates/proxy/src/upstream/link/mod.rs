@@ -17,7 +17,7 @@ mod wire;
 
 pub(super) use bound::{Bound, Connections};
 pub(crate) use dial::Dial;
-pub(super) use io::Io;
+pub(crate) use io::Io;
 pub(crate) use leg::Leg;
 pub(super) use leg::{Connecting, Terms};
 pub(crate) use loan::Loan;
