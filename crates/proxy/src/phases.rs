@@ -1,5 +1,5 @@
-//! The life of a request as one list: [`Phases::serve`], and for a handshake of a WebSocket Pingora's hooks in the order in which
-//! it calls them, each a few lines. docs/life-of-a-request.md walks through it.
+//! The life of a request as one list: Pingora's hooks in the order in which it calls them, each a few lines.
+//! docs/life-of-a-request.md walks through it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -43,25 +43,6 @@ impl Phases {
         Self { live, metrics, nowhere: Arc::from("") }
     }
 
-    /// Serves a request that stays in HTTP, from its head to its line in the log. Dropped at any moment, it closes what it has
-    /// open and gives back what is counted.
-    pub(crate) async fn serve(&self, mut session: ServerSession) {
-        let mut cx = self.new_ctx();
-        let served = match self.admit(&mut session, &mut cx).await {
-            Ok(true) => Ok(()),
-            Ok(false) => exchange::run(&mut session, &mut cx).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = &served {
-            self.fail(&mut session, error, &mut cx).await;
-        }
-        conclusion::conclude(&session, served.as_ref().err().map(|error| &**error), &mut cx);
-        if served.is_ok() {
-            // A client that has left has its line in the log already.
-            session.finish().await.ok();
-        }
-    }
-
     /// Path, listener's chain, router, route's chain. `true`: an answer has been sent.
     async fn admit(&self, session: &mut ServerSession, cx: &mut Request) -> Result<bool> {
         // The connection keeps its own time: for a body, for what it takes of the answer, for the next request.
@@ -100,15 +81,16 @@ impl ProxyHttp for Phases {
         Request::new(self.live.load_full(), self.nowhere.clone())
     }
 
-    /// All that [`Phases::serve`] begins with, too. `Ok(true)`: an answer has been sent.
+    /// Path, listener's chain, router, route's chain. `Ok(true)`: an answer has been sent.
     async fn request_filter(&self, session: &mut Session, cx: &mut Context) -> Result<bool> {
         self.admit(session, cx).await
     }
 
-    /// A target in HTTP/2 knows no other protocol, and is asked as if nobody had offered one (RFC 9110 §7.8): by us. `Ok(true)`: any
-    /// other, by the hooks that follow.
+    /// The exchange with targets of the pool. `Ok(true)`: a handshake of a WebSocket, by the hooks that follow. A target in HTTP/2
+    /// knows no other protocol, and is asked as if nobody had offered one (RFC 9110 §7.8).
     async fn proxy_upstream_filter(&self, session: &mut Session, cx: &mut Context) -> Result<bool> {
-        if !cx.pool().is_some_and(|pool| pool.transport().is_multiplexed()) {
+        let is_handshake = session.as_custom().is_none();
+        if is_handshake && !cx.pool().is_some_and(|pool| pool.transport().is_multiplexed()) {
             return Ok(true);
         }
         exchange::run(session, cx).await.map(|()| false)

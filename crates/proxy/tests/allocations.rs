@@ -160,7 +160,7 @@ fn a_proxied_request_allocates_no_more_than_it_did() {
     // Whoever lowers these numbers keeps the win; whoever raises them should know why.
     // The bytes are those of a build without optimisation: futures are larger there.
     for (what, (times, bytes), most) in
-        [("GET", get, (23.0, 24e3)), ("PUT", put, (28.0, 24e3)), ("HTTP/2", http2, (25.0, 23e3))]
+        [("GET", get, (28.0, 37e3)), ("PUT", put, (33.0, 37e3)), ("HTTP/2", http2, (30.0, 36e3))]
     {
         assert!(times <= most.0 && bytes <= most.1, "{what}: {times} times, {bytes} bytes");
     }

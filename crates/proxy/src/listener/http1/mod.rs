@@ -9,6 +9,7 @@ mod session;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::{Digest, GetProxyDigest, GetSocketDigest};
 use tokio::sync::watch;
@@ -59,8 +60,8 @@ impl Http1 {
     pub(super) async fn serve(&self, mut connection: Box<Connection>, serving: &Serving, last: bool) -> Served {
         let Some(head) = head::read(&connection.take_head()) else { return Served::Refused(connection) };
         let session = Single::new(connection, head, self.digest.clone(), self.shared.clone(), last);
-        // Boxed: a connection that waits for its next request need not carry what one takes.
-        Box::pin(serving.phases.serve(ServerSession::new_custom(Box::new(session)))).await;
+        // It tells nothing: the session has given its connection back, or has not.
+        serving.proxy.process_new_http(ServerSession::new_custom(Box::new(session)), &self.shared.stop).await;
         match self.shared.back.lock().take() {
             Some((connection, true)) => Served::Kept(connection),
             Some((connection, false)) => Served::Last(connection),

@@ -20,6 +20,7 @@ use futures::FutureExt;
 use h2::server::{Builder, SendResponse};
 use h2::{Reason as Code, RecvStream};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::date::get_cached_date;
 use pingora::protocols::{Digest, GetProxyDigest, GetSocketDigest};
@@ -200,12 +201,11 @@ impl Streams<'_> {
         let Ok(carried) = facts.carried() else { return };
         let digest = Digest { proxy_digest: Some(carried), ..self.digest.clone() };
         let stream = Box::new(Stream::new(request, respond, digest, line, &self.uploads, &self.entrance.terms));
-        let (phases, counted) = (self.serving.phases.clone(), self.running.begins());
-        // Boxed: the runtime moves what it is given half a dozen times.
-        tokio::spawn(Box::pin(async move {
-            phases.serve(ServerSession::new_custom(stream)).await;
+        let (proxy, stop, counted) = (self.serving.proxy.clone(), self.serving.stop.clone(), self.running.begins());
+        tokio::spawn(async move {
+            proxy.process_new_http(ServerSession::new_custom(stream), &stop).await;
             drop(counted);
-        }));
+        });
     }
 
     /// Answers what no hook is to see.
