@@ -75,6 +75,53 @@ async fn what_was_sent_before_a_web_socket_ended_arrives_whole_on_the_other_side
     }
 }
 
+/// What a tunnel holds while nobody takes it, systems' buffers included, is less.
+const MUCH: usize = 24_000_000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_side_of_a_web_socket_that_takes_nothing_holds_up_nothing_that_it_sends() {
+    let origin = RawOrigin::start().await;
+    let gateway = before(origin.address(), "1h").await;
+    for target_takes in [true, false] {
+        let (client, target) = open_socket(&gateway, &origin).await;
+        let (mut takes, mut sends) = if target_takes { (target, client) } else { (client, target) };
+        // As much as the way there holds, and then no more of it is taken.
+        let (frame, key): (u8, &[u8]) = if target_takes { (0, &[]) } else { (0x80, &[0; 4]) };
+        let frame = [&[0x82, frame | 127][..], &(MUCH as u64).to_be_bytes(), key, &vec![b'x'; MUCH]].concat();
+        let flooded = tokio::time::timeout(Duration::from_millis(500), takes.send(&frame)).await;
+        assert!(flooded.is_err(), "{target_takes}: all of it was taken");
+        let (masked, key): (u8, &[u8]) = if target_takes { (0x80, &[0; 4]) } else { (0, &[]) };
+        let frame = [&[0x82, masked | 126, 0x10, 0][..], key, &vec![b'y'; 0x1000]].concat();
+        for _ in 0..64 {
+            sends.send(&frame).await;
+            let mut came = 0;
+            while came < frame.len() {
+                came += takes.next().await.len();
+            }
+            assert_eq!(came, frame.len(), "{target_takes}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_client_sends_before_its_web_socket_is_open_waits_for_the_101() {
+    let origin = RawOrigin::start().await;
+    let gateway = before(origin.address(), "1h").await;
+    let mut client = gateway.wire().await;
+    let upgrade = "connection: upgrade\r\nupgrade: websocket\r\n";
+    client.send(format!("GET /ws HTTP/1.1\r\nhost: x\r\n{upgrade}\r\nearly")).await;
+    let (mut target, head) = origin.request().await;
+    assert!(head.ends_with("\r\n\r\n"), "{head}");
+    assert!(target.is_silent_for(Duration::from_millis(50)).await);
+    target.send(format!("HTTP/1.1 101 Switching Protocols\r\n{upgrade}\r\nfirst")).await;
+    assert_eq!(target.read_until("early").await, "early");
+    let answer = client.read_until("first").await;
+    let (head, rest) = answer.split_once("\r\n\r\n").unwrap();
+    assert_eq!(rest, "first");
+    let says = |line: &str| head.lines().filter(|said| said.eq_ignore_ascii_case(line)).count();
+    assert_eq!((says("connection: upgrade"), says("upgrade: websocket")), (1, 1), "{head}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_web_socket_that_is_silent_for_too_long_is_closed_on_both_sides() {
     let origin = RawOrigin::start().await;

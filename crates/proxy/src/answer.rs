@@ -1,7 +1,7 @@
 //! A target's answer on its way to the client: its head as it comes, its head as it goes on, each chunk of its body.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
+use http::{HeaderMap, Method, StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession as Session;
 use pingora::{Error, ErrorType, Result};
@@ -31,17 +31,6 @@ pub(crate) fn comes(session: &mut Session, answer: &mut ResponseHeader, cx: &mut
     Ok(())
 }
 
-/// Whether the session of a client of HTTP/1.1 is to be told how the body is framed: Pingora's goes by what the fields say, and ours
-/// frames it as it is.
-fn is_to_be_framed(session: &Session, answer: &ResponseHeader) -> bool {
-    let says = |name: &HeaderName| answer.headers.contains_key(name);
-    session.as_custom().is_none()
-        && session.req_header().version == Version::HTTP_11
-        && has_body(session.req_header(), answer)
-        && !says(&header::CONTENT_LENGTH)
-        && !says(&header::TRANSFER_ENCODING)
-}
-
 /// The head of the answer on its way to the client.
 pub(crate) async fn goes_on(session: &mut Session, answer: &mut ResponseHeader, cx: &mut Request) -> Result<()> {
     // RFC 9110 §2.5: the version of a message is that of whoever sends it.
@@ -53,9 +42,6 @@ pub(crate) async fn goes_on(session: &mut Session, answer: &mut ResponseHeader, 
     cx.grpc_status = grpc::status(&answer.headers);
     cx.answer_begins(answer);
     bound_writes(session, cx);
-    if answer.status == StatusCode::SWITCHING_PROTOCOLS {
-        session.set_read_timeout(Some(cx.idle()));
-    }
     if let Some(facts) = facts(session.digest()) {
         facts.line.set_deadline(cx.until());
         if cx.streams {
@@ -63,7 +49,7 @@ pub(crate) async fn goes_on(session: &mut Session, answer: &mut ResponseHeader, 
         }
         cx.trailers.answer_begins(nominated, session.req_header(), answer, &facts.line.trailers);
         if answer.status == StatusCode::SWITCHING_PROTOCOLS {
-            open_tunnel(answer, facts, cx.leg());
+            open_web_socket(answer, facts, cx.leg());
         }
     }
     if session.req_header().version < Version::HTTP_11 && answer.headers.contains_key(header::TRANSFER_ENCODING) {
@@ -81,9 +67,6 @@ pub(crate) async fn goes_on(session: &mut Session, answer: &mut ResponseHeader, 
         }
         head::strip_body_facts(answer);
     }
-    if is_to_be_framed(session, answer) {
-        answer.insert_header(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"))?;
-    }
     let asked = session.req_header();
     cx.remember_target(asked, answer);
     let hooks = cx.response(answer, asked, Origin::Upstream).await;
@@ -94,9 +77,6 @@ pub(crate) async fn goes_on(session: &mut Session, answer: &mut ResponseHeader, 
 
 /// Each chunk of the answer's body.
 pub(crate) fn chunk(session: &mut Session, body: &mut Option<Bytes>, last: bool, cx: &mut Request) -> Result<()> {
-    if session.was_upgraded() {
-        return Ok(());
-    }
     if cx.is_late() {
         return Error::e_explain(ErrorType::HTTPStatus(504), "the route's timeout passed while the answer was sent");
     }
@@ -118,15 +98,12 @@ pub(crate) fn trailers(session: &Session, fields: &mut HeaderMap, cx: &mut Reque
     cx.answer_ends_with(fields, session.req_header(), line.map(|line| &line.trailers));
 }
 
-/// From here on the bytes are another protocol's.
-fn open_tunnel(answer: &ResponseHeader, facts: &Facts, leg: Option<&Leg>) {
-    match leg.filter(|_| web_socket::is_agreed_on(&answer.headers)) {
-        None => facts.line.open_tunnel(),
-        Some(leg) => {
-            let socket = WebSocket::open();
-            leg.open_web_socket(socket.clone());
-            facts.line.open_web_socket(socket);
-        }
+/// What follows may be a WebSocket: both of its connections are told.
+fn open_web_socket(answer: &ResponseHeader, facts: &Facts, leg: Option<&Leg>) {
+    if let Some(leg) = leg.filter(|_| web_socket::is_agreed_on(&answer.headers)) {
+        let socket = WebSocket::open();
+        leg.open_web_socket(socket.clone());
+        facts.line.open_web_socket(socket);
     }
 }
 

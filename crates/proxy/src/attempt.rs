@@ -10,30 +10,29 @@ use pingora::{Error, ErrorSource, ErrorType, ImmutStr, Result};
 use portreeve_wire::http1::Asked;
 use portreeve_wire::proxy_protocol::Header;
 
-use crate::context::{Make, Request, Try};
+use crate::context::{Request, Try};
 use crate::fault::Fault;
 use crate::listener::{AttemptTime, Reason};
 use crate::phases::{answered, facts, fatal, is_http2};
-use crate::upstream::{Leg, RetryCause};
+use crate::upstream::{Leg, Means, RetryCause};
 
 /// The error by which an answer's status asks for another attempt.
 pub(crate) const RETRY_STATUS: &str = "status worth a retry";
 
-/// Prepares an attempt: another target each time. `make` makes what it is done by.
-pub(crate) async fn begin<T>(session: &mut Session, cx: &mut Request, make: Make<T>) -> Result<T> {
+/// Prepares an attempt: another target each time.
+pub(crate) async fn begin(session: &mut Session, cx: &mut Request) -> Result<Means> {
     if let Some(facts) = facts(session.digest()) {
         facts.line.set_deadline(cx.until());
     }
     cx.wait_for_turn(session).await?;
     let per_try = cx.per_try();
     let head = session.req_header();
-    // Sessions of ours, which are those of requests that ask for none, know of no upgrade.
     let upgrade = session.is_upgrade_req();
     let asked = Asked { is_head: head.method == Method::HEAD, upgrade };
     let is_safe = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS) && !asked.upgrade;
     let told = told(session, cx);
-    let try_of = Try { asked, is_safe: is_safe && session.is_body_empty(), told, most: per_try };
-    let made = cx.next_attempt(try_of, per_try.filter(|_| is_http2(session)), make)?;
+    let try_of = Try { asked, is_safe: is_safe && session.is_body_empty(), told };
+    let made = cx.next_attempt(try_of, per_try.filter(|_| is_http2(session)))?;
     let is_whole = session.is_body_done();
     if let Some(leg) = cx.leg().filter(|_| !is_whole && !asked.upgrade) {
         leg.waits_for_the_rest();

@@ -25,7 +25,7 @@ use crate::mirror::{Copy, Mirror};
 use crate::route::{End, Route};
 use crate::snapshot::{Entrance, Snapshot};
 use crate::trailers::Terms;
-use crate::upstream::{BadAnswer, Leg, MAX_INTERIM, Pool, Prepared, Slot, Start, Told, Wants, check_response};
+use crate::upstream::{BadAnswer, Leg, MAX_INTERIM, Means, Pool, Slot, Start, Told, Wants, check_response};
 
 /// The context of one request. Boxed, since it is moved by value.
 pub(crate) type Context = Box<Request>;
@@ -111,12 +111,7 @@ pub(crate) struct Try {
     pub(crate) is_safe: bool,
     /// For whom it is, where targets want to know.
     pub(crate) told: Header,
-    /// The longest that it may wait for the head of its answer.
-    pub(crate) most: Option<Duration>,
 }
-
-/// Makes what an attempt is done by, and the connection's side of it where the target speaks HTTP/1.1.
-pub(crate) type Make<T> = fn(&Prepared, Start) -> (T, Option<Arc<Leg>>);
 
 /// The upstream of a request.
 #[derive(Debug)]
@@ -274,13 +269,8 @@ impl Request {
     }
 
     /// Begins the next attempt: at another target than those tried, with what is left of the time, and at most `limit` for each
-    /// silence of the target. `make` makes what it is done by.
-    pub(crate) fn next_attempt<T>(
-        &mut self,
-        try_of: Try,
-        limit: Option<Duration>,
-        make: Make<T>,
-    ) -> pingora::Result<T> {
+    /// silence of the target.
+    pub(crate) fn next_attempt(&mut self, try_of: Try, limit: Option<Duration>) -> pingora::Result<Means> {
         let now = Instant::now();
         let left = self.deadline.saturating_duration_since(now);
         let patience = self.patience.map(|patience| patience.saturating_duration_since(now));
@@ -311,11 +301,11 @@ impl Request {
         } else {
             None
         };
-        let Try { asked, told, most: per_try, .. } = try_of;
-        let (made, leg) = make(&member.prepared, Start { asked, silence, told, hedge, per_try });
+        let Try { asked, told, .. } = try_of;
+        let means = member.prepared.attempt(Start { asked, silence, told, hedge });
         self.head_until = self.streams.then(|| now + first_byte);
         self.interim = 0;
-        self.leg = leg;
+        self.leg = means.leg().cloned();
         self.in_flight = Some(in_flight);
         self.told = None;
         self.tried.push(member.target.address);
@@ -325,7 +315,7 @@ impl Request {
             self.body_in = 0;
             self.restart_bodies();
         }
-        Ok(made)
+        Ok(means)
     }
 
     /// What the connection of this attempt has to say of it.
@@ -378,6 +368,9 @@ impl Request {
 
     /// The head of this attempt as it goes out: of a body, if there is one, the copy is still to come.
     pub(crate) fn copy_head(&mut self, head: &RequestHeader, is_whole: bool) {
+        if self.leg.as_ref().is_some_and(|leg| leg.offers_upgrade()) {
+            self.copy = None;
+        }
         if let Some(copy) = &mut self.copy {
             copy.take_head(head);
         }

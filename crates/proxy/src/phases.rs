@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use bytes::Bytes;
 use http::{StatusCode, Version};
-use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::http::ResponseHeader;
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
 use pingora::protocols::http::ServerSession;
@@ -18,13 +17,11 @@ use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 use portreeve_plugin::Reply;
 use portreeve_plugin::engine::{Cause, Failure};
 
-use crate::attempt::Broke;
 use crate::context::{Context, Request};
 use crate::listener::{Facts, Reason};
 use crate::observe::Metrics;
 use crate::snapshot::Snapshot;
-use crate::upstream::Prepared;
-use crate::{admission, answer, attempt, conclusion, exchange, reply, upload};
+use crate::{admission, conclusion, exchange, reply};
 
 /// An error page of a request whose time is up has still so long to be taken. Arbitrary.
 const LAST_WORD: Duration = Duration::from_secs(1);
@@ -86,85 +83,14 @@ impl ProxyHttp for Phases {
         self.admit(session, cx).await
     }
 
-    /// The exchange with targets of the pool. `Ok(true)`: a handshake of a WebSocket, by the hooks that follow. A target in HTTP/2
-    /// knows no other protocol, and is asked as if nobody had offered one (RFC 9110 §7.8).
+    /// The exchange with targets of the pool: attempts, retries, hedges, upgrades. What it answers has been sent.
     async fn proxy_upstream_filter(&self, session: &mut Session, cx: &mut Context) -> Result<bool> {
-        let is_handshake = session.as_custom().is_none();
-        if is_handshake && !cx.pool().is_some_and(|pool| pool.transport().is_multiplexed()) {
-            return Ok(true);
-        }
         exchange::run(session, cx).await.map(|()| false)
     }
 
-    /// Once per attempt: another target each time.
-    async fn upstream_peer(&self, session: &mut Session, cx: &mut Context) -> Result<Box<HttpPeer>> {
-        attempt::begin(session, cx, Prepared::attempt).await
-    }
-
-    /// No connection: nothing was sent, so any request may be tried elsewhere.
-    fn fail_to_connect(&self, _: &mut Session, _: &HttpPeer, cx: &mut Context, error: Box<Error>) -> Box<Error> {
-        attempt::is_not_connected(cx, error)
-    }
-
-    /// Once per attempt, on a copy of the request.
-    async fn upstream_request_filter(
-        &self,
-        _session: &mut Session,
-        upstream: &mut RequestHeader,
-        cx: &mut Context,
-    ) -> Result<()> {
-        attempt::prepares(upstream, cx)?;
-        cx.head_goes_out(upstream, false);
-        Ok(())
-    }
-
-    /// The request's body, of which there is none: bytes of another protocol pass unseen.
-    async fn request_body_filter(
-        &self,
-        session: &mut Session,
-        body: &mut Option<Bytes>,
-        last: bool,
-        cx: &mut Context,
-    ) -> Result<()> {
-        upload::chunk(session, body, last, cx)
-    }
-
-    /// The target's head, before anything else sees it: the place to try again by status.
-    async fn upstream_response_filter(
-        &self,
-        session: &mut Session,
-        head: &mut ResponseHeader,
-        cx: &mut Context,
-    ) -> Result<()> {
-        answer::comes(session, head, cx)
-    }
-
-    /// The head of the answer on its way to the client.
-    async fn response_filter(&self, session: &mut Session, head: &mut ResponseHeader, cx: &mut Context) -> Result<()> {
-        answer::goes_on(session, head, cx).await
-    }
-
-    /// Each chunk of the answer's body.
-    fn response_body_filter(
-        &self,
-        session: &mut Session,
-        body: &mut Option<Bytes>,
-        last: bool,
-        cx: &mut Context,
-    ) -> Result<Option<Duration>> {
-        answer::chunk(session, body, last, cx).map(|()| None)
-    }
-
-    /// A failure after the connection: tried elsewhere only if nothing is lost by it.
-    fn error_while_proxy(
-        &self,
-        _peer: &HttpPeer,
-        session: &mut Session,
-        error: Box<Error>,
-        cx: &mut Context,
-        reused: bool,
-    ) -> Box<Error> {
-        attempt::broke(session, cx, error, Broke { is_reused: reused, ..Broke::default() })
+    /// Never called: `proxy_upstream_filter` leaves nothing to be done.
+    async fn upstream_peer(&self, _session: &mut Session, _cx: &mut Context) -> Result<Box<HttpPeer>> {
+        Error::e_explain(ErrorType::InternalError, "exchanges with targets are not Pingora's")
     }
 
     /// Nothing more can be tried: the error page.

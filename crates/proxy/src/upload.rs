@@ -29,9 +29,6 @@ pub(crate) fn nothing(session: &Session, cx: &mut Request) -> Result<()> {
 
 /// Takes one chunk through the bounds and the plugins.
 fn pass(session: &Session, body: &mut Option<Bytes>, last: bool, cx: &mut Request) -> Result<()> {
-    if session.was_upgraded() {
-        return Ok(());
-    }
     cx.body_in += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
     if last {
         cx.sent();

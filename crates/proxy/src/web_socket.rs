@@ -15,7 +15,7 @@ use tokio::sync::watch;
 /// An endpoint that goes away: a server that goes down (RFC 6455 §7.4.1).
 const GOING_AWAY: u16 = 1001;
 
-/// Whether this 101 is one to a WebSocket. Pingora passes on no other offer, and so nobody should agree on another.
+/// Whether this 101 is one to a WebSocket.
 pub(crate) fn is_agreed_on(answer: &HeaderMap) -> bool {
     answer.get(header::UPGRADE).is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
@@ -84,8 +84,7 @@ struct Way {
 impl WebSocket {
     /// One whose 101 is about to be sent to the client.
     pub(crate) fn open() -> Arc<Self> {
-        let to_client = Way { frames: Frames::after_head(), ..Way::default() };
-        Arc::new(Self(Mutex::new(State { is_ending: false, to_client, to_target: Way::default() })))
+        Arc::new(Self(Mutex::new(State { is_ending: false, to_client: Way::default(), to_target: Way::default() })))
     }
 
     /// The close frame that has to go before anything else does, once.

@@ -1,8 +1,6 @@
 //! Where the frames of a WebSocket begin and end (RFC 6455 §5.2): just enough to put a frame of our own between two of theirs.
 //! What they carry is not looked at.
 
-/// The end of a head, before the first frame.
-const HEAD_END: &[u8] = b"\r\n\r\n";
 const OPCODE: u8 = 0x0f;
 const CLOSE: u8 = 0x8;
 const MASK: u8 = 0x80;
@@ -31,8 +29,6 @@ pub struct Frames {
 
 #[derive(Debug, Clone, Copy, Default)]
 enum At {
-    /// In a head that comes before the frames; so many bytes of its end have come.
-    Head(usize),
     #[default]
     Between,
     /// Before the second byte of a frame.
@@ -44,11 +40,6 @@ enum At {
 }
 
 impl Frames {
-    /// A head in HTTP/1.1 comes first, as before the frames of a server.
-    pub fn after_head() -> Self {
-        Self { at: At::Head(0), ..Self::default() }
-    }
-
     /// Takes the next bytes.
     pub fn take(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
@@ -80,16 +71,6 @@ impl Frames {
     fn step(&mut self, bytes: &[u8]) -> usize {
         let [byte, ..] = bytes else { return 0 };
         self.at = match self.at {
-            At::Head(matched) => match HEAD_END.get(matched) {
-                Some(wanted) if wanted == byte => {
-                    if matched + 1 == HEAD_END.len() {
-                        At::Between
-                    } else {
-                        At::Head(matched + 1)
-                    }
-                }
-                _ => At::Head(usize::from(*byte == b'\r')),
-            },
             At::Between => {
                 self.is_close = byte & OPCODE == CLOSE;
                 At::Second

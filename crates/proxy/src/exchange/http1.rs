@@ -5,17 +5,17 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use pingora::http::RequestHeader;
 use pingora::{Error, ErrorType, Result};
-use portreeve_wire::http1::Body;
+use portreeve_wire::http1::{AnswerBody, Body, Content};
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
 use super::outgoing::{self, Rest};
 use super::{Moved, Said, Target, reading};
 use crate::context::Request;
 use crate::incoming::Incoming;
-use crate::upstream::Loan;
+use crate::upstream::{ANSWERS as BOUNDS, Loan};
 
 /// Bytes read at once: a head and a small body fit.
 const READ: usize = 8 * 1024;
@@ -92,7 +92,7 @@ impl Http1 {
 
 impl Target for Http1 {
     fn head(&mut self, asked: &RequestHeader, cx: &mut Request, body: Body) -> Result<()> {
-        self.out = outgoing::head(asked, cx, body)?;
+        self.out = outgoing::head(asked, cx, body, self.loan.offers_upgrade())?;
         self.rest = Rest::of(body);
         Ok(())
     }
@@ -119,6 +119,13 @@ impl Target for Http1 {
             return Ok(next.map(|(data, last)| Said::Body(data, last)));
         }
         let Some(head) = reading::head(self.came.room()).map_err(Error::into_up)? else { return Ok(None) };
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            // From here on both ways are open until one side closes.
+            self.rest = Rest::raw();
+            self.came.begins(Content::of(AnswerBody::UntilClose, BOUNDS));
+            self.is_answering = true;
+            return Ok(Some(Said::Head(head, false)));
+        }
         if head.status.is_informational() {
             return Ok(Some(Said::Interim(head)));
         }

@@ -1,12 +1,12 @@
-//! The exchange of a request with a target: ours from the first byte to the last. Pingora has those that switch protocols
-//! (docs/adr/0024).
+//! The exchange of a request with a target, from the first byte to the last, whatever its protocol.
 //!
-//! What is decided is decided by the same functions as there (`attempt.rs`, `upload.rs`, `answer.rs`): this only moves the bytes.
+//! What is decided is decided in `attempt.rs`, `upload.rs` and `answer.rs`: this only moves the bytes.
 
 mod http1;
 mod http2;
 mod outgoing;
 mod reading;
+mod upgrade;
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -30,7 +30,7 @@ use self::http2::Http2;
 use crate::attempt::{Broke, bad_target};
 use crate::context::{Leave, Request};
 use crate::phases::facts;
-use crate::upstream::{Loan, Means, Prepared, Stream};
+use crate::upstream::{Loan, Means, Stream};
 use crate::{answer, attempt, reply, upload};
 
 /// Bytes of an answer that are gathered before they go to the client: what has come ahead is bounded by what its target may send.
@@ -128,7 +128,7 @@ pub(crate) async fn run(session: &mut Session, cx: &mut Request) -> Result<()> {
 
 /// One attempt.
 async fn once(session: &mut Session, cx: &mut Request) -> Result<()> {
-    match attempt::begin(session, cx, Prepared::alone).await? {
+    match attempt::begin(session, cx).await? {
         Means::Connection(leg) => {
             let loan = match Loan::kept(&leg) {
                 Some(loan) => loan,
@@ -171,12 +171,14 @@ where
             too_late()
         }
     };
-    opened.map_err(|error| attempt::is_not_connected(cx, error.into_up()).into_up())
+    opened.map_err(|error| attempt::is_not_connected(cx, error.into_up()))
 }
 
 /// One exchange on a connection, and what becomes of it if it fails.
 async fn converse(session: &mut Session, cx: &mut Request, mut target: impl Target, is_reused: bool) -> Result<()> {
     match exchange(session, cx, &mut target).await {
+        // Whatever it was, it was not HTTP: nothing of it is left.
+        Ok(()) if session.was_upgraded() => Ok(()),
         Ok(()) => {
             if send_the_rest(session, cx, &mut target).await {
                 target.give_back();
@@ -220,8 +222,13 @@ async fn exchange(session: &mut Session, cx: &mut Request, target: &mut impl Tar
         while parts.bytes < GATHER
             && let Some(said) = target.said()?
         {
-            if hear(session, cx, said, &mut parts).await? {
-                return write(session, parts).await;
+            match hear(session, cx, said, &mut parts).await? {
+                Heard::More => {}
+                Heard::All => return write(session, parts).await,
+                Heard::Switch => {
+                    write(session, parts).await?;
+                    return upgrade::relay(session, target).await;
+                }
             }
         }
         let is_all = parts.bytes < GATHER;
@@ -311,8 +318,17 @@ async fn more(session: &mut Session, cx: &mut Request, target: &mut impl Target)
     }
 }
 
-/// Passes on a piece of the answer. Whether it was the last.
-async fn hear(session: &mut Session, cx: &mut Request, said: Said, parts: &mut Parts) -> Result<bool> {
+/// What follows a piece of the answer.
+enum Heard {
+    More,
+    /// Nothing: it was the last.
+    All,
+    /// Another protocol: it was a 101.
+    Switch,
+}
+
+/// Passes on a piece of the answer.
+async fn hear(session: &mut Session, cx: &mut Request, said: Said, parts: &mut Parts) -> Result<Heard> {
     let (part, last) = match said {
         Said::Interim(mut head) => {
             answer::comes(session, &mut head, cx)?;
@@ -322,17 +338,21 @@ async fn hear(session: &mut Session, cx: &mut Request, said: Said, parts: &mut P
             }
             parts.push(HttpTask::Header(head, false));
             // Whatever becomes of the answer that follows.
-            return write(session, std::mem::take(parts)).await.map(|()| false);
+            return write(session, std::mem::take(parts)).await.map(|()| Heard::More);
         }
         Said::Head(mut head, last) => {
             answer::comes(session, &mut head, cx)?;
             answer::goes_on(session, &mut head, cx).await?;
+            if head.status == StatusCode::SWITCHING_PROTOCOLS {
+                parts.push(HttpTask::Header(head, false));
+                return Ok(Heard::Switch);
+            }
             (HttpTask::Header(head, last), last)
         }
         Said::Body(mut data, last) => {
             answer::chunk(session, &mut data, last, cx)?;
             if data.is_none() && !last {
-                return Ok(false);
+                return Ok(Heard::More);
             }
             (HttpTask::Body(data, last), last)
         }
@@ -347,7 +367,7 @@ async fn hear(session: &mut Session, cx: &mut Request, said: Said, parts: &mut P
         }
     };
     parts.push(part);
-    Ok(last)
+    Ok(if last { Heard::All } else { Heard::More })
 }
 
 /// Hands these to the client's session.

@@ -4,7 +4,7 @@
 use std::io::Write;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Method, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 use pingora::http::RequestHeader;
 use pingora::{Error, ErrorType, Result};
 use portreeve_wire::http1::Body;
@@ -17,12 +17,14 @@ use crate::{attempt, grpc, trailers};
 ///
 /// # Errors
 /// A hook failed.
-pub(super) fn head(asked: &RequestHeader, cx: &mut Request, body: Body) -> Result<Vec<u8>> {
-    if !cx.changes_the_head() && body != Body::Chunked {
-        return Ok(write(asked, body, |name| !is_of_hop(name)));
+pub(super) fn head(asked: &RequestHeader, cx: &mut Request, body: Body, offers_upgrade: bool) -> Result<Vec<u8>> {
+    let offer = asked.headers.get(header::UPGRADE).filter(|_| offers_upgrade);
+    if offer.is_none() && !cx.changes_the_head() && body != Body::Chunked {
+        return Ok(write(asked, body, None, |name| !is_of_hop(name)));
     }
     let head = prepared(asked, cx, Version::HTTP_11, body)?;
-    Ok(write(&head, body, |_| true))
+    // Its own `Connection` and `TE` are of an exchange in HTTP.
+    Ok(write(&head, body, offer, |name| offer.is_none() || !is_of_hop(name)))
 }
 
 /// The head of `asked` as it goes to a target in this version, after the hooks of this attempt.
@@ -50,8 +52,13 @@ fn is_of_hop(name: &HeaderName) -> bool {
     is_hop_by_hop(name) || name.as_str() == "http2-settings"
 }
 
-/// Writes a head with those fields that go on. None of them frames the body.
-fn write(head: &RequestHeader, body: Body, goes_on: impl Fn(&HeaderName) -> bool) -> Vec<u8> {
+/// Writes a head with those fields that go on. None of them frames the body. `offer`: another protocol (RFC 9110 §7.8).
+fn write(
+    head: &RequestHeader,
+    body: Body,
+    offer: Option<&HeaderValue>,
+    goes_on: impl Fn(&HeaderName) -> bool,
+) -> Vec<u8> {
     let mut out = Vec::with_capacity(256 + head.headers.len() * 48);
     for part in [head.method.as_str().as_bytes(), b" ", head.raw_path(), b" HTTP/1.1\r\n"] {
         out.extend_from_slice(part);
@@ -78,6 +85,11 @@ fn write(head: &RequestHeader, body: Body, goes_on: impl Fn(&HeaderName) -> bool
         }
         Body::None => {}
     }
+    if let Some(offer) = offer {
+        for part in [&b"Connection: Upgrade\r\nUpgrade: "[..], offer.as_bytes(), b"\r\n"] {
+            out.extend_from_slice(part);
+        }
+    }
     out.extend_from_slice(b"\r\n");
     out
 }
@@ -86,6 +98,8 @@ fn write(head: &RequestHeader, body: Body, goes_on: impl Fn(&HeaderName) -> bool
 #[derive(Debug)]
 pub(super) struct Rest {
     body: Body,
+    /// Of another protocol: it ends with the connection.
+    is_raw: bool,
     /// The last bytes of an announced length. With them the request is whole to its target, so they wait until it is known to be: a
     /// client of HTTP/2 may still send more, or take it back.
     held: Bytes,
@@ -95,7 +109,12 @@ pub(super) struct Rest {
 impl Rest {
     /// All of a body that is delimited so.
     pub(super) fn of(body: Body) -> Self {
-        Self { body, held: Bytes::new(), is_over: false }
+        Self { body, is_raw: false, held: Bytes::new(), is_over: false }
+    }
+
+    /// Bytes of another protocol.
+    pub(super) fn raw() -> Self {
+        Self { is_raw: true, ..Self::of(Body::None) }
     }
 
     /// The end has been written.
@@ -129,6 +148,7 @@ impl Rest {
                 out.extend_from_slice(b"\r\n");
             }
             Body::Chunked => return Err(misframed()),
+            Body::None if self.is_raw => out.extend_from_slice(&data),
             // What plugins make of nothing is not sent: the head has said that there is nothing.
             Body::None => {}
         }
@@ -173,7 +193,7 @@ mod tests {
         for (name, value) in fields {
             head.append_header(*name, *value).unwrap();
         }
-        String::from_utf8(write(&head, body, |name| !is_of_hop(name))).unwrap()
+        String::from_utf8(write(&head, body, None, |name| !is_of_hop(name))).unwrap()
     }
 
     #[test]
@@ -217,7 +237,7 @@ mod tests {
         assert_eq!(written("GET", "/", Body::None, &[]), "GET / HTTP/1.1\r\nHost: \r\n\r\n");
         let mut head = RequestHeader::build_no_case("GET", b"/x", None).unwrap();
         head.set_uri("https://api.example.com/x?y".parse().unwrap());
-        let text = String::from_utf8(write(&head, Body::None, |_| true)).unwrap();
+        let text = String::from_utf8(write(&head, Body::None, None, |_| true)).unwrap();
         assert_eq!(text, "GET /x?y HTTP/1.1\r\nHost: api.example.com\r\n\r\n");
     }
 
@@ -249,7 +269,7 @@ mod tests {
             let body = if is_chunked { Body::Chunked } else { Body::Length(content.len() as u64) };
             let mut head = RequestHeader::build("PUT", b"/", None).unwrap();
             head.append_header("Host", "a").unwrap();
-            let (mut out, mut rest) = (write(&head, body, |_| true), Rest::of(body));
+            let (mut out, mut rest) = (write(&head, body, None, |_| true), Rest::of(body));
             for piece in &pieces {
                 rest.put(&mut out, Bytes::copy_from_slice(piece)).unwrap();
             }

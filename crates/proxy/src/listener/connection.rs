@@ -449,7 +449,6 @@ impl Connection {
     }
 
     fn poll_incoming(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.note_tunnel();
         match self.reading {
             Reading::Raw => return self.poll_tunnel(cx, buf),
             Reading::Frames => return self.poll_frames(cx, buf),
@@ -542,10 +541,6 @@ impl AsyncRead for Connection {
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.answering = true;
-        self.note_tunnel();
-        if self.web_socket.is_some() {
-            return self.poll_frames_out(cx, buf);
-        }
         self.poll_gather(cx, buf)
     }
 

@@ -146,7 +146,7 @@ async fn after_a_tunnel_is_opened_bytes_pass_as_they_come() {
     assert_eq!(read(&mut connection, upgrade.len()).await, upgrade);
     let mut byte = [0];
     assert!(futures::poll!(std::pin::pin!(connection.read(&mut byte))).is_pending(), "before the 101 nothing passes");
-    connection.line.open_tunnel();
+    connection.open_tunnel();
     assert_eq!(read(&mut connection, 6).await, "\x01early");
 }
 

@@ -64,7 +64,6 @@ impl Facts {
 /// Between the hooks of a request and the connection it came on.
 #[derive(Debug, Default)]
 pub(crate) struct Line {
-    tunnel: AtomicBool,
     last: AtomicBool,
     held: AtomicBool,
     web_socket: OnceLock<Arc<WebSocket>>,
@@ -114,7 +113,6 @@ impl Line {
     /// The line of one stream of the connection.
     pub(super) fn of_stream(&self) -> Arc<Self> {
         Arc::new(Self {
-            tunnel: AtomicBool::default(),
             last: AtomicBool::default(),
             held: AtomicBool::default(),
             web_socket: OnceLock::new(),
@@ -153,15 +151,9 @@ impl Line {
         self.held.load(Ordering::Relaxed)
     }
 
-    /// The request was answered with 101: from here on the bytes are another protocol's.
-    pub(crate) fn open_tunnel(&self) {
-        self.tunnel.store(true, Ordering::Relaxed);
-    }
-
-    /// The same, and the protocol is that of a WebSocket.
+    /// The request is answered with 101, and what follows is a WebSocket.
     pub(crate) fn open_web_socket(&self, socket: Arc<WebSocket>) {
         self.web_socket.set(socket).ok();
-        self.open_tunnel();
     }
 
     pub(super) fn web_socket(&self) -> Option<&Arc<WebSocket>> {
@@ -253,10 +245,6 @@ impl Line {
         let host = host.map(|host| HeaderValue::from_bytes(host.as_bytes())).transpose().ok()?;
         *last = Some((host, element.clone()));
         Some(element)
-    }
-
-    pub(super) fn is_tunnel(&self) -> bool {
-        self.tunnel.load(Ordering::Relaxed)
     }
 
     /// The rest of the request in hand cannot be read, because of this.

@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
-use pingora::apps::HttpServerApp;
-use pingora::protocols::http::ServerSession;
 use portreeve_wire::http1::Refusal;
 use portreeve_wire::proxy_protocol::{self, Header, Parsed};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -131,18 +129,13 @@ impl Serving {
             }
             left = left.saturating_sub(1);
             let last = left == 0 || *self.stop.borrow();
-            connection = if connection.is_upgrade() {
-                let Some(again) = self.converse(connection, last).await else { return };
-                again
-            } else {
-                match http1.serve(connection, self, last).await {
-                    Served::Kept(again) => again,
-                    Served::Last(connection) => return goodbye(connection).await,
-                    Served::BrokenOff => return,
-                    Served::Refused(connection) => {
-                        let reason = Reason::Malformed(Refusal::HeadTooLarge);
-                        return self.refuse(*connection, reason, facts, entrance).await;
-                    }
+            connection = match http1.serve(connection, self, last).await {
+                Served::Kept(again) => again,
+                Served::Last(connection) => return goodbye(connection).await,
+                Served::BrokenOff => return,
+                Served::Refused(connection) => {
+                    let reason = Reason::Malformed(Refusal::HeadTooLarge);
+                    return self.refuse(*connection, reason, facts, entrance).await;
                 }
             };
             // Anything else would mean that two of us disagree on where the request ended.
@@ -150,17 +143,6 @@ impl Serving {
                 return;
             }
         }
-    }
-
-    /// A request that asks for another protocol: Pingora's session speaks on the connection.
-    async fn converse(&self, connection: Box<Connection>, last: bool) -> Option<Box<Connection>> {
-        let mut session = ServerSession::new_http1(connection);
-        // The time until the next request is kept by the connection; here only whether there is one. Pingora makes up its mind on
-        // keep-alive itself when it looks at the head, and goes by this after all.
-        session.set_keepalive(Some(1));
-        session.set_keepalive_reuses_remaining(last.then_some(0));
-        let (stream, _) = self.proxy.process_new_http(session, &self.stop).await?.consume();
-        stream.into_any().downcast().ok()
     }
 
     async fn refuse(&self, connection: Connection, reason: Reason, facts: &Facts, entrance: &Entrance) {

@@ -33,8 +33,6 @@ pub(crate) struct Start {
     pub(crate) told: Header,
     /// Who may be asked beside the target.
     pub(crate) hedge: Option<Hedge>,
-    /// The longest that the attempt may wait for the head of its answer.
-    pub(crate) per_try: Option<Duration>,
 }
 
 /// What an attempt is made by.
@@ -44,6 +42,16 @@ pub(crate) enum Means {
     Connection(Arc<Leg>),
     /// In HTTP/2: a stream of one, on which the target may be silent for so long.
     Stream(Arc<Dial>, Duration),
+}
+
+impl Means {
+    /// The connection's side of the attempt, where the target speaks HTTP/1.1.
+    pub(crate) fn leg(&self) -> Option<&Arc<Leg>> {
+        match self {
+            Self::Connection(leg) => Some(leg),
+            Self::Stream(..) => None,
+        }
+    }
 }
 
 impl Prepared {
@@ -56,26 +64,13 @@ impl Prepared {
         self.dial.timeouts()
     }
 
-    /// What Pingora makes one attempt by, and the connection's side of it. Not for targets in HTTP/2, whom it never asks.
-    pub(crate) fn attempt(&self, start: Start) -> (Box<HttpPeer>, Option<Arc<Leg>>) {
-        let (mut peer, terms) = (Box::new(self.peer.clone()), self.terms(&start));
-        let leg = self.leg(&mut peer, terms, &start.told, start.hedge);
-        peer.options.total_connection_timeout = start.per_try;
-        (peer, Some(leg))
-    }
-
-    /// What an attempt is made by where the exchange is ours.
-    pub(crate) fn alone(&self, start: Start) -> (Means, Option<Arc<Leg>>) {
+    /// What an attempt is made by.
+    pub(crate) fn attempt(&self, start: Start) -> Means {
         if self.is_multiplexed {
-            return (Means::Stream(self.dial.clone(), start.silence), None);
+            return Means::Stream(self.dial.clone(), start.silence);
         }
-        let terms = self.terms(&start);
-        let leg = Leg::with(self.dial.clone(), terms, self.dial.announcement(&start.told), start.hedge);
-        (Means::Connection(leg.clone()), Some(leg))
-    }
-
-    fn terms(&self, start: &Start) -> Terms {
-        Terms { asked: start.asked, silence: start.silence, idle: self.timeouts().idle.get() }
+        let terms = Terms { asked: start.asked, silence: start.silence, idle: self.timeouts().idle.get() };
+        Means::Connection(Leg::with(self.dial.clone(), terms, self.dial.announcement(&start.told), start.hedge))
     }
 
     /// The same in HTTP/1.1 for the gateway itself, on a connection that has been idle for less than `idle`, or on a new one.

@@ -6,16 +6,36 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::{Connection, Reading};
+use super::Connection;
 use crate::web_socket::{Guest, Passage, To};
 
 impl Connection {
-    /// Follows the hooks into another protocol.
-    pub(super) fn note_tunnel(&mut self) {
-        if self.reading == Reading::Requests && self.line.is_tunnel() {
-            self.reading = Reading::Raw;
-            self.web_socket = self.line.web_socket().map(|socket| Box::new(Guest::new(socket.clone(), &self.farewell)));
+    /// What follows the head of the answer is another protocol.
+    pub(in crate::listener) fn open_tunnel(&mut self) {
+        self.pass_raw();
+        self.web_socket = self.line.web_socket().map(|socket| Box::new(Guest::new(socket.clone(), &self.farewell)));
+    }
+
+    /// Gathers bytes for the client's side. They go out while somebody waits for the client.
+    pub(in crate::listener) fn put_tunnel(&mut self, mut bytes: &[u8]) {
+        let Some(socket) = self.web_socket.as_ref().map(|guest| guest.socket.clone()) else {
+            return self.out.extend_from_slice(bytes);
+        };
+        while !bytes.is_empty() {
+            if let Some(goodbye) = socket.goodbye(To::Client) {
+                self.out.extend_from_slice(&goodbye);
+            }
+            let Passage::Pass(room) = socket.passage(To::Client, bytes) else { return };
+            let (passes, rest) = bytes.split_at(room.clamp(1, bytes.len()));
+            self.out.extend_from_slice(passes);
+            socket.passed(To::Client, passes);
+            bytes = rest;
         }
+    }
+
+    /// Whether all that was gathered has been sent.
+    pub(in crate::listener) fn has_sent(&self) -> bool {
+        self.out.is_empty() && !self.is_held
     }
 
     /// What comes after a 101, until a WebSocket has been told that the gateway goes away and both ends have said goodbye.
@@ -42,19 +62,5 @@ impl Connection {
         }
         self.hand_over(usize::MAX, buf);
         Poll::Ready(Ok(()))
-    }
-
-    /// Sends what goes to the client's side of a WebSocket.
-    pub(super) fn poll_frames_out(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let Some(socket) = self.web_socket.as_ref().map(|guest| guest.socket.clone()) else {
-            return Poll::Ready(Ok(0));
-        };
-        if let Some(goodbye) = socket.goodbye(To::Client) {
-            self.out.extend_from_slice(&goodbye);
-        }
-        let Passage::Pass(room) = socket.passage(To::Client, buf) else { return Poll::Ready(Ok(buf.len())) };
-        let taken = ready!(self.poll_gather(cx, buf.get(..room).unwrap_or(buf)))?;
-        socket.passed(To::Client, buf.get(..taken).unwrap_or_default());
-        Poll::Ready(Ok(taken))
     }
 }

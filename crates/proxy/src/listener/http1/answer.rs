@@ -23,6 +23,8 @@ pub(super) enum Framing {
     Chunked,
     /// For a client of HTTP/1.0 where the length is not known.
     UntilClose,
+    /// What follows is another protocol.
+    Tunnel,
 }
 
 /// What the client's request says of its answer: as it came, whatever plugins have made of it since.
@@ -78,7 +80,7 @@ pub(super) fn write_head(out: &mut Vec<u8>, head: &ResponseHeader, says: Says) {
         // Of the body that a GET would have had; 204 has none (RFC 9110 §8.6).
         Some(Framing::None) => head.status != StatusCode::NO_CONTENT,
         Some(Framing::Length(framed)) => length(head) == Some(framed),
-        Some(Framing::Chunked | Framing::UntilClose) | None => false,
+        Some(Framing::Chunked | Framing::UntilClose | Framing::Tunnel) | None => false,
     };
     write_fields(out, &head.headers, |name, _| {
         !is_of_connection(name) && (says_length || *name != header::CONTENT_LENGTH)
@@ -97,7 +99,11 @@ pub(super) fn write_head(out: &mut Vec<u8>, head: &ResponseHeader, says: Says) {
             }
             _ => {}
         }
-        let connection: &[u8] = if says.is_kept { b"Connection: keep-alive\r\n" } else { b"Connection: close\r\n" };
+        let connection: &[u8] = match framing {
+            Framing::Tunnel => b"Connection: Upgrade\r\n",
+            _ if says.is_kept => b"Connection: keep-alive\r\n",
+            _ => b"Connection: close\r\n",
+        };
         out.extend_from_slice(connection);
     }
     out.extend_from_slice(b"\r\n");

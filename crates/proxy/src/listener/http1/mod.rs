@@ -1,6 +1,4 @@
 //! Requests in HTTP/1.x: each is a session of ours, from the bytes of its head to those of its answer.
-//!
-//! Those that ask for another protocol are Pingora's sessions over the same connection (docs/adr/0024).
 
 mod answer;
 mod head;

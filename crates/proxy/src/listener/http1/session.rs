@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, Version};
+use http::{HeaderMap, StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::protocols::http::HttpTask;
@@ -44,6 +44,11 @@ pub(super) struct Single {
     read: usize,
     kept: Option<Kept>,
     wanted: Wanted,
+    /// It offers another protocol, and has no body: no handshake of a WebSocket has one. One with a body gets the answer that it
+    /// would get without asking (RFC 9110 §7.8).
+    upgrades: bool,
+    /// All that was put into a tunnel has gone, as its target knows.
+    is_told: bool,
     /// The head that was sent, or waits to be; and what had been gathered before it.
     answer: Option<Box<ResponseHeader>>,
     before: usize,
@@ -82,6 +87,8 @@ impl Single {
             read: 0,
             kept: None,
             line: connection.line(),
+            upgrades: connection.is_upgrade(),
+            is_told: false,
             wanted: Wanted { is_head: connection.is_head(), is_http10: head.version < Version::HTTP_11 },
             connection: Some(connection),
             head,
@@ -107,13 +114,14 @@ impl Single {
     /// Gathers a head: any number of interim ones (RFC 9110 §15.2), then one that counts. Another one after that takes its place
     /// as long as it has not been sent.
     fn put_head(&mut self, head: Box<ResponseHeader>, end: bool) -> Result<()> {
-        if self.answer.is_some() && (head.status.is_informational() || !self.take_back()?) {
+        if self.answer.is_some() && (is_interim(&head) || !self.take_back()?) {
             return Ok(());
         }
-        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
+        if switches && !self.is_upgrade_req() {
             return Error::e_explain(ErrorType::InternalError, "nobody asked for another protocol");
         }
-        if head.status.is_informational() {
+        if is_interim(&head) {
             // HTTP/1.0 has none.
             if !self.wanted.is_http10 {
                 let says = Says { framing: None, is_kept: true };
@@ -121,15 +129,18 @@ impl Single {
             }
             return Ok(());
         }
-        self.framing = Framing::of(&head, self.wanted, end);
+        self.framing = if switches { Framing::Tunnel } else { Framing::of(&head, self.wanted, end) };
         let is_last = self.line.is_last() || *self.shared.stop.borrow();
-        self.is_kept &= !is_last && self.framing != Framing::UntilClose && self.is_to_be_read();
+        self.is_kept &= !is_last && !switches && self.framing != Framing::UntilClose && self.is_to_be_read();
         let says = Says { framing: Some(self.framing), is_kept: self.is_kept };
         let out = self.connection()?.answer();
         let before = out.len();
         write_head(out, &head, says);
         (self.answer, self.before) = (Some(head), before);
         self.line.set_held(true);
+        if switches {
+            self.connection()?.open_tunnel();
+        }
         Ok(())
     }
 
@@ -153,6 +164,13 @@ impl Single {
             return Error::e_explain(ErrorType::InternalError, "a body without a head, or behind its end");
         }
         match &mut self.framing {
+            Framing::Tunnel => {
+                // Nobody waits for a client here (`exchange/upgrade.rs`).
+                self.connection()?.put_tunnel(data);
+                self.sent += data.len();
+                self.is_told = false;
+                return Ok(());
+            }
             Framing::Length(left) => {
                 let Some(after) = left.checked_sub(data.len() as u64) else {
                     return Error::e_explain(ErrorType::InternalError, "more body than was announced");
@@ -215,6 +233,27 @@ impl Single {
         self.is_body_done() || (is_coming && matches!(self.body, Body::Length(..=SMALL_BODY)))
     }
 
+    /// The next bytes of another protocol; `None` at their end, and no bytes once all that was put has gone.
+    fn poll_tunnel(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>>> {
+        let Some(connection) = &mut self.connection else { return Poll::Ready(Ok(None)) };
+        self.came.room().reserve(READ);
+        if let Poll::Ready(read) = pin!(connection.read_buf(self.came.room())).poll(cx) {
+            let read = read.or_err(ErrorType::ReadError, "from the client of an upgraded connection")?;
+            self.read += read;
+            return Poll::Ready(Ok((read > 0).then(|| self.came.room().split().freeze())));
+        }
+        self.poll_gone()
+    }
+
+    /// Ready when all that was put into the tunnel has gone, once.
+    fn poll_gone(&mut self) -> Poll<Result<Option<Bytes>>> {
+        let has_gone = self.connection.as_ref().is_some_and(|connection| connection.has_sent());
+        if has_gone && !std::mem::replace(&mut self.is_told, has_gone) {
+            return Poll::Ready(Ok(Some(Bytes::new())));
+        }
+        Poll::Pending
+    }
+
     /// The next bytes of the body; `None` at its end. What has come is handed over or stays.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>>> {
         while !self.is_body_done() {
@@ -271,6 +310,11 @@ impl Drop for Single {
     }
 }
 
+/// Whether another head follows this one (RFC 9110 §15.2).
+fn is_interim(head: &ResponseHeader) -> bool {
+    head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS
+}
+
 #[async_trait]
 impl Session for Single {
     fn req_header(&self) -> &RequestHeader {
@@ -286,6 +330,16 @@ impl Session for Single {
     }
 
     async fn read_body_or_idle(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
+        if self.framing == Framing::Tunnel {
+            let next = poll_fn(|cx| match self.connection().map(|connection| connection.poll_time(cx)) {
+                _ if !no_body_expected => self.poll_tunnel(cx),
+                Ok(Poll::Pending) => self.poll_gone(),
+                Ok(Poll::Ready(Err(error))) => Poll::Ready(Err(error).or_err(ErrorType::ReadError, "the client left")),
+                Ok(Poll::Ready(Ok(()))) => Poll::Ready(Ok(None)),
+                Err(error) => Poll::Ready(Err(error)),
+            });
+            return next.await.map_err(Error::into_down);
+        }
         if no_body_expected || self.is_body_done() {
             return poll_fn(|cx| self.poll_client(cx)).await.map(|()| None).map_err(Error::into_down);
         }
@@ -302,7 +356,7 @@ impl Session for Single {
     }
 
     async fn write_response_header(&mut self, head: Box<ResponseHeader>, end: bool) -> Result<()> {
-        let is_interim = head.status.is_informational();
+        let is_interim = is_interim(&head);
         self.put_head(head, end)?;
         if end && !is_interim { self.end().await } else { Ok(()) }
     }
@@ -326,7 +380,7 @@ impl Session for Single {
         for task in tasks {
             is_over |= match task {
                 HttpTask::Header(head, end) => {
-                    let is_interim = head.status.is_informational();
+                    let is_interim = is_interim(&head);
                     self.put_head(head, end)?;
                     end && !is_interim
                 }
@@ -335,7 +389,10 @@ impl Session for Single {
                     end
                 }
                 HttpTask::UpgradedBody(..) => {
-                    return Error::e_explain(ErrorType::InternalError, "nobody asked for another protocol");
+                    return Error::e_explain(
+                        ErrorType::InternalError,
+                        "bytes of another protocol have a way of their own",
+                    );
                 }
                 HttpTask::Trailer(_) | HttpTask::Done => true,
                 HttpTask::Failed(error) => return Err(error),
@@ -345,6 +402,15 @@ impl Session for Single {
             self.end().await?;
         }
         Ok(is_over)
+    }
+
+    fn is_upgrade_req(&self) -> bool {
+        // An offer that is not passed on has been taken out.
+        self.upgrades && self.head.headers.contains_key(header::UPGRADE)
+    }
+
+    fn was_upgraded(&self) -> bool {
+        self.framing == Framing::Tunnel
     }
 
     fn set_read_timeout(&mut self, timeout: Option<Duration>) {

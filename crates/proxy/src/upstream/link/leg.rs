@@ -83,6 +83,11 @@ impl Leg {
         })
     }
 
+    /// Whether the request offers another protocol.
+    pub(crate) fn offers_upgrade(&self) -> bool {
+        self.terms.asked.upgrade
+    }
+
     /// The request is still coming in: until it is whole, no silence of the target is too long. What bounds the client bounds it.
     pub(crate) fn waits_for_the_rest(&self) {
         self.is_partial.store(true, Ordering::Relaxed);

@@ -51,6 +51,11 @@ impl Loan {
         self.link.as_ref()?.content()
     }
 
+    /// Whether the request offers another protocol.
+    pub(crate) fn offers_upgrade(&self) -> bool {
+        self.leg.offers_upgrade()
+    }
+
     /// The rest of the request cannot be sent: from now on it is the target that is waited for.
     pub(crate) fn sends_no_more(&self) {
         self.leg.is_sent();
