@@ -52,11 +52,6 @@ pub(crate) async fn goes_on(session: &mut Session, answer: &mut ResponseHeader, 
             open_web_socket(answer, facts, cx.leg());
         }
     }
-    if session.req_header().version < Version::HTTP_11 && answer.headers.contains_key(header::TRANSFER_ENCODING) {
-        // RFC 9112 §6.1: never chunks for a 1.0 client; the end of the connection is the end of the body.
-        session.set_keepalive(None);
-        answer.remove_header(&header::TRANSFER_ENCODING);
-    }
     if cx.touches_response_body() && has_body(session.req_header(), answer) {
         let announced = answer.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
         let announced: Option<usize> = announced.and_then(|length| length.parse().ok());

@@ -39,8 +39,6 @@ pub(crate) async fn fail(session: &mut Session, error: &Error, cx: &mut Request)
     // An unread body would be taken for the next request.
     if refused.is_some() {
         end_after(session);
-    } else {
-        session.set_keepalive(None);
     }
     reply::send(session, cx, page).await.ok().map(|()| status)
 }

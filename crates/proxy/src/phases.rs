@@ -39,31 +39,6 @@ impl Phases {
     pub(crate) fn new(live: Arc<ArcSwap<Snapshot>>, metrics: Metrics) -> Self {
         Self { live, metrics, nowhere: Arc::from("") }
     }
-
-    /// Path, listener's chain, router, route's chain. `true`: an answer has been sent.
-    async fn admit(&self, session: &mut ServerSession, cx: &mut Request) -> Result<bool> {
-        // The connection keeps its own time: for a body, for what it takes of the answer, for the next request.
-        session.set_read_timeout(None);
-        let answer = match admission::admit(session, cx).await {
-            Ok(answer) => answer,
-            Err(failure) => Some(failed(cx, &failure)),
-        };
-        bound_writes(session, cx);
-        match answer {
-            Some(answer) => reply::send(session, cx, answer).await.map(|()| true),
-            None => Ok(false),
-        }
-    }
-
-    /// Nothing more can be tried: the error page. The status that was sent, if one could be.
-    async fn fail(&self, session: &mut ServerSession, error: &Error, cx: &mut Request) -> Option<StatusCode> {
-        if let (Some(facts), Some(entrance)) = (facts(session.digest()), &cx.entrance)
-            && let Some(reason) = facts.line.refused().filter(|reason| *reason != Reason::Late)
-        {
-            self.metrics.request_refused(&entrance.name, reason.label());
-        }
-        conclusion::fail(session, error, cx).await
-    }
 }
 
 #[async_trait]
@@ -80,7 +55,15 @@ impl ProxyHttp for Phases {
 
     /// Path, listener's chain, router, route's chain. `Ok(true)`: an answer has been sent.
     async fn request_filter(&self, session: &mut Session, cx: &mut Context) -> Result<bool> {
-        self.admit(session, cx).await
+        let answer = match admission::admit(session, cx).await {
+            Ok(answer) => answer,
+            Err(failure) => Some(failed(cx, &failure)),
+        };
+        bound_writes(session, cx);
+        match answer {
+            Some(answer) => reply::send(session, cx, answer).await.map(|()| true),
+            None => Ok(false),
+        }
     }
 
     /// The exchange with targets of the pool: attempts, retries, hedges, upgrades. What it answers has been sent.
@@ -95,7 +78,12 @@ impl ProxyHttp for Phases {
 
     /// Nothing more can be tried: the error page.
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, cx: &mut Context) -> FailToProxy {
-        let sent = self.fail(session, error, cx).await;
+        if let (Some(facts), Some(entrance)) = (facts(session.digest()), &cx.entrance)
+            && let Some(reason) = facts.line.refused().filter(|reason| *reason != Reason::Late)
+        {
+            self.metrics.request_refused(&entrance.name, reason.label());
+        }
+        let sent = conclusion::fail(session, error, cx).await;
         FailToProxy { error_code: sent.map_or(0, |status| status.as_u16()), can_reuse_downstream: false }
     }
 
@@ -117,7 +105,6 @@ pub(crate) fn facts(digest: Option<&Digest>) -> Option<&Facts> {
 
 /// No other request follows this one on a connection of HTTP/1.x.
 pub(crate) fn end_after(session: &mut ServerSession) {
-    session.set_keepalive(None);
     if let Some(facts) = facts(session.digest()) {
         facts.line.set_last();
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
-use pingora::protocols::http::ServerSession as Session;
+use pingora::protocols::http::{HttpTask, ServerSession as Session};
 use portreeve_plugin::engine::{Cause, Failure, Origin};
 use portreeve_plugin::{Reply, ReplyBody};
 use tokio::time::timeout;
@@ -47,13 +47,8 @@ pub(crate) async fn send(session: &mut Session, request: &mut Request, reply: Re
         head.insert_header(header::CONTENT_LENGTH, body.len())?;
     }
     let unsent = bodyless || body.is_empty() || session.req_header().method == Method::HEAD;
-    if let (Some(stream), true) = (session.as_custom_mut(), unsent) {
-        // With the end on the head itself: Pingora's own way forgets it, and a gRPC client reads a status in the head only if
-        // nothing comes behind it.
-        stream.write_response_header(Box::new(head), true).await?;
-    } else {
-        session.write_response_header(Box::new(head)).await?;
-    }
+    // With the end on the head itself, where that is all: a gRPC client reads a status in the head only if nothing comes behind it.
+    session.response_duplex_vec(vec![HttpTask::Header(Box::new(head), unsent)]).await?;
     if !unsent {
         session.write_response_body(body, true).await?;
     }
@@ -73,10 +68,8 @@ pub(crate) async fn drain(session: &mut Session) {
     if session.is_body_done() {
         return;
     }
-    let drained = timeout(DRAIN, session.drain_request_body()).await;
-    if !drained.is_ok_and(|drained| drained.is_ok()) {
-        session.set_keepalive(None);
-    }
+    // What does not come to an end is never taken for another request: the connection knows where this one ends.
+    timeout(DRAIN, session.drain_request_body()).await.ok();
 }
 
 /// Runs the response hooks over an answer of our own.

@@ -125,10 +125,6 @@ impl Request {
 
 /// Waits for `wait`, unless the client leaves first.
 async fn watched<T>(session: &mut Session, wait: impl Future<Output = T>) -> Result<T> {
-    // Pingora's session would take some of a body that is still to come.
-    if session.as_custom().is_none() && !session.is_body_done() {
-        return Ok(wait.await);
-    }
     tokio::select! {
         biased;
         waited = wait => Ok(waited),

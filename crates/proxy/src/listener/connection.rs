@@ -6,7 +6,6 @@
 //! (docs/performance.md).
 
 mod frames;
-mod stream;
 mod tunnel;
 
 use std::cell::RefCell;
@@ -19,8 +18,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use pingora::protocols::SocketDigest;
 use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::{Digest, SocketDigest};
 use portreeve_wire::http1::{At, Body, Bounds, Requests};
 use portreeve_wire::http2::{Frames, PREFACE};
 use socket2::SockRef;
@@ -212,6 +211,12 @@ impl Connection {
     pub(super) fn answer(&mut self) -> &mut Vec<u8> {
         self.answering = true;
         &mut self.out
+    }
+
+    /// What Pingora's hooks may know of it.
+    pub(super) fn digest(&self) -> Digest {
+        let (proxy_digest, socket_digest) = (Some(self.facts.clone()), Some(self.socket.clone()));
+        Digest { proxy_digest, socket_digest, ..Digest::default() }
     }
 
     pub(super) fn line(&self) -> Arc<Line> {

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use pingora::apps::HttpServerApp;
+use pingora::protocols::Digest;
 use pingora::protocols::http::ServerSession;
-use pingora::protocols::{Digest, GetProxyDigest, GetSocketDigest};
 use tokio::sync::watch;
 
 use self::session::Single;
@@ -46,12 +46,7 @@ pub(super) struct Http1 {
 
 impl Http1 {
     pub(super) fn of(connection: &Connection, stop: watch::Receiver<bool>) -> Self {
-        let digest = Digest {
-            proxy_digest: connection.get_proxy_digest(),
-            socket_digest: connection.get_socket_digest(),
-            ..Digest::default()
-        };
-        Self { digest, shared: Arc::new(Shared { back: Mutex::default(), stop }) }
+        Self { digest: connection.digest(), shared: Arc::new(Shared { back: Mutex::default(), stop }) }
     }
 
     /// Serves the request in hand.

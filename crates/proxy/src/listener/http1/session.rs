@@ -44,11 +44,7 @@ pub(super) struct Single {
     read: usize,
     kept: Option<Kept>,
     wanted: Wanted,
-    /// It offers another protocol, and has no body: no handshake of a WebSocket has one. One with a body gets the answer that it
-    /// would get without asking (RFC 9110 §7.8).
-    upgrades: bool,
-    /// All that was put into a tunnel has gone, as its target knows.
-    is_told: bool,
+    switch: Switch,
     /// The head that was sent, or waits to be; and what had been gathered before it.
     answer: Option<Box<ResponseHeader>>,
     before: usize,
@@ -62,6 +58,19 @@ pub(super) struct Single {
     shared: Arc<Shared>,
     /// Kept because Pingora asks for them. All that is waited for has its time at the connection.
     timeouts: Timeouts,
+}
+
+/// A change to another protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Switch {
+    None,
+    /// By the request, which has no body: no handshake of a WebSocket has one. One with a body gets the answer that it would get
+    /// without asking (RFC 9110 §7.8).
+    Offered,
+    /// By the answer. `is_told`: whoever relays knows that all that was put has gone.
+    Made {
+        is_told: bool,
+    },
 }
 
 #[derive(Default)]
@@ -87,8 +96,7 @@ impl Single {
             read: 0,
             kept: None,
             line: connection.line(),
-            upgrades: connection.is_upgrade(),
-            is_told: false,
+            switch: if connection.is_upgrade() { Switch::Offered } else { Switch::None },
             wanted: Wanted { is_head: connection.is_head(), is_http10: head.version < Version::HTTP_11 },
             connection: Some(connection),
             head,
@@ -140,6 +148,7 @@ impl Single {
         self.line.set_held(true);
         if switches {
             self.connection()?.open_tunnel();
+            self.switch = Switch::Made { is_told: false };
         }
         Ok(())
     }
@@ -168,7 +177,7 @@ impl Single {
                 // Nobody waits for a client here (`exchange/upgrade.rs`).
                 self.connection()?.put_tunnel(data);
                 self.sent += data.len();
-                self.is_told = false;
+                self.switch = Switch::Made { is_told: false };
                 return Ok(());
             }
             Framing::Length(left) => {
@@ -248,7 +257,8 @@ impl Single {
     /// Ready when all that was put into the tunnel has gone, once.
     fn poll_gone(&mut self) -> Poll<Result<Option<Bytes>>> {
         let has_gone = self.connection.as_ref().is_some_and(|connection| connection.has_sent());
-        if has_gone && !std::mem::replace(&mut self.is_told, has_gone) {
+        if has_gone && self.switch == (Switch::Made { is_told: false }) {
+            self.switch = Switch::Made { is_told: true };
             return Poll::Ready(Ok(Some(Bytes::new())));
         }
         Poll::Pending
@@ -330,7 +340,7 @@ impl Session for Single {
     }
 
     async fn read_body_or_idle(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
-        if self.framing == Framing::Tunnel {
+        if self.was_upgraded() {
             let next = poll_fn(|cx| match self.connection().map(|connection| connection.poll_time(cx)) {
                 _ if !no_body_expected => self.poll_tunnel(cx),
                 Ok(Poll::Pending) => self.poll_gone(),
@@ -406,11 +416,11 @@ impl Session for Single {
 
     fn is_upgrade_req(&self) -> bool {
         // An offer that is not passed on has been taken out.
-        self.upgrades && self.head.headers.contains_key(header::UPGRADE)
+        self.switch != Switch::None && self.head.headers.contains_key(header::UPGRADE)
     }
 
     fn was_upgraded(&self) -> bool {
-        self.framing == Framing::Tunnel
+        matches!(self.switch, Switch::Made { .. })
     }
 
     fn set_read_timeout(&mut self, timeout: Option<Duration>) {

@@ -21,9 +21,9 @@ use h2::server::{Builder, SendResponse};
 use h2::{Reason as Code, RecvStream};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use pingora::apps::HttpServerApp;
+use pingora::protocols::Digest;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::date::get_cached_date;
-use pingora::protocols::{Digest, GetProxyDigest, GetSocketDigest};
 use portreeve_plugin::engine::fresh_request_id;
 use portreeve_wire::http1::Refusal;
 use tokio::time::timeout;
@@ -96,11 +96,7 @@ struct Streams<'s> {
 
 /// Serves a connection to its end.
 pub(super) async fn serve(mut connection: Connection, serving: &Serving, facts: &Facts, entrance: &Entrance) {
-    let digest = Digest {
-        proxy_digest: connection.get_proxy_digest(),
-        socket_digest: connection.get_socket_digest(),
-        ..Digest::default()
-    };
+    let digest = connection.digest();
     let uploads = Arc::<Uploads>::default();
     connection.pass_frames(uploads.clone());
     let started = Instant::now();
