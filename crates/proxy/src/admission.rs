@@ -26,9 +26,6 @@ pub(crate) async fn admit(session: &mut Session, cx: &mut Request) -> Result<Opt
     if let Some(refusal) = oversized(session.req_header(), cx) {
         return Ok(Some(refusal));
     }
-    head::drop_http2_offer(session.req_header_mut());
-    // Fixes the framing of the body before any plugin sees the head.
-    session.is_body_empty();
     cx.trailers = trailers::Terms::of(session.req_header());
     let ambiguity = match head::normalise_request(session.req_header_mut()) {
         Ok(ambiguity) => ambiguity,

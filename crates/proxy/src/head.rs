@@ -154,14 +154,6 @@ fn check_http2(head: &RequestHeader) -> Result<(), BadHead> {
     if head.headers.values().any(is_padded) { Err(BadHead::Padding) } else { Ok(()) }
 }
 
-/// An offer of h2c by `Upgrade`, which nobody has to take and which RFC 9113 §3.1 has given up: Java's client makes it with
-/// every plain request. Left in place, Pingora would wait for a 101.
-pub(crate) fn drop_http2_offer(head: &mut RequestHeader) {
-    if head.headers.get(header::UPGRADE).is_some_and(|offer| offer.as_bytes().eq_ignore_ascii_case(b"h2c")) {
-        head.remove_header(&header::UPGRADE);
-    }
-}
-
 /// Removes the fields that the client's `Connection` nominates, before any plugin runs. Pingora would remove them after the
 /// chain, and so let a stranger take away what a plugin has set.
 fn remove_nominated(head: &mut RequestHeader) -> Result<(), BadHead> {

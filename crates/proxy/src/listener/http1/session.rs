@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::protocols::http::HttpTask;
@@ -64,8 +64,8 @@ pub(super) struct Single {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Switch {
     None,
-    /// By the request, which has no body: no handshake of a WebSocket has one. One with a body gets the answer that it would get
-    /// without asking (RFC 9110 §7.8).
+    /// By the request, which has no body: no handshake of a WebSocket has one. One with a body, or that offers anything else, gets
+    /// the answer that it would get without asking (RFC 9110 §7.8).
     Offered,
     /// By the answer. `is_told`: whoever relays knows that all that was put has gone.
     Made {
@@ -415,8 +415,8 @@ impl Session for Single {
     }
 
     fn is_upgrade_req(&self) -> bool {
-        // An offer that is not passed on has been taken out.
-        self.switch != Switch::None && self.head.headers.contains_key(header::UPGRADE)
+        let offers = |offer: &HeaderValue| offer.as_bytes().eq_ignore_ascii_case(b"websocket");
+        self.switch != Switch::None && self.head.headers.get(header::UPGRADE).is_some_and(offers)
     }
 
     fn was_upgraded(&self) -> bool {
