@@ -81,11 +81,12 @@ mod architecture {
             metadata.packages.iter().map(|package| (package.name.as_str(), folder(package))).collect();
         let may = |folder: &str| -> Option<&[&str]> {
             Some(match folder {
-                "crates/units" | "crates/wire" | "crates/balance" => &[],
+                "crates/units" | "crates/wire" | "crates/balance" | "crates/log" => &[],
                 "crates/plugin" | "crates/config" | "crates/router" | "crates/usage" => &["crates/units"],
                 "crates/proxy" => &[
                     "crates/units",
                     "crates/balance",
+                    "crates/log",
                     "crates/usage",
                     "crates/wire",
                     "crates/plugin",
@@ -184,6 +185,60 @@ mod architecture {
             marks.iter().any(|mark| text.contains(mark.as_str()))
         });
         none("nothing is left open", open.map(|path| path.display().to_string()));
+    }
+
+    /// The arguments of each call of a macro of `tracing` in a source, as text.
+    fn events(source: &str) -> Vec<Vec<String>> {
+        let calls = ["error", "warn", "info", "debug", "trace"].map(|level| format!("tracing::{level}!("));
+        let mut found = Vec::new();
+        for call in calls {
+            for (at, _) in source.match_indices(&call) {
+                let (mut arguments, mut depth, mut is_text, mut before) = (vec![String::new()], 0, false, ' ');
+                for c in source[at + call.len()..].chars() {
+                    match c {
+                        '"' if before != '\\' => is_text = !is_text,
+                        '(' | '[' | '{' if !is_text => depth += 1,
+                        ')' if !is_text && depth == 0 => break,
+                        ')' | ']' | '}' if !is_text => depth -= 1,
+                        _ => {}
+                    }
+                    before = c;
+                    if c == ',' && !is_text && depth == 0 {
+                        arguments.push(String::new());
+                    } else {
+                        arguments.last_mut().unwrap().push(c);
+                    }
+                }
+                found.push(arguments);
+            }
+        }
+        found
+    }
+
+    /// The names of its fields: `upstream = %name`, `%error`, `generation`.
+    fn fields(arguments: &[String]) -> Vec<String> {
+        let arguments =
+            arguments.iter().map(|argument| argument.trim()).filter(|argument| !argument.starts_with("target:"));
+        let fields = arguments.filter(|argument| !argument.is_empty() && !argument.starts_with('"'));
+        fields.map(|field| field.split('=').next().unwrap().trim().trim_start_matches(['%', '?']).to_owned()).collect()
+    }
+
+    /// A line of the log has names of its own, and each name once.
+    #[test]
+    fn no_line_of_the_log_has_a_name_twice() {
+        let reserved = ["time", "timestamp", "level", "message", "module", "fields"];
+        let mut count = 0;
+        let mut breaches = Vec::new();
+        for path in sources().into_iter().filter(|path| !path.starts_with("crates/log") && !path.starts_with("tests")) {
+            for arguments in events(&read(&path)) {
+                count += 1;
+                let mut known = BTreeSet::from(reserved.map(str::to_owned));
+                let twice = fields(&arguments).into_iter().filter(|name| !known.insert(name.clone()));
+                breaches.extend(twice.map(|name| format!("{}: {name} in {arguments:?}", path.display())));
+            }
+        }
+        assert!(count > 50, "{count} events");
+        none("a line of the log has each name once", breaches);
     }
 
     /// The names that a configuration takes from the environment.

@@ -1,6 +1,6 @@
 //! The admin port and the access log: what an operator sees, and what nobody may.
 
-use portreeve_tests::{Gateway, Origin, SECRET, at, hs256, until};
+use portreeve_tests::{Gateway, Origin, SECRET, at, hs256, log_line, until};
 use serde_json::{Value, json};
 
 /// Variables of the environment are shared by all tests of this process, so the test uses one that is there.
@@ -123,11 +123,7 @@ async fn metric_labels_come_from_the_configuration_alone() {
 pub(crate) async fn lines(path: &std::path::Path, count: usize) -> Vec<Value> {
     until("the access log", async || {
         let text = std::fs::read_to_string(path).unwrap_or_default();
-        let lines: Vec<Value> = text
-            .split_inclusive('\n')
-            .filter(|line| line.ends_with('\n'))
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect();
+        let lines: Vec<Value> = text.split_inclusive('\n').filter(|line| line.ends_with('\n')).map(log_line).collect();
         (lines.len() >= count).then_some(lines)
     })
     .await

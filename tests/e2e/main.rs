@@ -55,6 +55,8 @@ mod killed;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod logs;
+#[cfg(test)]
 mod multiplexed;
 #[cfg(test)]
 mod narrowed;

@@ -90,6 +90,10 @@ async fn each_failure_has_its_reason_in_log_and_metrics_and_the_client_is_told_t
         .collect();
     let wanted = expected.iter().map(|(name, _, reason)| (*name, *reason)).chain([("half", "answer_broken")]);
     assert_eq!(logged, wanted.clone().collect());
+    // Where it was to go is told, also where no target could be tried.
+    for line in &lines {
+        assert_eq!(line["upstream"], line["route"], "{line}");
+    }
     for (name, reason) in wanted {
         let metric = format!("portreeve_upstream_failures_total{{reason=\"{reason}\",upstream=\"{name}\"}}");
         assert_eq!(gateway.admin().metric(&metric).await, Some(1.0), "{metric}");

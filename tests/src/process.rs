@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
-use crate::{until, within};
+use crate::{log_line, until, within};
 
 /// A running process, killed when it is dropped.
 #[derive(Debug)]
@@ -57,6 +57,11 @@ impl Lines {
     }
 }
 
+/// Lines of the log among others: those for people, of a file that is wrong.
+fn events(lines: &[String]) -> Vec<Value> {
+    lines.iter().filter(|line| line.starts_with('{')).map(|line| log_line(line)).collect()
+}
+
 impl Process {
     /// Starts `program` with these arguments and no environment of ours that would change what it does.
     ///
@@ -101,9 +106,9 @@ impl Process {
         assert!(sent.success());
     }
 
-    /// The events of the operator's log so far.
+    /// The events of the operator's log so far; each is looked at as [`log_line`] does.
     pub fn events(&self) -> Vec<Value> {
-        self.log.lines.lock().iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
+        events(&self.log.lines.lock())
     }
 
     /// Waits for an event of the operator's log.
@@ -140,6 +145,7 @@ impl Process {
     /// When it does not end.
     pub async fn exit(mut self) -> Exit {
         let status: ExitStatus = within("the end of the process", self.child.wait()).await.unwrap();
+        self.events();
         Exit { code: status.code(), out: self.out.all().await, log: self.log.all().await }
     }
 }

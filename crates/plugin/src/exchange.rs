@@ -49,8 +49,30 @@ pub struct Exchange {
 }
 
 /// An id for a request: 32 hexadecimal digits, drawn at random.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestId([u8; 32]);
+
+impl RequestId {
+    /// Draws one.
+    pub fn fresh() -> Self {
+        let mut rest = fastrand::u128(..);
+        Self([(); 32].map(|()| {
+            let digit = (rest & 0xf) as u8;
+            rest >>= 4;
+            if digit < 10 { b'0' + digit } else { b'a' + digit - 10 }
+        }))
+    }
+
+    /// Its digits.
+    pub fn as_str(&self) -> &str {
+        // They are ASCII.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+/// An id for a request, to be kept.
 pub fn fresh_request_id() -> Arc<str> {
-    format!("{:032x}", fastrand::u128(..)).into()
+    RequestId::fresh().as_str().into()
 }
 
 impl Exchange {

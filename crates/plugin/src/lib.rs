@@ -103,7 +103,7 @@ pub mod engine {
     pub use crate::client::Pool;
     pub use crate::cx::{Attempt, Origin, Summary, View, cookie, host, query_value};
     pub use crate::error::{Cause, Failure};
-    pub use crate::exchange::{Exchange, Param, Params, fresh_request_id};
+    pub use crate::exchange::{Exchange, Param, Params, RequestId, fresh_request_id};
     pub use crate::host::{Engine, Shared};
     pub use crate::metrics::Metrics;
     pub use crate::registry::hook_names;

@@ -25,6 +25,8 @@ pub struct Registration {
     pub authenticates: bool,
     /// Whether a route may end in it.
     pub ends_chain: bool,
+    /// The crate it comes from, as `tracing` names it.
+    pub module: &'static str,
     /// JSON Schema (2020-12) of its settings.
     pub schema: Value,
     build: Constructor,
@@ -64,6 +66,7 @@ impl Registration {
             name: P::NAME,
             authenticates: P::AUTHENTICATES,
             ends_chain: P::ENDS_CHAIN,
+            module: std::any::type_name::<P>().split("::").next().unwrap_or_default(),
             schema: generator.root_schema_for::<P::Config>().to_value(),
             build: build::<P>,
         }

@@ -22,6 +22,7 @@
 mod admin;
 mod allocator;
 mod builtin;
+mod changes;
 mod commands;
 mod demo;
 mod descriptors;

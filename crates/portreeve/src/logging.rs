@@ -1,22 +1,63 @@
-//! The operator's log: one line an event on standard error. Requests are told in the access log.
+//! What the operator's log tells by default: the gateway and its plugins, and of libraries only what no stranger can cause.
 
-use std::io::{self, IsTerminal};
+use std::collections::BTreeSet;
 
-use tracing_subscriber::EnvFilter;
+use portreeve_log::{Diagnostics, DiagnosticsSettings};
+use portreeve_plugin::Registry;
 
-/// Begins to log. `PORTREEVE_LOG` sets levels (`info`, `portreeve_proxy=debug`); without it, `info` for us and `warn` for
-/// libraries. JSON unless a person is looking.
-pub(crate) fn start() {
-    let levels = EnvFilter::try_from_env("PORTREEVE_LOG");
-    // Pingora logs at error what we tell in the access log.
-    let levels = levels.unwrap_or_else(|_| {
-        EnvFilter::new("warn,portreeve=info,portreeve_proxy=info,pingora=off,pingora_core=off,pingora_proxy=off")
-    });
-    let log = tracing_subscriber::fmt().with_env_filter(levels).with_writer(io::stderr);
-    // A second start, as in tests, keeps the first.
-    if io::stderr().is_terminal() {
-        log.try_init().ok()
-    } else {
-        log.json().flatten_event(true).try_init().ok()
-    };
+/// Libraries with lines that a stranger causes at will: a frame, a handshake, a head. What matters of it, the gateway tells itself,
+/// counted and in the access log. A name stands for all that begin with it.
+const SILENT: [&str; 8] =
+    ["h2", "hickory", "hyper", "pingora", "rustls", "tokio_rustls", "tungstenite", "tokio_tungstenite"];
+
+/// Begins to log. `PORTREEVE_LOG` sets levels (`info`, `portreeve_proxy=debug`) in the place of those here.
+pub(crate) fn start(registry: &Registry) -> Diagnostics {
+    Diagnostics::start(&DiagnosticsSettings { variable: "PORTREEVE_LOG", levels: levels(registry) })
+}
+
+/// The gateway and all plugins at `info`, whoever wrote them; libraries at `error` or not at all.
+fn levels(registry: &Registry) -> String {
+    let mut levels = "error,portreeve=info".to_owned();
+    let plugins: BTreeSet<_> = registry.iter().map(|plugin| plugin.module).collect();
+    for module in plugins {
+        levels.push_str(&format!(",{module}=info"));
+    }
+    for library in SILENT {
+        levels.push_str(&format!(",{library}=off"));
+    }
+    levels
+}
+
+#[cfg(test)]
+mod tests {
+    use portreeve_plugin::prelude::*;
+
+    use super::*;
+
+    struct Mine;
+
+    impl Plugin for Mine {}
+
+    impl Build for Mine {
+        const NAME: &'static str = "mine";
+        type Config = Nothing;
+
+        fn build(_: Nothing, _: &Host) -> Result<Self, BuildError> {
+            Ok(Self)
+        }
+    }
+
+    #[derive(Deserialize, JsonSchema)]
+    struct Nothing {}
+
+    #[test]
+    fn plugins_are_heard_whoever_wrote_them_and_libraries_only_with_what_no_stranger_causes() {
+        let levels = levels(&Registry::new().with::<Mine>());
+        let levels: Vec<_> = levels.split(',').collect();
+        // The crate of this test is that of the plugin.
+        assert_eq!(levels[..3], ["error", "portreeve=info", "portreeve=info"]);
+        for library in ["h2=off", "hyper=off", "rustls=off", "pingora=off"] {
+            assert!(levels.contains(&library), "{library}: {levels:?}");
+        }
+    }
 }

@@ -10,12 +10,22 @@ use portreeve_config::{Config, Loaded};
 use portreeve_plugin::Registry;
 use portreeve_proxy::Engine;
 use serde::Serialize;
+use tokio::time::timeout;
 
+use crate::changes::{Changes, tell_listeners};
 use crate::read::{Fingerprint, Reading, belonging, read};
 
 /// How often the files are looked at. Looking is a `stat` of each; it works on every file system and through the
 /// symbolic links that Kubernetes swaps, which notifications do not.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The longest that reading a file and all it names may take: far longer than ten thousand routes need. Beyond it, the file system
+/// hangs, and so would every reload after this one.
+const READ_LIMIT: Duration = Duration::from_secs(60);
+/// The longest that it may take to compile a configuration, and to wait for the first checks of new targets.
+const APPLY_LIMIT: Duration = Duration::from_secs(60);
+/// Readings that may hang at once: each holds a thread until the file system answers.
+const MAX_HUNG: usize = 4;
 
 /// Loads the file again and puts it into effect.
 #[derive(Debug)]
@@ -29,6 +39,16 @@ pub(crate) struct Reloader {
     dealt_with: Mutex<Fingerprint>,
     /// One reload at a time.
     turn: tokio::sync::Mutex<()>,
+    /// Held by each reading, until it has come to its end.
+    reading: Arc<()>,
+    limits: Limits,
+}
+
+/// How long the parts of a reload may take.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    read: Duration,
+    apply: Duration,
 }
 
 /// What became of the last reload.
@@ -62,6 +82,8 @@ impl Reloader {
             last: Mutex::new(last),
             dealt_with: Mutex::new(fingerprint),
             turn: tokio::sync::Mutex::default(),
+            reading: Arc::default(),
+            limits: Limits { read: READ_LIMIT, apply: APPLY_LIMIT },
         }
     }
 
@@ -82,7 +104,7 @@ impl Reloader {
     /// Reads, compiles everything, swaps once. Returns the number of the new generation.
     ///
     /// # Errors
-    /// Why the file was refused; the old one is in effect.
+    /// Why the file was refused, or what took too long; the old one is in effect.
     ///
     /// Dropping the future changes nothing: what was begun is brought to its end, whoever asked for it and hung up.
     pub(crate) async fn reload(self: &Arc<Self>, reason: &'static str) -> Result<u64, String> {
@@ -93,10 +115,14 @@ impl Reloader {
 
     async fn in_turn(&self, reason: &'static str) -> Result<u64, String> {
         let _turn = self.turn.lock().await;
+        let (old, listeners) = (self.loaded(), self.engine.addresses());
         let outcome = self.replace().await;
         let error = outcome.as_ref().err().cloned();
         match &outcome {
-            Ok(generation) => tracing::info!(generation, reason, "The configuration took effect."),
+            Ok(generation) => {
+                Changes::between(&old.config, &self.loaded().config).tell(*generation, reason);
+                tell_listeners(&listeners, &self.engine.addresses());
+            }
             Err(error) => {
                 tracing::error!(reason, error, "The configuration was refused; the one before stays in effect.");
                 self.engine.reload_refused();
@@ -107,18 +133,48 @@ impl Reloader {
     }
 
     async fn replace(&self) -> Result<u64, String> {
-        let (path, registry, watched) = (self.path.clone(), self.registry.clone(), self.dealt_with.lock().clone());
-        let reading = tokio::task::spawn_blocking(move || read(&path, &registry, &watched));
-        let Reading { outcome, fingerprint } = reading.await.map_err(|error| error.to_string())?;
+        let Reading { outcome, fingerprint } = self.read().await?;
         // The files of the configuration in effect stay watched until another takes its place.
         *self.dealt_with.lock() = fingerprint;
         let loaded = Arc::new(outcome.map_err(|errors| errors.to_string())?);
         self.same_admin(&loaded.config)?;
         self.same_usage(&loaded.config)?;
-        let generation = self.engine.apply(loaded.clone()).await.map_err(|error| error.to_string())?;
+        let generation = self.apply(loaded.clone()).await?;
         self.watch_only(&loaded);
         self.loaded.store(loaded);
         Ok(generation)
+    }
+
+    /// Reads away from the threads that others wait for. What takes too long is left to its thread.
+    async fn read(&self) -> Result<Reading, String> {
+        let hung = Arc::strong_count(&self.reading) - 1;
+        if hung >= MAX_HUNG {
+            return Err(format!("{hung} reloads before this one still wait for their files: the file system hangs"));
+        }
+        let (path, registry, watched) = (self.path.clone(), self.registry.clone(), self.dealt_with.lock().clone());
+        let held = self.reading.clone();
+        let reading = tokio::task::spawn_blocking(move || {
+            let reading = read(&path, &registry, &watched);
+            drop(held);
+            reading
+        });
+        let limit = self.limits.read;
+        match timeout(limit, reading).await {
+            Ok(reading) => reading.map_err(|error| error.to_string()),
+            Err(_) => Err(format!("the files could not be read within {limit:?}: the file system hangs")),
+        }
+    }
+
+    /// Puts a configuration into effect, or gives up: before anything has changed.
+    async fn apply(&self, loaded: Arc<Loaded>) -> Result<u64, String> {
+        let (before, limit) = (self.engine.snapshot().generation(), self.limits.apply);
+        match timeout(limit, self.engine.apply(loaded)).await {
+            Ok(applied) => applied.map_err(|error| error.to_string()),
+            Err(_) => match self.engine.snapshot().generation() {
+                now if now != before => Ok(now),
+                _ => Err(format!("the configuration could not be put into effect within {limit:?}")),
+            },
+        }
     }
 
     /// Forgets the files that the configuration in effect has no part of.
@@ -157,8 +213,12 @@ impl Reloader {
             let Ok((now, before)) = looking.await else { continue };
             let settled = seen.as_ref() == Some(&now);
             if settled && now != before {
-                // Refused or not, this state of the files is dealt with then.
+                // Refused or not, this state of the files is dealt with then; also where they could not be read in time.
                 self.reload("file").await.ok();
+                let mut dealt_with = self.dealt_with.lock();
+                if *dealt_with == before {
+                    *dealt_with = now.clone();
+                }
             }
             seen = Some(now);
         }

@@ -9,6 +9,7 @@ use portreeve_config::Diagnostics;
 use portreeve_plugin::Registry;
 use portreeve_proxy::{Drained, Engine, StartError};
 use tokio::runtime::Handle;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::admin;
@@ -60,7 +61,10 @@ impl Running {
 
     /// The same with the sockets of a process that is still serving.
     pub(crate) async fn take_over(registry: Registry, options: Options, sockets: Sockets) -> Result<Self, RunError> {
-        let Reading { outcome, fingerprint } = read(&options.path, &registry, &Fingerprint::default());
+        let (path, plugins) = (options.path.clone(), registry.clone());
+        // On a thread of its own: signals are heard meanwhile.
+        let reading = tokio::task::spawn_blocking(move || read(&path, &plugins, &Fingerprint::default()));
+        let Reading { outcome, fingerprint } = reading.await.map_err(|error| RunError::Start(error.to_string()))?;
         let loaded = Arc::new(outcome.map_err(|refused| RunError::Config(refused.errors))?);
         let Sockets { listeners, admin: admin_socket } = sockets;
         let engine =
@@ -104,10 +108,23 @@ impl Running {
         self.reloader.reload(reason).await
     }
 
-    /// Opens the file of the access log anew, for whoever has moved it away.
-    pub async fn reopen_access_log(&self) {
-        let engine = self.engine.clone();
-        tokio::task::spawn_blocking(move || engine.reopen_access_log()).await.ok();
+    /// Reloads whenever it is asked to, beside everything else, until the gateway is dropped. What asks while a reload waits for
+    /// its turn already asks for nothing more.
+    pub(crate) fn reload_when_asked(&mut self, reason: &'static str) -> mpsc::Sender<()> {
+        let (ask, mut asked) = mpsc::channel(1);
+        let reloader = self.reloader.clone();
+        self.tasks.spawn(async move {
+            while let Some(()) = asked.recv().await {
+                // What became of it is in the log, the metric and the status page.
+                reloader.reload(reason).await.ok();
+            }
+        });
+        ask
+    }
+
+    /// Opens the file of the access log anew, for whoever has moved it away. Does not wait for it.
+    pub fn reopen_access_log(&self) {
+        self.engine.reopen_access_log();
     }
 
     /// What the next process needs to go on where this one is.

@@ -5,7 +5,7 @@ use http::uri::PathAndQuery;
 use pingora::protocols::http::ServerSession as Session;
 use pingora::{Error, ErrorSource, ErrorType};
 use portreeve_plugin::Reply;
-use portreeve_plugin::engine::Summary;
+use portreeve_plugin::engine::{RequestId, Summary};
 
 use crate::context::Request;
 use crate::listener::Reason;
@@ -107,28 +107,33 @@ fn count_attempt(error: Option<&Error>, status: Option<StatusCode>, cx: &Request
     }
 }
 
-fn write_line(session: &Session, summary: &Summary, cx: &mut Request) {
-    let request_id = cx.exchange.request_id().clone();
+fn write_line(session: &Session, summary: &Summary, cx: &Request) {
+    // One that nobody has asked for is made for the line alone.
+    let (digits, request_id);
+    if let Some(known) = cx.exchange.known_request_id() {
+        request_id = &**known;
+    } else {
+        digits = RequestId::fresh();
+        request_id = digits.as_str();
+    }
     let request = session.req_header();
-    let asked = cx.asked.take();
     cx.snapshot.access_log.write(&Line {
-        time: jiff::Timestamp::now().to_string(),
-        request_id: &request_id,
+        request_id,
         generation: cx.snapshot.generation,
         client_ip: cx.exchange.client_ip(),
         listener: &cx.exchange.listener,
         method: request.method.as_str(),
         host: head::host(request),
-        path: asked.as_ref().map_or_else(|| request.uri.path(), PathAndQuery::path),
+        path: cx.asked.as_ref().map_or_else(|| request.uri.path(), PathAndQuery::path),
         status: summary.status.map(|status| status.as_u16()),
         grpc_status: cx.grpc_status,
         route: cx.exchange.route.as_deref(),
         consumer: cx.exchange.consumer.as_ref().map(|consumer| &*consumer.id),
-        upstream: summary.upstream.as_deref(),
+        upstream: cx.pool().map(|pool| &*pool.name),
         target: cx.attempt.target,
         attempts: summary.attempts,
         hedge: cx.hedge.map(|won| if won { "won" } else { "lost" }),
-        duration_ms: (summary.duration.as_secs_f64() * 1e6).round() / 1e3,
+        duration: summary.duration,
         bytes_in: summary.bytes_in,
         bytes_out: summary.bytes_out,
         reason: cx.reason(summary.status),

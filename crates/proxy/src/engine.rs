@@ -68,10 +68,10 @@ impl Shared {
 
     /// The log that writes to `target`: the one there is, unless it writes elsewhere.
     pub(crate) fn access_log(&self, target: &LogTarget, purpose: Purpose) -> io::Result<AccessLog> {
-        let dropped = self.metrics.log_dropped();
         if purpose == Purpose::Check {
-            return Ok(AccessLog::off(dropped));
+            return Ok(AccessLog::off());
         }
+        let dropped = self.metrics.log_dropped();
         let mut log = self.log.lock();
         if let Some((known, log)) = &*log
             && known == target
@@ -79,7 +79,7 @@ impl Shared {
             return Ok(log.clone());
         }
         let opened = match target {
-            LogTarget::Off => AccessLog::off(dropped),
+            LogTarget::Off => AccessLog::off(),
             LogTarget::Stdout => AccessLog::stdout(dropped)?,
             LogTarget::File(path) => AccessLog::file(path, dropped)?,
         };
@@ -234,8 +234,8 @@ impl Engine {
         Ok(self.copies.hand_over()?)
     }
 
-    /// Opens the file of the access log anew, for whoever has moved it away. Waits for room in the writer's queue: not for
-    /// threads that others wait for. What cannot be opened is told in the log, and the old file goes on.
+    /// Opens the file of the access log anew, for whoever has moved it away. Does not wait for it. What cannot be opened is told
+    /// in the log, and the old file goes on.
     pub fn reopen_access_log(&self) {
         self.live.load().access_log.reopen();
     }

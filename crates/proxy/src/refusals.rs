@@ -34,12 +34,10 @@ impl Phases {
             return;
         }
         snapshot.access_log.write(&RefusedLine {
-            time: jiff::Timestamp::now().to_string(),
-            kind: "refused",
             generation: snapshot.generation,
             client_ip: client.ip().to_canonical(),
             listener: &entrance.name,
-            duration_ms: (duration.as_secs_f64() * 1e6).round() / 1e3,
+            duration,
             reason,
         });
     }
@@ -66,7 +64,6 @@ impl Phases {
             return;
         }
         snapshot.access_log.write(&Line {
-            time: jiff::Timestamp::now().to_string(),
             request_id,
             generation: snapshot.generation,
             client_ip: facts.client.ip(),
@@ -83,7 +80,7 @@ impl Phases {
             target: None,
             attempts: 0,
             hedge: None,
-            duration_ms: (duration.as_secs_f64() * 1e6).round() / 1e3,
+            duration,
             bytes_in: 0,
             bytes_out: sent.unwrap_or(0),
             reason: None,

@@ -4,6 +4,7 @@
 mod address;
 mod date;
 mod duration;
+pub mod file;
 mod name;
 mod network;
 mod one_or_many;

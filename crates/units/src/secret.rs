@@ -69,7 +69,7 @@ fn read_file(path: &Path) -> Result<String, UnitError> {
     use std::io::Read as _;
     let shown = path.display();
     let wrong = |error: std::io::Error| UnitError(format!("cannot read {shown}: {error}"));
-    let file = std::fs::File::open(path).map_err(wrong)?;
+    let file = crate::file::open(path).map_err(wrong)?;
     let mut value = String::new();
     file.take(MAX_FILE_BYTES + 1).read_to_string(&mut value).map_err(wrong)?;
     if value.len() as u64 > MAX_FILE_BYTES {

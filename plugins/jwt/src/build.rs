@@ -24,6 +24,8 @@ use crate::keyset::{Generation, KeySet};
 use crate::refusal::Challenges;
 use crate::who::Who;
 
+/// More than any key set.
+const MAX_FILE_BYTES: u64 = 4 << 20;
 const MAX_LEEWAY: Duration = Duration::from_mins(5);
 const REFRESH: Duration = Duration::from_mins(10);
 const MIN_REFRESH: Duration = Duration::from_secs(1);
@@ -113,7 +115,8 @@ fn published(jwks: Jwks, algorithms: Algorithms, host: &Host) -> Result<Keys, Bu
 fn from_file(file: PathBuf, algorithms: Algorithms, host: &Host) -> Result<Keys, BuildError> {
     let path = host.folder().join(&file);
     let wrong = |message: String| BuildError::at("jwks.file", message);
-    let text = std::fs::read(path).map_err(|error| wrong(format!("cannot read {}: {error}", file.display())))?;
+    let text = units::file::read(&path, MAX_FILE_BYTES)
+        .map_err(|error| wrong(format!("cannot read {}: {error}", file.display())))?;
     let read = jwk::read(&text, Secrets::Allowed).map_err(&wrong)?;
     for why in &read.left_out {
         tracing::warn!(plugin = "jwt", place = %host.place(), error = %why, "Key of a key set passed over.");

@@ -1,16 +1,17 @@
 //! Reading a file, bounded.
 
-use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
+
+use crate::units;
 
 /// 10,000 routes are about 2 MiB.
 const MAX_BYTES: u64 = 8 * 1024 * 1024;
 
-/// Reads a file once, from its beginning to its end, so that `/dev/stdin` will do.
+/// Reads a file once, from its beginning to its end, so that `/dev/stdin` will do. A named pipe will not: a reload must end.
 pub(crate) fn read(path: &Path) -> Result<String, String> {
     let mut bytes = Vec::new();
-    File::open(path)
+    units::file::open(path)
         .and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes))
         .map_err(|error| format!("cannot read the file: {}", plain(&error)))?;
     bounded(bytes)

@@ -16,7 +16,7 @@ use crate::run::{Options, RunError, Running};
 const HURRY: Duration = Duration::from_secs(1);
 
 pub(super) fn demo(registry: &Registry, file: &File) -> ExitCode {
-    logging::start();
+    let _log = logging::start(registry);
     let control =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("control").enable_all().build();
     match control {

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use clap::Args;
 use portreeve_config::units;
+use portreeve_log::Diagnostics;
 use portreeve_plugin::Registry;
 use portreeve_proxy::Drained;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{FAILED, File, WRONG, complain};
+use super::{FAILED, File, WRONG};
 use crate::handover::{self, Sockets, Waiting};
 use crate::run::{Options, RunError, Running};
 use crate::{descriptors, logging};
@@ -58,30 +59,36 @@ fn duration(text: &str) -> Result<Duration, String> {
 const HURRY: Duration = Duration::from_secs(2);
 
 pub(super) fn run(registry: &Registry, arguments: &Arguments) -> ExitCode {
-    logging::start();
+    let log = logging::start(registry);
     descriptors::take_all();
     // Its one thread runs what is not a request: health checks, reloads, the admin port.
     let control =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("control").enable_all().build();
     match control {
         Ok(control) => {
-            let status = control.block_on(serve(registry, arguments));
+            let status = control.block_on(serve(registry, arguments, &log));
             // What a plugin blocks for longer ends with the process.
             control.shutdown_timeout(END);
             status
         }
-        Err(error) => complain(&format!("cannot start: {error}"), FAILED),
+        Err(error) => failed(&error.to_string()),
     }
 }
 
-async fn serve(registry: &Registry, arguments: &Arguments) -> ExitCode {
+/// Tells why the gateway does not run.
+fn failed(error: &str) -> ExitCode {
+    tracing::error!(error, "The gateway cannot start.");
+    ExitCode::from(FAILED)
+}
+
+async fn serve(registry: &Registry, arguments: &Arguments, log: &Diagnostics) -> ExitCode {
     let mut options = Options::new(&arguments.file.config);
     options.watch = !arguments.no_watch;
     options.workers = arguments.workers.map_or(options.workers, usize::from);
     // Before anything else, so that no signal finds the process without an answer.
     let signals = (signal(SignalKind::hangup()), signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
     let (Ok(mut hangup), Ok(mut terminate), Ok(mut interrupt)) = signals else {
-        return complain("cannot watch for signals", FAILED);
+        return failed("signals cannot be watched for");
     };
     let place = arguments.handover.clone().unwrap_or_else(|| handover::place(&arguments.file.config));
     let (sockets, before) = match arguments.upgrade.then(|| handover::ask(&place)) {
@@ -92,13 +99,22 @@ async fn serve(registry: &Registry, arguments: &Arguments) -> ExitCode {
                 "no running gateway to take over from at {}: {error}; start the first one without --upgrade",
                 place.display()
             );
-            return complain(&why, FAILED);
+            return failed(&why);
         }
     };
-    let running = match Running::take_over(registry.clone(), options, sockets).await {
+    let starting = tokio::select! {
+        starting = Running::take_over(registry.clone(), options, sockets) => starting,
+        Some(()) = terminate.recv() => return stopped_at_once(),
+        Some(()) = interrupt.recv() => return stopped_at_once(),
+    };
+    let mut running = match starting {
         Ok(running) => running,
-        Err(RunError::Config(errors)) => return complain(&errors.to_string(), WRONG),
-        Err(RunError::Start(error)) => return complain(&error, FAILED),
+        Err(RunError::Config(errors)) => {
+            // For people, with places and carets; no line of a log.
+            log.print(&errors.to_string());
+            return ExitCode::from(WRONG);
+        }
+        Err(RunError::Start(error)) => return failed(&error),
     };
     for (name, address) in running.addresses() {
         tracing::info!(listener = &*name, %address, "Listening.");
@@ -106,6 +122,7 @@ async fn serve(registry: &Registry, arguments: &Arguments) -> ExitCode {
     if let Some(address) = running.admin() {
         tracing::info!(%address, "The admin port is open.");
     }
+    let reload = running.reload_when_asked("signal");
     let mut asked = wait_for_the_next(&place);
     if let Some(before) = before
         && let Err(error) = before.retire()
@@ -115,9 +132,9 @@ async fn serve(registry: &Registry, arguments: &Arguments) -> ExitCode {
     let (grace, limit) = loop {
         tokio::select! {
             Some(()) = hangup.recv() => {
-                running.reopen_access_log().await;
-                // What became of it is in the log, the metric and the status page.
-                running.reload("signal").await.ok();
+                running.reopen_access_log();
+                // Beside this loop, which hears other signals meanwhile. One that waits for its turn reads what is there then.
+                reload.try_send(()).ok();
             }
             Some(asked) = asked.recv() => match asked {
                 Asked::Sockets(answer) => drop(answer.send(running.hand_over())),
@@ -126,7 +143,7 @@ async fn serve(registry: &Registry, arguments: &Arguments) -> ExitCode {
                     let drained = running.retire(arguments.drain);
                     tokio::select! {
                         drained = drained => told(drained),
-                        Some(()) = interrupt.recv() => tracing::warn!("Stopped at once, as asked."),
+                        Some(()) = interrupt.recv() => return stopped_at_once(),
                     }
                     return ExitCode::SUCCESS;
                 }
@@ -139,8 +156,13 @@ async fn serve(registry: &Registry, arguments: &Arguments) -> ExitCode {
     tracing::info!(?grace, ?limit, "Stopping.");
     tokio::select! {
         drained = running.stop(grace, limit) => told(drained),
-        Some(()) = interrupt.recv() => tracing::warn!("Stopped at once, as asked."),
+        Some(()) = interrupt.recv() => return stopped_at_once(),
     }
+    ExitCode::SUCCESS
+}
+
+fn stopped_at_once() -> ExitCode {
+    tracing::warn!("Stopped at once, as asked.");
     ExitCode::SUCCESS
 }
 

@@ -2,6 +2,7 @@
 //! refused configuration names.
 
 use std::fs;
+use std::os::fd::AsRawFd as _;
 use std::path::Path;
 use std::time::Instant;
 
@@ -174,4 +175,38 @@ async fn a_relative_path_of_the_access_log_counts_from_the_folder_of_the_file() 
     let text = answering(200, "").replace("to: 'off'", "to: 'file:access.log'");
     let watched = Watched::start(&text, |_| ()).await;
     assert!(watched.folder.path().join("access.log").is_file());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_that_hangs_ends_at_its_limit_and_a_later_one_follows() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &answering(200, ""));
+    let path = folder.path().join("gateway.yaml");
+    let Reading { outcome, fingerprint } = read(&path, &Registry::new(), &Fingerprint::default());
+    let loaded = Arc::new(outcome.unwrap());
+    let engine = Arc::new(Engine::start(loaded.clone(), Registry::new(), 1, Handle::current()).await.unwrap());
+    let mut reloader = Reloader::new(path, Registry::new(), engine, loaded, fingerprint);
+    reloader.limits.read = Duration::from_millis(50);
+    let reloader = Arc::new(reloader);
+
+    // What a process was given may be read, and may hang: a stand-in for a file system that does not answer.
+    let (pipe, writer) = std::io::pipe().unwrap();
+    let include = format!("include: ['/dev/fd/{}']\n{}", pipe.as_raw_fd(), answering(201, ""));
+    write(folder.path(), &include);
+    for _ in 0..MAX_HUNG {
+        let error = reloader.reload("test").await.unwrap_err();
+        assert!(error.contains("could not be read within 50ms"), "{error}");
+    }
+    let error = reloader.reload("test").await.unwrap_err();
+    assert!(error.contains("4 reloads before this one still wait"), "{error}");
+    // When it answers again, so does everything.
+    drop(writer);
+    write(folder.path(), &answering(202, ""));
+    let begun = Instant::now();
+    while let Err(error) = reloader.reload("test").await {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{error}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let status = reloader.loaded().config.routes.first().and_then(|route| Some(route.respond.as_ref()?.status.get()));
+    assert_eq!(status, Some(202));
 }

@@ -5,6 +5,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
+use portreeve_config::units;
+
 use super::failure::Failure;
 
 /// Holds the store against other processes for as long as it lives.
@@ -27,12 +29,15 @@ pub(super) fn lock(folder: &Path) -> Result<Lock, Failure> {
     }
 }
 
+/// More than any chain of certificates with its key.
+const MAX_BYTES: u64 = 4 << 20;
+
 /// Reads a file; `None` when there is none.
 ///
 /// # Errors
 /// What is wrong with it, with its name.
 pub(super) fn read(file: &Path) -> Result<Option<Vec<u8>>, String> {
-    match fs::read(file) {
+    match units::file::read(file, MAX_BYTES) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(format!("cannot read {}: {error}", file.display())),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use http::HeaderValue;
-use portreeve_config::{Config, ConfigPath, ErrorPage, ErrorStatus, Sources};
+use portreeve_config::{Config, ConfigPath, ErrorPage, ErrorStatus, Sources, units};
 use portreeve_plugin::Template;
 use portreeve_plugin::template::{AtResponse, Escape, Reference, Roots};
 
@@ -106,6 +106,6 @@ fn read(file: &Path) -> Result<String, String> {
     if found.len() > MAX_BYTES {
         return Err(format!("larger than {} MiB", MAX_BYTES >> 20));
     }
-    let bytes = std::fs::read(file).map_err(|error| error.to_string())?;
+    let bytes = units::file::read(file, MAX_BYTES).map_err(|error| error.to_string())?;
     String::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned())
 }

@@ -122,6 +122,7 @@ impl Metrics {
             let options = HistogramOpts::new(name, help).buckets(BUCKETS.to_vec());
             register_histogram_vec_with_registry!(options, labels, registry)
         };
+        Self::of_process(&registry)?;
         Ok(Self {
             requests: counters(REQUESTS, &["route", "status_class"])?,
             duration: histograms(DURATION, &["route"])?,
@@ -150,6 +151,12 @@ impl Metrics {
             registry,
             scrape: Arc::default(),
         })
+    }
+
+    /// Takes in what the operator's log counts for the whole process.
+    fn of_process(registry: &Registry) -> prometheus::Result<()> {
+        registry.register(Box::new(portreeve_log::dropped_lines()))?;
+        registry.register(Box::new(portreeve_log::suppressed_lines()))
     }
 
     pub(crate) fn route(&self, route: Arc<str>) -> RouteMetrics {

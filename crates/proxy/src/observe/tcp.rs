@@ -4,8 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use portreeve_log::Object;
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
-use serde::Serialize;
+
+use super::access_log::Entry;
 
 const CONNECTIONS: &str = "portreeve_tcp_connections_total";
 const RECEIVED: &str = "portreeve_tcp_received_bytes_total";
@@ -86,11 +88,8 @@ impl TcpMetrics {
 }
 
 /// One connection, in the access log.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(crate) struct TcpLine<'l> {
-    pub(crate) time: String,
-    /// Tells the line from those of requests.
-    pub(crate) kind: &'static str,
     /// What targets are told in a PROXY protocol header of version 2, too.
     pub(crate) connection_id: &'l str,
     pub(crate) generation: u64,
@@ -100,9 +99,28 @@ pub(crate) struct TcpLine<'l> {
     pub(crate) upstream: Option<&'l str>,
     pub(crate) target: Option<SocketAddr>,
     pub(crate) attempts: u32,
-    pub(crate) duration_ms: f64,
+    pub(crate) duration: Duration,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
     /// How it ended: the `outcome` of the metric, or why it went nowhere.
     pub(crate) end: &'static str,
+}
+
+impl Entry for TcpLine<'_> {
+    fn write(&self, line: &mut Object<'_>) {
+        // Tells the line from those of requests.
+        line.text("kind", "tcp")
+            .text("connection_id", self.connection_id)
+            .number("generation", self.generation)
+            .ip("client_ip", self.client_ip)
+            .text("listener", self.listener)
+            .text_or_null("sni", self.sni)
+            .text_or_null("upstream", self.upstream)
+            .socket_or_null("target", self.target)
+            .number("attempts", self.attempts)
+            .milliseconds("duration_ms", self.duration)
+            .number("bytes_in", self.bytes_in)
+            .number("bytes_out", self.bytes_out)
+            .text("end", self.end);
+    }
 }

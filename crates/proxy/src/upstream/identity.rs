@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use pingora::protocols::tls::CaType;
 use pingora::utils::tls::{CertKey, WrappedX509, parse_x509};
+use portreeve_config::units;
 use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -107,9 +108,9 @@ fn read(file: &Path) -> Result<Vec<u8>, String> {
     let shown = file.display();
     let found = std::fs::metadata(file)
         .and_then(|found| if found.is_dir() { Err(ErrorKind::IsADirectory.into()) } else { Ok(found.len()) });
-    match found
-        .and_then(|length| if length > MAX_BYTES { Err(ErrorKind::FileTooLarge.into()) } else { std::fs::read(file) })
-    {
+    match found.and_then(|length| {
+        if length > MAX_BYTES { Err(ErrorKind::FileTooLarge.into()) } else { units::file::read(file, MAX_BYTES) }
+    }) {
         Ok(bytes) => Ok(bytes),
         Err(error) => Err(match error.kind() {
             ErrorKind::NotFound => format!("{shown}: no such file"),

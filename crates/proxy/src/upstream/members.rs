@@ -116,7 +116,7 @@ impl Members {
         let newcomers: Vec<_> = {
             let listed = self.listed.lock();
             let new = shares.iter().filter(|(address, _)| !listed.contains_key(address));
-            new.map(|(address, share)| self.group.watch(*address, share.name.clone())).collect()
+            new.map(|(address, share)| self.group.watch(&self.upstream, *address, share.name.clone())).collect()
         };
         self.first_checks(&newcomers).await;
         let left: Vec<_> = left.into_iter().filter(|address| !shares.contains_key(address)).collect();
@@ -163,7 +163,7 @@ impl Members {
     fn list(&self, address: SocketAddr, share: Share, known: Option<Listed>) -> Listed {
         let order = self.orders.of(&self.upstream, address, &share.written);
         let is_disabled = order.as_ref().is_some_and(|order| order.state == Some(Standing::Disabled));
-        let watched = (!is_disabled).then(|| self.group.watch(address, share.name.clone()));
+        let watched = (!is_disabled).then(|| self.group.watch(&self.upstream, address, share.name.clone()));
         let target = match (&watched, &known) {
             (Some(watched), _) => watched.target.clone(),
             // Requests that are still there are counted where they were.

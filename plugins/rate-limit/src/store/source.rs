@@ -4,6 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use portreeve_plugin::prelude::*;
+use portreeve_plugin::units;
 use redis::cluster::ClusterClient;
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
@@ -18,6 +19,9 @@ use super::link::Connection;
 const IN_FLIGHT: usize = 1024;
 /// The client's own bound, for what the background waits for; requests have a shorter one.
 const LONGEST: Duration = Duration::from_secs(2);
+
+/// More than any certificates.
+const MAX_FILE_BYTES: u64 = 4 << 20;
 
 /// How to get connections.
 pub(crate) enum Source {
@@ -156,7 +160,8 @@ fn certificates(redis: &Redis, host: &Host) -> Result<Option<TlsCertificates>, B
     let read = |key: &str, file: &Option<String>| {
         let read = file.as_ref().map(|file| {
             let (path, at) = (host.folder().join(file), format!("store.redis.{key}"));
-            std::fs::read(&path).map_err(|error| BuildError::at(at, format!("{}: {error}", path.display())))
+            units::file::read(&path, MAX_FILE_BYTES)
+                .map_err(|error| BuildError::at(at, format!("{}: {error}", path.display())))
         });
         read.transpose()
     };

@@ -130,8 +130,6 @@ impl Drop for Account {
             return;
         }
         snapshot.access_log.write(&TcpLine {
-            time: jiff::Timestamp::now().to_string(),
-            kind: "tcp",
             connection_id: &self.id,
             generation: self.generation,
             client_ip: self.client.ip(),
@@ -140,7 +138,7 @@ impl Drop for Account {
             upstream: self.way.as_ref().map(|way| &*way.pool.name),
             target: self.target,
             attempts: self.attempts,
-            duration_ms: (duration.as_secs_f64() * 1e6).round() / 1e3,
+            duration,
             bytes_in: self.to_target,
             bytes_out: self.to_client,
             end: self.end,

@@ -1,11 +1,11 @@
 //! The files that a `tls` section names: read once, bounded, and what is wrong with them said in words.
 
-use std::fs::{File, Metadata};
+use std::fs::Metadata;
 use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use portreeve_config::ConfigPath;
+use portreeve_config::{ConfigPath, units};
 use tokio_rustls::rustls::pki_types::pem::{PemObject as _, SectionKind};
 
 use crate::compile::Errors;
@@ -35,7 +35,7 @@ pub(super) fn read_if_there(file: &Path, path: &ConfigPath, errors: &Errors<'_>)
 
 fn read_bounded(file: &Path) -> Result<Contents, String> {
     let open = |file: &Path| -> io::Result<(Metadata, Vec<u8>)> {
-        let file = File::open(file)?;
+        let file = units::file::open(file)?;
         let about = file.metadata()?;
         let mut bytes = Vec::new();
         file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;

@@ -90,15 +90,17 @@ impl HealthGroup {
         self.control.get_or_init(|| control.clone());
     }
 
-    /// The target at `address`, with the state it has if anybody watches it already. Else it is checked at once, and gets no
+    /// The target of `upstream` at `address`, with the state it has if anybody watches it already. Else it is checked at once, and gets no
     /// request before that has gone well.
-    pub(super) fn watch(&self, address: SocketAddr, name: Option<Arc<str>>) -> Arc<Watched> {
+    pub(super) fn watch(&self, upstream: &Arc<str>, address: SocketAddr, name: Option<Arc<str>>) -> Arc<Watched> {
         let mut all = self.watched.lock();
         if let Some(known) = all.get(&address).and_then(Weak::upgrade) {
             known.is_called(name);
+            known.is_of(upstream);
             return known;
         }
         let watched = Arc::new(Watched::new(address, name, self.checks.is_some(), Arc::downgrade(&self.watched)));
+        watched.is_of(upstream);
         all.insert(address, Arc::downgrade(&watched));
         if let (Some(checks), Some(control)) = (&self.checks, self.control.get()) {
             let probing = probe(Arc::downgrade(&watched), checks.clone());

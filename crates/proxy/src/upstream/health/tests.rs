@@ -111,7 +111,7 @@ async fn a_new_target_is_asked_at_once_and_trusted_only_when_that_went_well() {
     let script = Script::default();
     script.is(2, Some("503 instead of 200"));
     let group = script.group(json!({ "tcp": true, "interval": "1h", "healthy_after": 5 }), 9);
-    let (well, sick) = (group.watch(address(1), None), group.watch(address(2), None));
+    let (well, sick) = (group.watch(&"users".into(), address(1), None), group.watch(&"users".into(), address(2), None));
     assert!(!well.target.is_available() && !sick.target.is_available());
     assert_eq!(well.why().as_deref(), Some("no check has come out yet"));
     well.first_check().await;
@@ -127,7 +127,7 @@ async fn thresholds_count_checks_in_a_row_and_the_reason_is_that_of_the_check_th
     let script = Script::default();
     let group = script
         .group(json!({ "tcp": true, "interval": "1s", "jitter": "0%", "unhealthy_after": 3, "healthy_after": 2 }), 9);
-    let watched = group.watch(address(1), None);
+    let watched = group.watch(&"users".into(), address(1), None);
     watched.first_check().await;
     pass(SECOND).await;
     script.is(1, Some("connection refused"));
@@ -152,7 +152,7 @@ async fn one_deadline_is_over_all_of_a_check() {
     let script = Script::default();
     *script.silent.lock() = true;
     let group = script.group(json!({ "tcp": true, "interval": "1h", "timeout": "700ms" }), 9);
-    let (watched, begun) = (group.watch(address(1), None), Instant::now());
+    let (watched, begun) = (group.watch(&"users".into(), address(1), None), Instant::now());
     watched.first_check().await;
     assert_eq!(begun.elapsed().as_millis(), 700);
     assert_eq!(watched.why().as_deref(), Some("no answer within 700ms"));
@@ -163,7 +163,7 @@ async fn one_deadline_is_over_all_of_a_check() {
 async fn intervals_are_jittered_and_targets_that_came_together_are_not_checked_together_for_ever() {
     let script = Script::default();
     let group = script.group(json!({ "tcp": true, "interval": "10s", "jitter": "20%" }), 99);
-    let watched: Vec<_> = (1..=20).map(|number| group.watch(address(number), None)).collect();
+    let watched: Vec<_> = (1..=20).map(|number| group.watch(&"users".into(), address(number), None)).collect();
     pass(SECOND * 300).await;
     let asked = script.asked.lock().clone();
     let of = |number| -> Vec<Instant> {
@@ -188,7 +188,7 @@ async fn intervals_are_jittered_and_targets_that_came_together_are_not_checked_t
 async fn a_bounded_number_of_checks_is_under_way_and_waiting_for_a_turn_costs_no_check_its_time() {
     let script = Script::default();
     let group = script.group(json!({ "tcp": true, "interval": "1h", "timeout": "15ms" }), 4);
-    let watched: Vec<_> = (1..=200).map(|number| group.watch(address(number), None)).collect();
+    let watched: Vec<_> = (1..=200).map(|number| group.watch(&"users".into(), address(number), None)).collect();
     futures::future::join_all(watched.iter().map(|watched| watched.first_check())).await;
     assert_eq!(script.most_under_way.load(Ordering::SeqCst), 4);
     assert!(watched.iter().all(|watched| watched.target.is_available()), "all had their whole 15 ms");
@@ -198,8 +198,8 @@ async fn a_bounded_number_of_checks_is_under_way_and_waiting_for_a_turn_costs_no
 async fn one_prober_asks_for_everybody_who_watches_and_ends_with_the_last() {
     let script = Script::default();
     let group = script.group(json!({ "tcp": true, "interval": "1s", "jitter": "0%" }), 9);
-    let first = group.watch(address(1), None);
-    let second = group.watch(address(1), Some("users.test".into()));
+    let first = group.watch(&"users".into(), address(1), None);
+    let second = group.watch(&"users".into(), address(1), Some("users.test".into()));
     assert!(Arc::ptr_eq(&first, &second));
     assert_eq!(first.backend().ext.get::<Name>().map(|name| &*name.0), Some("users.test"), "what it is called now");
     pass(SECOND * 10).await;
@@ -219,7 +219,7 @@ async fn a_target_that_leaves_during_its_check_ends_the_check() {
     let script = Script::default();
     *script.silent.lock() = true;
     let group = script.group(json!({ "tcp": true, "timeout": "1h" }), 9);
-    let watched = group.watch(address(1), None);
+    let watched = group.watch(&"users".into(), address(1), None);
     pass(SECOND).await;
     assert_eq!(script.under_way.load(Ordering::SeqCst), 1);
     drop(watched);
@@ -232,12 +232,12 @@ async fn a_target_that_goes_and_comes_back_is_judged_afresh() {
     let script = Script::default();
     script.is(1, Some("connection refused"));
     let group = script.group(json!({ "tcp": true, "interval": "1s", "unhealthy_after": 1, "healthy_after": 9 }), 9);
-    let watched = group.watch(address(1), None);
+    let watched = group.watch(&"users".into(), address(1), None);
     watched.first_check().await;
     assert!(watched.target.is_barred(Bar::Unhealthy));
     drop(watched);
     script.is(1, None);
-    let watched = group.watch(address(1), None);
+    let watched = group.watch(&"users".into(), address(1), None);
     watched.first_check().await;
     assert!(watched.target.is_available());
 }
@@ -246,7 +246,7 @@ async fn a_target_that_goes_and_comes_back_is_judged_afresh() {
 async fn without_checks_everybody_is_trusted_and_nobody_is_waited_for() {
     let group = HealthGroup::new(None, transport(), &Probing::default());
     group.start(&Handle::current(), transport());
-    let watched = group.watch(address(1), None);
+    let watched = group.watch(&"users".into(), address(1), None);
     assert!(watched.target.is_available() && watched.last_check().is_none());
     assert!(watched.first_check().now_or_never().is_some() && group.first_round().is_none());
 }
@@ -257,7 +257,7 @@ async fn a_group_that_is_never_started_checks_nobody() {
     let config = config(json!({ "tcp": true }));
     let checks = Checks::new(&config, Box::new(script.played(&config)), Arc::new(Semaphore::new(9)));
     let group = HealthGroup::with(Some(checks), Arc::new(ArcSwap::new(transport())));
-    let watched = group.watch(address(1), None);
+    let watched = group.watch(&"users".into(), address(1), None);
     pass(SECOND * 100).await;
     assert_eq!(script.asked(), 0);
     assert!(!watched.target.is_available());

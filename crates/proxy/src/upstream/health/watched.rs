@@ -1,5 +1,6 @@
 //! A target that somebody watches: its shared state, what its last check said, and the prober that ends with it.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -20,6 +21,8 @@ pub(in crate::upstream) struct Watched {
     pub(in crate::upstream) target: Arc<Target>,
     /// What the file calls it, which is what its certificate is for.
     name: Mutex<Option<Arc<str>>>,
+    /// Whose target it is, for the log.
+    upstreams: Mutex<Vec<Weak<str>>>,
     report: Mutex<Report>,
     /// Whether the first check has come out, or there is none to come.
     asked: watch::Sender<bool>,
@@ -56,6 +59,7 @@ impl Watched {
         Self {
             target: Arc::new(target),
             name: Mutex::new(name),
+            upstreams: Mutex::default(),
             report: Mutex::default(),
             asked: watch::Sender::new(!is_checked),
             prober: OnceLock::new(),
@@ -66,6 +70,22 @@ impl Watched {
     /// The file may call a target otherwise than before.
     pub(super) fn is_called(&self, name: Option<Arc<str>>) {
         *self.name.lock() = name;
+    }
+
+    /// An upstream has it as its target, for as long as the name lives.
+    pub(super) fn is_of(&self, upstream: &Arc<str>) {
+        let mut upstreams = self.upstreams.lock();
+        let upstream = Arc::downgrade(upstream);
+        if !upstreams.iter().any(|known| known.ptr_eq(&upstream)) {
+            upstreams.retain(|known| known.strong_count() > 0);
+            upstreams.push(upstream);
+        }
+    }
+
+    /// Whose target it is: several may have the same, checked in the same way.
+    fn upstreams(&self) -> String {
+        let names: BTreeSet<_> = self.upstreams.lock().iter().filter_map(Weak::upgrade).collect();
+        names.iter().map(|name| &**name).collect::<Vec<_>>().join(", ")
     }
 
     pub(super) fn is_probed_by(&self, prober: AbortHandle) {
@@ -87,25 +107,25 @@ impl Watched {
         let passed = error.is_none();
         let was_new = self.target.is_barred(Bar::Unproven);
         let changed = self.target.observe(passed, thresholds);
-        let address = self.target.address;
+        let target = self.target.address;
         let last = LastCheck { at: unix_seconds(), took_ms: took.as_secs_f64() * 1e3, passed, error: error.clone() };
         let mut report = self.report.lock();
         let is_first = report.last.replace(last).is_none();
         match &error {
             Some(error) if changed => {
                 report.why = Some(error.clone());
-                tracing::warn!(%address, %error, "The target fails its checks and gets no more requests.");
+                tracing::warn!(upstream = self.upstreams(), %target, %error, "The target fails its checks and gets no more requests.");
             }
             Some(error) if is_first => {
                 report.why = Some(error.clone());
-                tracing::warn!(%address, %error, "A new target fails its first check and gets no requests yet.");
+                tracing::warn!(upstream = self.upstreams(), %target, %error, "A new target fails its first check and gets no requests yet.");
             }
             None if changed => {
                 report.why = None;
                 if was_new && is_first {
-                    tracing::debug!(%address, "A new target passes its first check.");
+                    tracing::debug!(upstream = self.upstreams(), %target, "A new target passes its first check.");
                 } else {
-                    tracing::info!(%address, "The target passes its checks again.");
+                    tracing::info!(upstream = self.upstreams(), %target, "The target passes its checks again.");
                 }
             }
             Some(_) | None => {}

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use maxminddb::Reader;
 use parking_lot::Mutex;
-use portreeve_config::{Coordinates, Country};
+use portreeve_config::{Coordinates, Country, units};
 use serde::Deserialize;
 
 use super::Whereabouts;
@@ -69,7 +69,7 @@ impl Entry<'_> {
 impl Database {
     fn read(path: &Path) -> Result<Self, String> {
         let wrong = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
-        let opened = File::open(path).and_then(|file| Ok((Stamp::of(&file)?, file)));
+        let opened = units::file::open(path).and_then(|file| Ok((Stamp::of(&file)?, file)));
         let (stamp, file) = opened.map_err(|error| match error.kind() {
             ErrorKind::NotFound => wrong(&"no such file"),
             _ => wrong(&error),
@@ -131,7 +131,7 @@ impl Databases {
         // Held while it is read, so that two pools do not read it both.
         let mut known = self.0.lock();
         known.retain(|database| database.strong_count() > 0);
-        let stamp = File::open(path).and_then(|file| Stamp::of(&file)).ok();
+        let stamp = units::file::open(path).and_then(|file| Stamp::of(&file)).ok();
         let same = known.iter().filter_map(Weak::upgrade);
         let same = same.into_iter().find(|database| database.path == path && Some(database.stamp) == stamp);
         if let Some(same) = same {
