@@ -110,5 +110,5 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 fn count(lines: &[u8]) -> u64 {
-    lines.iter().filter(|byte| **byte == b'\n').count() as u64
+    lines.split_inclusive(|byte| *byte == b'\n').count() as u64
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use portreeve_config::Config;
+use serde::Serialize;
 
 /// Names that are told of one kind of change; of more, only how many they are.
 const MAX_NAMES: usize = 20;
@@ -37,7 +38,7 @@ impl Changes {
             ("resolver", old.resolver != new.resolver),
             ("zones", old.zones != new.zones),
             ("tiers", old.tiers != new.tiers),
-            ("chains", old.chains != new.chains),
+            ("chains", differs(&old.chains, &new.chains)),
             ("consumers", old.consumers != new.consumers),
             ("errors", old.errors != new.errors),
             ("admin", old.admin != new.admin),
@@ -81,7 +82,13 @@ impl Changes {
     }
 }
 
-fn difference<'c, T: PartialEq + 'c>(
+/// Whether two values say different things, wherever in the file they stand.
+fn differs<T: PartialEq + Serialize>(old: &T, new: &T) -> bool {
+    // What is written is without its place; it is made only where something is otherwise.
+    old != new && serde_json::to_value(old).ok() != serde_json::to_value(new).ok()
+}
+
+fn difference<'c, T: PartialEq + Serialize + 'c>(
     old: impl Iterator<Item = (&'c str, &'c T)>,
     new: impl Iterator<Item = (&'c str, &'c T)>,
 ) -> Difference {
@@ -90,7 +97,7 @@ fn difference<'c, T: PartialEq + 'c>(
     for (name, now) in new {
         match left.remove(name) {
             None => added.push(name),
-            Some(before) if before != now => changed.push(name),
+            Some(before) if differs(before, now) => changed.push(name),
             Some(_) => {}
         }
     }

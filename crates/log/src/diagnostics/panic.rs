@@ -16,10 +16,8 @@ pub(super) fn tell(log: Log) {
         let thread = thread::current();
         let name = thread.name().unwrap_or("?");
         let message = message(info);
-        match info.location() {
-            Some(location) => tracing::error!(thread = name, %location, panic = message, "A panic."),
-            None => tracing::error!(thread = name, panic = message, "A panic."),
-        }
+        let location = info.location().map(tracing::field::display);
+        tracing::error!(thread = name, location, panic = message, "A panic.");
         if name == "main" {
             log.flush(LAST_WORDS);
         }
