@@ -93,7 +93,7 @@ fn a_reader_that_stalls_holds_up_neither_lines_nor_flush_nor_reopen_and_what_is_
     assert!(!log.flush(Duration::from_millis(50)), "nobody reads");
     assert!(begun.elapsed() < LONG);
     assert!(written > 1_000 && written < 100_000, "{written}");
-    assert_eq!(lost.get() as usize, 100_000 - written);
+    assert_eq!(lost.get(), 100_000 - written as u64);
     // What had room arrives, and then how many had none.
     let reading = thread::spawn(move || BufReader::new(reader).lines().map(Result::unwrap).collect::<Vec<_>>());
     assert!(log.flush(LONG));

@@ -17,15 +17,15 @@ pub(crate) fn start(registry: &Registry) -> Diagnostics {
 
 /// The gateway and all plugins at `info`, whoever wrote them; libraries at `error` or not at all.
 fn levels(registry: &Registry) -> String {
-    let mut levels = "error,portreeve=info".to_owned();
     let plugins: BTreeSet<_> = registry.iter().map(|plugin| plugin.module).collect();
-    for module in plugins {
-        levels.push_str(&format!(",{module}=info"));
-    }
-    for library in SILENT {
-        levels.push_str(&format!(",{library}=off"));
-    }
-    levels
+    let heard = plugins.into_iter().map(|module| format!("{module}=info"));
+    let silent = SILENT.iter().map(|library| format!("{library}=off"));
+    ["error".to_owned(), "portreeve=info".to_owned()]
+        .into_iter()
+        .chain(heard)
+        .chain(silent)
+        .collect::<Vec<_>>()
+        .join(",")
 }
 
 #[cfg(test)]

@@ -21,9 +21,9 @@ pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The longest that reading a file and all it names may take: far longer than ten thousand routes need. Beyond it, the file system
 /// hangs, and so would every reload after this one.
-const READ_LIMIT: Duration = Duration::from_secs(60);
+const READ_LIMIT: Duration = Duration::from_mins(1);
 /// The longest that it may take to compile a configuration, and to wait for the first checks of new targets.
-const APPLY_LIMIT: Duration = Duration::from_secs(60);
+const APPLY_LIMIT: Duration = Duration::from_mins(1);
 /// Readings that may hang at once: each holds a thread until the file system answers.
 const MAX_HUNG: usize = 4;
 

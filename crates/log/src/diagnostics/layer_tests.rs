@@ -112,7 +112,7 @@ fn a_flood_of_one_kind_is_cut_short_and_told_and_drowns_no_other() {
     assert!((20..60).contains(&floods), "{floods}");
     assert_eq!(count("The disk is gone."), 2);
     let told = lines.iter().find(|line| line.get("like") == Some(&"A stranger did it.".into())).unwrap();
-    assert_eq!(told["lines"].as_u64().unwrap() as usize + floods, 10_000);
+    assert_eq!(told["lines"].as_u64().unwrap() + floods as u64, 10_000);
     assert_eq!((&told["of"], &told["level"]), (&"portreeve_proxy::http2".into(), &"ERROR".into()));
     assert!(told["message"].as_str().unwrap().ends_with(" more lines like this left out."));
 }

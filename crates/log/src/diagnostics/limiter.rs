@@ -193,7 +193,7 @@ mod tests {
         // A slow machine refills the bucket meanwhile.
         assert!((20..60).contains(&written), "{written}");
         assert_eq!(verdicts.iter().filter(|verdict| **verdict == Verdict::FirstLeftOut).count(), 1);
-        assert_eq!(limiter.suppressed.get() as usize, 10_000 - written);
+        assert_eq!(limiter.suppressed.get(), 10_000 - written as u64);
         assert_eq!(limiter.check(kind(2), like), Verdict::Written);
 
         assert!(limiter.next().is_some());

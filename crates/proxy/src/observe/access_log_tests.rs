@@ -12,7 +12,9 @@ fn written(entries: &[&dyn Fn(&AccessLog)]) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("access.log");
     let log = AccessLog::file(&path, IntCounter::new("dropped", "dropped").unwrap()).unwrap();
-    entries.iter().for_each(|entry| entry(&log));
+    for entry in entries {
+        entry(&log);
+    }
     log.flush(Duration::from_secs(20));
     std::fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect()
 }
