@@ -194,7 +194,7 @@ mod architecture {
         for call in calls {
             for (at, _) in source.match_indices(&call) {
                 let (mut arguments, mut depth, mut is_text, mut before) = (vec![String::new()], 0, false, ' ');
-                for c in source[at + call.len()..].chars() {
+                for c in source.split_at(at + call.len()).1.chars() {
                     match c {
                         '"' if before != '\\' => is_text = !is_text,
                         '(' | '[' | '{' if !is_text => depth += 1,

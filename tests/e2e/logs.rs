@@ -240,7 +240,7 @@ async fn an_address_that_is_taken_is_a_line_of_the_log() {
     assert!(line["error"].as_str().unwrap().contains(&format!("cannot listen on {public}")), "{line}");
 }
 
-/// A ClientHello (RFC 8446 §4.1.2) that asks for a name of so many control characters, in records of at most 16,384 bytes.
+/// A `ClientHello` (RFC 8446 §4.1.2) that asks for a name of so many control characters, in records of at most 16,384 bytes.
 fn hello(name: usize) -> Vec<u8> {
     let sized = |bytes: Vec<u8>, width: usize| [&bytes.len().to_be_bytes()[8 - width..], &bytes].concat();
     let name = [vec![0], sized(vec![0x1b; name], 2)].concat();
