@@ -57,6 +57,11 @@ impl ValueRegex {
     pub fn as_str(&self) -> &str {
         &self.text
     }
+
+    /// Bytes that it takes, compiled: see [`Pattern::compiled_size`](crate::Pattern::compiled_size).
+    pub fn compiled_size(&self) -> usize {
+        self.regex.memory_usage()
+    }
 }
 
 impl PartialEq for ValueRegex {

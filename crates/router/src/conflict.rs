@@ -7,9 +7,11 @@ use http::Method;
 
 use crate::RuleId;
 
+mod cover;
 mod domain;
 mod fresh;
 mod intersect;
+mod overlap;
 mod search;
 mod survey;
 #[cfg(test)]
@@ -33,8 +35,8 @@ pub enum Conflict {
         /// A request that both take.
         witness: Witness,
     },
-    /// The rules are equally specific, and their regular expressions are too large to tell whether both could take
-    /// the same request.
+    /// The rules are equally specific, and it cannot be told whether both could take the same request: their regular
+    /// expressions are too large, or there are too many such rules.
     Undecided {
         /// The earlier of the two.
         a: RuleId,
@@ -55,6 +57,11 @@ pub enum Conflict {
         /// The rule that never matches.
         rule: RuleId,
     },
+    /// No path that a request can have fits the rule's regular expression.
+    NoPath {
+        /// The rule that never matches.
+        rule: RuleId,
+    },
     /// All rules together name more methods beyond the standard ones than
     /// [`MAX_EXTENSION_METHODS`](crate::MAX_EXTENSION_METHODS).
     TooManyMethods {
@@ -70,7 +77,10 @@ impl Conflict {
     pub fn rule(&self) -> RuleId {
         match self {
             Self::Tie { b, .. } | Self::Undecided { b, .. } => *b,
-            Self::Unreachable { rule, .. } | Self::Impossible { rule } | Self::TooManyMethods { rule, .. } => *rule,
+            Self::Unreachable { rule, .. }
+            | Self::Impossible { rule }
+            | Self::NoPath { rule }
+            | Self::TooManyMethods { rule, .. } => *rule,
         }
     }
 }
@@ -82,11 +92,9 @@ impl fmt::Display for Conflict {
             Self::Tie { a, b, witness } => {
                 write!(f, "#{} and #{} both take `{witness}`, and none is more specific", a.0, b.0)
             }
-            Self::Undecided { a, b } => write!(
-                f,
-                "#{} and #{} are equally specific, and their regular expressions are too large to compare",
-                a.0, b.0
-            ),
+            Self::Undecided { a, b } => {
+                write!(f, "#{} and #{} are equally specific, and too large or too many to compare", a.0, b.0)
+            }
             Self::Unreachable { rule, by, witness } => {
                 write!(f, "#{} never matches: `{witness}` is always taken by", rule.0)?;
                 for (index, id) in by.iter().enumerate() {
@@ -95,6 +103,9 @@ impl fmt::Display for Conflict {
                 Ok(())
             }
             Self::Impossible { rule } => write!(f, "#{} never matches: its conditions exclude each other", rule.0),
+            Self::NoPath { rule } => {
+                write!(f, "#{} never matches: no path that a request can have fits its expression", rule.0)
+            }
             Self::TooManyMethods { rule, method } => {
                 write!(f, "#{}: `{method}` is one method too many for all rules together", rule.0)
             }

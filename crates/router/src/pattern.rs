@@ -97,6 +97,15 @@ impl Pattern {
         &self.text
     }
 
+    /// Bytes that its regular expression takes, compiled; nothing for one without. So that whoever reads many of them from a
+    /// file can put a bound on all together: each may have 256 KiB.
+    pub fn compiled_size(&self) -> usize {
+        match &self.shape {
+            Shape::Regex(regex) => regex.compiled_size(),
+            Shape::Segments(_) => 0,
+        }
+    }
+
     /// Names of the parameters, in the order of their positions in [`Params`](crate::Params). At most
     /// [`MAX_PARAMS`].
     pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {

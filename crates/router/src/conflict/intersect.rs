@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use ahash::AHashMap;
+use ahash::{AHashMap, AHashSet};
 use regex_automata::{
     Anchored, Input, MatchKind,
     hybrid::{
@@ -37,18 +37,33 @@ pub(super) enum Intersection {
 }
 
 /// What a normal path is (see [`crate::path`]): segments that are no dot segments, with at most one slash at the end.
-const NORMAL_PATH: &str = concat!(
+pub(super) const NORMAL_PATH: &str = concat!(
     r"(?:/(?:[a-zA-Z0-9_~!$&'()*+,;=:@-]|%[0-9A-F]{2}|\.(?:[a-zA-Z0-9_~!$&'()*+,=:@-]|%[0-9A-F]{2}|\.[a-zA-Z0-9._~!$&'()*+,=:@-]))",
     r"(?:[a-zA-Z0-9._~!$&'()*+,;=:@-]|%[0-9A-F]{2})*)*/?"
 );
 
 /// In the order in which a reader would like to see them.
-const PATH_BYTES: &[u8] = b"/1023456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_.~!$&'()*+,;=:@%";
+pub(super) const PATH_BYTES: &[u8] =
+    b"/1023456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_.~!$&'()*+,;=:@%";
 
-/// A path that all expressions match.
-pub(super) fn intersect_paths(expressions: &[&str]) -> Intersection {
+/// Of `bytes`, one for each way in which the automata tell bytes apart.
+pub(super) fn alphabet(bytes: &[u8], automata: &[&DFA]) -> Vec<u8> {
+    let mut known = AHashSet::new();
+    let class = |byte: u8| automata.iter().map(|dfa| dfa.byte_classes().get(byte)).collect::<Vec<u8>>();
+    bytes.iter().copied().filter(|byte| known.insert(class(*byte))).collect()
+}
+
+/// Making the automata of one search costs about as much as looking at so many states.
+pub(super) const MAKING: usize = 100;
+
+/// Paths that all expressions match. Each state that is looked at is taken off `budget`.
+pub(super) fn intersect_paths(expressions: &[&str], budget: &mut usize) -> Intersection {
+    match budget.checked_sub(MAKING) {
+        Some(left) => *budget = left,
+        None => return Intersection::TooLarge,
+    }
     let normal = [NORMAL_PATH, "/.*"];
-    intersect(expressions.iter().copied().chain(normal), PATH_BYTES)
+    intersect(expressions.iter().copied().chain(normal), PATH_BYTES, budget)
 }
 
 /// A value that satisfies all of `wanted`, none of which is `Absent`.
@@ -68,17 +83,19 @@ pub(super) fn intersect_values(wanted: &[&ValueMatch]) -> Intersection {
     let readable = PATH_BYTES.iter().copied().filter(|byte| *byte != b'/');
     let further = (0x20..=0xff).filter(|byte| !PATH_BYTES.contains(byte) && *byte != 0x7f);
     let bytes: Vec<u8> = readable.chain([b'/']).chain(further).collect();
-    intersect(expressions.iter().map(String::as_str), &bytes)
+    // Each search is bounded by itself.
+    let mut budget = usize::MAX;
+    intersect(expressions.iter().map(String::as_str), &bytes, &mut budget)
 }
 
 /// An automaton that builds its states as they are asked for.
-struct Automaton {
+pub(super) struct Automaton {
     dfa: DFA,
     cache: Cache,
 }
 
 impl Automaton {
-    fn new(expression: &str) -> Option<Self> {
+    pub(super) fn new(expression: &str) -> Option<Self> {
         let hir = anchored(parse_hir(expression).ok()?);
         let nfa = NFA::compiler().build_from_hir(&hir).ok()?;
         let config = DFA::config()
@@ -93,23 +110,40 @@ impl Automaton {
         Some(Self { dfa, cache })
     }
 
-    fn start(&mut self) -> Option<LazyStateID> {
+    pub(super) fn dfa(&self) -> &DFA {
+        &self.dfa
+    }
+
+    pub(super) fn start(&mut self) -> Option<LazyStateID> {
         let input = Input::new("").anchored(Anchored::Yes);
         self.dfa.start_state_forward(&mut self.cache, &input).ok()
     }
 
-    fn is_match(&mut self, state: LazyStateID) -> Option<bool> {
+    pub(super) fn is_match(&mut self, state: LazyStateID) -> Option<bool> {
         let end = self.dfa.next_eoi_state(&mut self.cache, state).ok()?;
         Some(end.is_match())
     }
+
+    /// The state after one more byte. Nothing: too many states.
+    pub(super) fn next_or_dead(&mut self, state: LazyStateID, byte: u8) -> Option<LazyStateID> {
+        self.dfa.next_state(&mut self.cache, state, byte).ok().filter(|next| !next.is_quit())
+    }
+
+    /// The state after one more byte; the inner nothing if no text can go on so.
+    #[expect(clippy::option_option, reason = "the outer one is for `?`: too many states")]
+    pub(super) fn next(&mut self, state: LazyStateID, byte: u8) -> Option<Option<LazyStateID>> {
+        Some(Some(self.next_or_dead(state, byte)?).filter(|next| !next.is_dead()))
+    }
 }
 
-fn intersect<'e>(expressions: impl Iterator<Item = &'e str>, bytes: &[u8]) -> Intersection {
+fn intersect<'e>(expressions: impl Iterator<Item = &'e str>, bytes: &[u8], budget: &mut usize) -> Intersection {
     let search = || {
         let mut automata = expressions.map(Automaton::new).collect::<Option<Vec<_>>>()?;
-        let first = members(&mut automata, bytes, 1)?;
+        // Whether there is one is told by one byte of each kind.
+        let kinds = alphabet(bytes, &automata.iter().map(Automaton::dfa).collect::<Vec<_>>());
+        let first = members(&mut automata, &kinds, 1, budget)?;
         // Several, because a more specific rule may take the first.
-        let several = if first.is_empty() { None } else { members(&mut automata, bytes, MOST_MEMBERS) };
+        let several = if first.is_empty() { None } else { members(&mut automata, bytes, MOST_MEMBERS, budget) };
         Some(several.unwrap_or(first))
     };
     let Some(texts) = search() else { return Intersection::TooLarge };
@@ -124,12 +158,13 @@ fn intersect<'e>(expressions: impl Iterator<Item = &'e str>, bytes: &[u8]) -> In
 
 /// The `most` shortest texts that all automata match, or fewer if there are no more or they go in circles. Nothing:
 /// too many states.
-fn members(automata: &mut [Automaton], bytes: &[u8], most: usize) -> Option<Vec<Vec<u8>>> {
+fn members(automata: &mut [Automaton], bytes: &[u8], most: usize, budget: &mut usize) -> Option<Vec<Vec<u8>>> {
     let start = automata.iter_mut().map(Automaton::start).collect::<Option<Vec<_>>>()?;
     let mut visits = AHashMap::from_iter([(start.clone(), 1)]);
     let mut queue = VecDeque::from([(start, Vec::new())]);
     let mut members = Vec::new();
     while let Some((states, text)) = queue.pop_front() {
+        *budget = budget.checked_sub(1)?;
         let mut all_match = true;
         for (automaton, &state) in automata.iter_mut().zip(&states) {
             all_match &= automaton.is_match(state)?;
@@ -162,14 +197,10 @@ fn members(automata: &mut [Automaton], bytes: &[u8], most: usize) -> Option<Vec<
 fn step(automata: &mut [Automaton], states: &[LazyStateID], byte: u8) -> Option<Option<Vec<LazyStateID>>> {
     let mut next = Vec::with_capacity(states.len());
     for (automaton, &state) in automata.iter_mut().zip(states) {
-        let state = automaton.dfa.next_state(&mut automaton.cache, state, byte).ok()?;
-        if state.is_dead() {
-            return Some(None);
+        match automaton.next(state, byte)? {
+            Some(state) => next.push(state),
+            None => return Some(None),
         }
-        if state.is_quit() {
-            return None;
-        }
-        next.push(state);
     }
     Some(Some(next))
 }

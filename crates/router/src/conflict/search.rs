@@ -51,6 +51,8 @@ pub(super) struct Trial<'a> {
 pub(super) enum Finding {
     /// The rules' conditions exclude each other.
     Impossible,
+    /// There is no path for them.
+    NoPath,
     /// Regular expressions are too large to tell.
     Undecided,
     /// A request that the rules get.

@@ -1,14 +1,16 @@
 //! Goes through all places of a router for ties, and through all rules for those that never match.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::ControlFlow};
 
 use ahash::{AHashMap, AHashSet};
 use http::Method;
 
 use super::{
     Conflict, Witness,
+    cover::{Rest, rest},
     fresh::Fresh,
     intersect::{Intersection, intersect_paths},
+    overlap::{Pair, overlapping},
     search::{Finding, Goal, Place, Trial, search},
 };
 use crate::{
@@ -16,8 +18,15 @@ use crate::{
     method::MethodSet,
     pattern::Shape,
     rule::Compiled,
-    tree::{Entry, Tree},
+    tree::{Entry, Tree, visit_place},
 };
+
+/// States of regular expressions that are looked at for all rules together. Arbitrary: about a
+/// second.
+const MOST_STATES: usize = 100_000;
+/// Pairs of equally specific rules that are compared for all rules together. Arbitrary: a
+/// second, and a thousand routes with one path.
+const MOST_PAIRS: usize = 500_000;
 
 /// All conflicts, in the order of the rules at which they are reported.
 pub(crate) fn find_all(router: &Router) -> Vec<Conflict> {
@@ -28,6 +37,9 @@ pub(crate) fn find_all(router: &Router) -> Vec<Conflict> {
         tied: AHashSet::new(),
         reached: AHashSet::new(),
         taken: AHashMap::new(),
+        pathless: AHashSet::new(),
+        states: MOST_STATES,
+        pairs: MOST_PAIRS,
     };
     let mut hosts: Vec<_> = router.hosts.iter().collect();
     hosts.sort_by_key(|hosted| (hosted.name, hosted.wildcard));
@@ -48,6 +60,12 @@ struct Survey<'r> {
     reached: AHashSet<RuleId>,
     /// By whom the requests of the others are taken, and the first of these requests.
     taken: AHashMap<RuleId, (BTreeSet<RuleId>, Witness)>,
+    /// Rules that have an expression which no path fits.
+    pathless: AHashSet<RuleId>,
+    /// So many states of regular expressions may still be looked at.
+    states: usize,
+    /// So many pairs of rules may still be compared.
+    pairs: usize,
 }
 
 impl Survey<'_> {
@@ -69,17 +87,50 @@ impl Survey<'_> {
     /// Reports each rule that ties with an earlier one, once.
     fn ties(&mut self, place: Place<'_>, level: &[Entry]) {
         for group in self.groups(level) {
+            if group.iter().all(|entry| entry.is_regex) && group.len() > 2 {
+                self.ties_of_expressions(place, &group);
+                continue;
+            }
             for (index, later) in group.iter().enumerate() {
                 for earlier in group.iter().take(index) {
-                    if earlier.rule == later.rule || self.tied.contains(&later.rule) {
-                        continue;
-                    }
-                    if let Some(conflict) = self.tie(place, earlier, later) {
-                        self.tied.extend([earlier.rule, later.rule]);
-                        self.conflicts.push(conflict);
-                    }
+                    self.compare(place, earlier, later);
                 }
             }
+        }
+    }
+
+    fn ties_of_expressions(&mut self, place: Place<'_>, group: &[&Entry]) {
+        let router = self.router;
+        let expression = |entry: &&Entry| match router.entry(entry).map(|(_, pattern)| &pattern.shape) {
+            Some(Shape::Regex(regex)) => regex.as_str(),
+            _ => "",
+        };
+        let expressions: Vec<&str> = group.iter().map(expression).collect();
+        for pair in overlapping(&expressions) {
+            let (Pair::Close(earlier, later) | Pair::Untold(earlier, later)) = pair;
+            let (Some(earlier), Some(later)) = (group.get(earlier), group.get(later)) else { continue };
+            if matches!(pair, Pair::Untold(..)) {
+                self.states = 0;
+            }
+            self.compare(place, earlier, later);
+        }
+    }
+
+    /// Reports that the later rule ties with the earlier one, if it does and nothing was said of it so far.
+    fn compare(&mut self, place: Place<'_>, earlier: &Entry, later: &Entry) {
+        if earlier.rule == later.rule || self.tied.contains(&later.rule) {
+            return;
+        }
+        let conflict = if self.pairs == 0 {
+            let (a, b) = (earlier.rule.min(later.rule), earlier.rule.max(later.rule));
+            Some(Conflict::Undecided { a, b })
+        } else {
+            self.pairs -= 1;
+            self.tie(place, earlier, later)
+        };
+        if let Some(conflict) = conflict {
+            self.tied.extend([earlier.rule, later.rule]);
+            self.conflicts.push(conflict);
         }
     }
 
@@ -106,27 +157,29 @@ impl Survey<'_> {
         vec![level.iter().collect()]
     }
 
-    fn tie(&self, place: Place<'_>, a: &Entry, b: &Entry) -> Option<Conflict> {
+    fn tie(&mut self, place: Place<'_>, a: &Entry, b: &Entry) -> Option<Conflict> {
         let rules = self.router;
         let (one, path) = rules.entry(a)?;
         let (two, other_path) = rules.entry(b)?;
-        let methods = self.common_methods(one, two);
+        let methods = common_methods(rules, &self.fresh, one, two);
         if methods.is_empty() || guards_exclude(one, two) || conditions_exclude(one, two) {
             return None;
         }
         let (first, second) = (a.rule.min(b.rule), a.rule.max(b.rule));
         let undecided = Conflict::Undecided { a: first, b: second };
         let paths = match (&path.shape, &other_path.shape) {
-            (Shape::Regex(one), Shape::Regex(two)) => match intersect_paths(&[one.as_str(), two.as_str()]) {
-                Intersection::Empty => return None,
-                Intersection::TooLarge => return Some(undecided),
-                Intersection::Members(paths) => paths,
-            },
+            (Shape::Regex(one), Shape::Regex(two)) => {
+                match intersect_paths(&[one.as_str(), two.as_str()], &mut self.states) {
+                    Intersection::Empty => return None,
+                    Intersection::TooLarge => return Some(undecided),
+                    Intersection::Members(paths) => paths,
+                }
+            }
             _ => self.fresh.paths(path),
         };
         let trial = Trial { goal: Goal::Meet, paths: &paths, methods: &methods };
         match search(rules, place, &[a.rule, b.rule], trial) {
-            Finding::Impossible => None,
+            Finding::Impossible | Finding::NoPath => None,
             Finding::Taken { is_proven: true, .. } if !a.is_regex => None,
             Finding::Undecided => Some(undecided),
             Finding::Free(witness) | Finding::Taken { witness, .. } => {
@@ -135,43 +188,32 @@ impl Survey<'_> {
         }
     }
 
-    /// The methods for which two rules of the same rank are equally specific.
-    fn common_methods(&self, one: &Compiled, two: &Compiled) -> Vec<&Method> {
-        let level = |method: &&Method| {
-            let asked = self.router.methods.get(method);
-            let rank = one.methods.rank(asked);
-            rank.is_some() && rank == two.methods.rank(asked)
-        };
-        self.methods_of(one.methods).into_iter().filter(level).collect()
-    }
-
-    /// The methods that stand for all that a rule takes.
-    fn methods_of(&self, methods: MethodSet) -> Vec<&Method> {
-        let table = &self.router.methods;
-        if methods.is_empty() {
-            table.all().chain(self.fresh.method()).collect()
-        } else {
-            table.methods(methods.with_implied()).collect()
-        }
-    }
-
     /// Looks whether a rule gets any request by this path.
     fn reach(&mut self, place: Place<'_>, entry: &Entry) {
         let Some((rule, path)) = self.router.entry(entry) else {
             return;
         };
-        if self.reached.contains(&entry.rule) {
+        // Of one that ties it is not asked.
+        if self.reached.contains(&entry.rule) || self.tied.contains(&entry.rule) {
             return;
         }
-        let paths = self.fresh.paths(path);
-        let methods = self.methods_of(rule.methods);
-        let trial = Trial { goal: Goal::Reach, paths: &paths, methods: &methods };
-        let finding =
-            if entry.is_regex { Finding::Undecided } else { search(self.router, place, &[entry.rule], trial) };
+        let methods = methods_of(self.router, &self.fresh, rule.methods);
+        let methods: Vec<Method> = methods.into_iter().cloned().collect();
+        let finding = match &path.shape {
+            Shape::Regex(regex) => self.reach_expression(place, entry, regex.as_str(), &methods),
+            Shape::Segments(_) => {
+                let (paths, methods) = (self.fresh.paths(path), methods.iter().collect::<Vec<_>>());
+                let trial = Trial { goal: Goal::Reach, paths: &paths, methods: &methods };
+                search(self.router, place, &[entry.rule], trial)
+            }
+        };
         match finding {
             Finding::Taken { by, witness, is_proven: true } => {
                 let known = self.taken.entry(entry.rule).or_insert_with(|| (BTreeSet::new(), witness));
                 known.0.extend(by);
+            }
+            Finding::NoPath => {
+                self.pathless.insert(entry.rule);
             }
             Finding::Impossible => {
                 self.reached.insert(entry.rule);
@@ -183,7 +225,36 @@ impl Survey<'_> {
         }
     }
 
+    /// Looks whether a regular expression gets any request: whether those that are asked before it and take whatever has their
+    /// path leave it one.
+    fn reach_expression(&mut self, place: Place<'_>, entry: &Entry, expression: &str, methods: &[Method]) -> Finding {
+        let mut by = BTreeSet::new();
+        let mut taken = None;
+        for method in methods {
+            let mut covers: Vec<&Entry> = Vec::new();
+            loop {
+                let patterns = covers.iter().filter_map(|cover| self.router.entry(cover)).map(|(_, pattern)| pattern);
+                let patterns: Vec<_> = patterns.collect();
+                let path = match rest(expression, &patterns, &mut self.states) {
+                    Rest::Nothing => break,
+                    Rest::Path(path) if covers.len() < MOST_COVERS => path,
+                    Rest::Path(_) | Rest::Untold => return Finding::Undecided,
+                };
+                let Some(cover) = taker(self.router, place, entry, &path, method) else { return Finding::Undecided };
+                taken.get_or_insert_with(|| witness(method, place.host, &path));
+                by.insert(cover.rule);
+                covers.push(cover);
+            }
+        }
+        match taken {
+            Some(witness) => Finding::Taken { by, witness, is_proven: true },
+            None => Finding::NoPath,
+        }
+    }
+
     fn finish(mut self) -> Vec<Conflict> {
+        self.pathless.retain(|rule| !self.reached.contains(rule) && !self.taken.contains_key(rule));
+        self.conflicts.extend(self.pathless.into_iter().map(|rule| Conflict::NoPath { rule }));
         for (rule, (by, witness)) in self.taken {
             if !self.reached.contains(&rule) && !self.tied.contains(&rule) {
                 let by = by.into_iter().collect();
@@ -192,6 +263,57 @@ impl Survey<'_> {
         }
         self.conflicts.sort_by_key(Conflict::rule);
         self.conflicts
+    }
+}
+
+/// So many patterns together are looked at as takers of all that an expression matches. Arbitrary.
+const MOST_COVERS: usize = 32;
+
+/// Who is asked before `own` and takes every request with this path and method.
+fn taker<'r>(router: &'r Router, place: Place<'r>, own: &Entry, path: &str, method: &Method) -> Option<&'r Entry> {
+    let asked = router.methods.get(method);
+    let own_rank = (own.methods.rank(asked), own.rank);
+    let walked = place.tree.walk(path, &mut |entries| {
+        let is_own_place = std::ptr::eq(entries, place.entries);
+        visit_place(entries, asked, |entry| {
+            if is_own_place && (entry.methods.rank(asked), entry.rank) == own_rank {
+                return ControlFlow::Break(None);
+            }
+            let takes = router.entry(entry).is_some_and(|(rule, pattern)| {
+                let is_open = rule.conditions.is_empty() && rule.guard.is_none() && entry.rule != own.rule;
+                is_open && (!entry.is_regex || pattern.matches(path))
+            });
+            if takes { ControlFlow::Break(Some(entry)) } else { ControlFlow::Continue(()) }
+        })
+    });
+    match walked {
+        ControlFlow::Break(taker) => taker,
+        ControlFlow::Continue(()) => None,
+    }
+}
+
+fn witness(method: &Method, host: &str, path: &str) -> Witness {
+    let (method, host, path) = (method.clone(), host.to_owned(), path.to_owned());
+    Witness { method, host, path, headers: Vec::new(), query: Vec::new(), cookies: Vec::new() }
+}
+
+/// The methods for which two rules of the same rank are equally specific.
+fn common_methods<'a>(router: &'a Router, fresh: &'a Fresh, one: &Compiled, two: &Compiled) -> Vec<&'a Method> {
+    let level = |method: &&Method| {
+        let asked = router.methods.get(method);
+        let rank = one.methods.rank(asked);
+        rank.is_some() && rank == two.methods.rank(asked)
+    };
+    methods_of(router, fresh, one.methods).into_iter().filter(level).collect()
+}
+
+/// The methods that stand for all that a rule takes.
+fn methods_of<'a>(router: &'a Router, fresh: &'a Fresh, methods: MethodSet) -> Vec<&'a Method> {
+    let table = &router.methods;
+    if methods.is_empty() {
+        table.all().chain(fresh.method()).collect()
+    } else {
+        table.methods(methods.with_implied()).collect()
     }
 }
 

@@ -151,3 +151,75 @@ fn a_tie_is_shown_where_neither_rule_has_a_more_specific_path() {
         ["#0 and #1 both take `GET http://host1/1/1`, and none is more specific"]
     );
 }
+
+#[test]
+fn an_expression_that_others_always_take_is_unreachable() {
+    assert_eq!(
+        of(&["* * /users/me", "* * /users/you", "* * regex:^/users/(me|you)$"]),
+        ["#2 never matches: `GET http://host1/users/me` is always taken by #0, #1"]
+    );
+    assert_eq!(
+        of(&["* * /users/**", r"* * regex:^/(users)/\d+$"]),
+        ["#1 never matches: `GET http://host1/users/1` is always taken by #0"]
+    );
+    assert_eq!(
+        of(&["GET * /a/b", "POST * /a/b", "GET,POST * regex:^/a/b$"]),
+        ["#2 never matches: `GET http://host1/a/b` is always taken by #0, #1"]
+    );
+    assert_eq!(
+        of(&["* * regex:^/a/b/.*$", "* * regex:^/(a|a)/b/[0-9]$"]),
+        ["#1 never matches: `GET http://host1/a/b/1` is always taken by #0"]
+    );
+    assert_eq!(of(&["* * regex:^/a//b$"]), ["#0 never matches: no path that a request can have fits its expression"]);
+}
+
+#[test]
+fn an_expression_that_keeps_one_request_is_reachable() {
+    assert_eq!(of(&["* * /users/me", "* * regex:^/users/(me|you)$"]), [""; 0]);
+    assert_eq!(of(&["* * /users/{id}", r"* * regex:^/users/\d+$"]), [""; 0]);
+    assert_eq!(of(&["GET * /a/b", "* * regex:^/a/b$"]), [""; 0]);
+    assert_eq!(of(&["* h /a/b", "* * regex:^/a/b$"]), [""; 0]);
+    assert_eq!(of(&["* * regex:^/a//b$ /c"]), [""; 0]);
+    let only_some = with_header("* * /users/me", "x", ValueMatch::Present);
+    assert_eq!(conflicts(vec![only_some, rule("* * regex:^/users/me$")]), [""; 0]);
+}
+
+/// Generous: a build without optimisation beside others on two cores. Pair by pair it takes minutes.
+const SOON: std::time::Duration = std::time::Duration::from_mins(1);
+
+#[test]
+fn hundreds_of_expressions_are_compared_soon() {
+    let kinds: [fn(usize) -> String; 4] = [
+        |n| format!(r"* * regex:^/(items-{n}-|articles-{n}-)[0-9]+$"),
+        |n| format!(r"* * regex:^/[a-z]+-[0-9]+/{n}$"),
+        |n| format!(r"* * regex:^/.*/x{n}$"),
+        |n| format!(r"* * regex:^/v[0-9]+-(r{n}|s{n})-[0-9]+$"),
+    ];
+    let begun = std::time::Instant::now();
+    for kind in kinds {
+        let rules: Vec<_> = (0..500).map(|n| rule(&kind(n))).collect();
+        assert_eq!(conflicts(rules), [""; 0], "{}", kind(0));
+    }
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn hundreds_of_expressions_that_nobody_can_compare_are_refused_soon() {
+    let begun = std::time::Instant::now();
+    let rules = (0..200).map(|n| rule(&format!(r"* * regex:/(x|.)*a.{{14}}{n}")));
+    // The first ten end in digits of their own.
+    assert_eq!(conflicts(rules.collect()).len(), 190);
+    let same = (0..200).map(|n| rule(&format!("* * regex:/a{{1,{}}}", n + 1)));
+    assert_eq!(conflicts(same.collect()).len(), 199);
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn thousands_of_rules_with_one_path_are_compared_soon() {
+    let begun = std::time::Instant::now();
+    let rules = (0..3_000).map(|n| with_header("* * /a", "x", ValueMatch::Prefix(format!("{n:05}"))));
+    assert!(conflicts(rules.collect())[0].contains("too many to compare"));
+    let rules = (0..10_000).map(|_| rule("* * /a"));
+    assert_eq!(conflicts(rules.collect()).len(), 9_999);
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+}

@@ -57,6 +57,10 @@ impl PathRegex {
         &self.text
     }
 
+    pub(crate) fn compiled_size(&self) -> usize {
+        self.regex.memory_usage()
+    }
+
     pub(crate) fn is_match(&self, path: &str) -> bool {
         // As every pattern: `regex:.*` takes no `*` of an OPTIONS request.
         path.starts_with('/') && self.regex.is_match(path)
