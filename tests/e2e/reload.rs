@@ -91,7 +91,7 @@ async fn a_listener_whose_port_is_taken_refuses_the_whole_reload() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn limiter_counts_survive_a_reload() {
     let limited = |body: &str| {
-        let plugins = "plugins: [rate-limit: { by: everyone, limit: { rate: 3/h } }]";
+        let plugins = "plugins: [rate-limit: { by: all, limit: { rate: 3/h } }]";
         saying(body).replace("public: true,", &format!("public: true, {plugins},"))
     };
     let gateway = Gateway::spawn(&limited("old")).await;

@@ -15,7 +15,8 @@ use crate::cx::RequestCx;
 use crate::limits::{NoAccount, Subject};
 use crate::template::{Reference, Roots};
 
-/// Whose requests belong together: a template, the client's network, or several of them together.
+/// Whose requests belong together: a template, the client's network, or several of them together; or `all` requests. Other
+/// plain text is refused: it would put all requests together in silence.
 #[derive(Debug, Clone)]
 pub struct Key(Box<[Part]>);
 
@@ -211,6 +212,9 @@ impl Hasher for Both {
     }
 }
 
+/// The one plain text that is a key: that of all requests together.
+const EVERYBODY: &str = "all";
+
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum PartForm {
@@ -231,9 +235,15 @@ impl<'de> Deserialize<'de> for Key {
             Form::One(part) => vec![part],
             Form::Many(parts) => parts,
         };
+        let is_alone = parts.len() == 1;
         let parts = parts.into_iter().map(|part| match part {
             PartForm::Text(template) if template.as_literal() == Some("") => {
                 Err(de::Error::custom("an empty text is nobody's key; write a template such as ${consumer.id}"))
+            }
+            PartForm::Text(template) if is_alone && template.source() == EVERYBODY => Ok(Part::Template(template)),
+            PartForm::Text(template) if template.is_literal() => {
+                let why = template.must_vary().err().unwrap_or_default();
+                Err(de::Error::custom(format!("{why}; {EVERYBODY} counts all requests together")))
             }
             PartForm::Text(template) => Ok(Part::Template(template)),
             PartForm::Network(form) => Ok(Part::Network(form.client_network)),
@@ -260,7 +270,7 @@ impl JsonSchema for Key {
             (Template::<crate::template::AtRequest>::json_schema(generator), generator.subschema_for::<NetworkForm>());
         json_schema!({
             "anyOf": [text, network, { "type": "array", "items": { "anyOf": [text, network] }, "minItems": 1 }],
-            "x-expected": "a template such as ${consumer.id}, { client_network: { v4: 24, v6: 64 } }, or a list of these",
+            "x-expected": "a template such as ${consumer.id}, all, { client_network: { v4: 24, v6: 64 } }, or a list of these",
         })
     }
 }

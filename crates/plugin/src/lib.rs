@@ -107,5 +107,5 @@ pub mod engine {
     pub use crate::host::{Engine, Shared};
     pub use crate::metrics::Metrics;
     pub use crate::registry::hook_names;
-    pub use crate::written::{check_expression, check_template};
+    pub use crate::written::{check_expression, check_template, wanted_params};
 }

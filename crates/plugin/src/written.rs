@@ -21,6 +21,24 @@ pub fn check_template(moment: &str, text: &str) -> Result<(), SyntaxError> {
     }
 }
 
+/// The path parameters that a template wants, as [`Template::wanted_params`]; none of one that is wrong.
+pub fn wanted_params(moment: &str, text: &str) -> Vec<String> {
+    fn wanted<P: Phase>(text: &str) -> Vec<String> {
+        let template = Template::<P>::parse(text).ok();
+        template.iter().flat_map(Template::wanted_params).map(str::to_owned).collect()
+    }
+    if !text.contains("params") {
+        return Vec::new();
+    }
+    match moment {
+        AtMatch::WORD => wanted::<AtMatch>(text),
+        AtRequest::WORD => wanted::<AtRequest>(text),
+        AtResponse::WORD => wanted::<AtResponse>(text),
+        WithCalls::WORD => wanted::<WithCalls>(text),
+        _ => Vec::new(),
+    }
+}
+
 /// Checks an expression of the moment that `x-expression` names, as [`check_template`] does.
 ///
 /// # Errors

@@ -42,6 +42,16 @@ impl Who {
                 return Err(BuildError::at(format!("consumer.{name}"), message));
             }
         }
+        let plain = |name: &str, why: String| BuildError::at(format!("consumer.{name}"), why);
+        // One id for everybody would be one consumer for everybody.
+        if let Some(id) = &id {
+            id.must_vary().map_err(|why| plain("id", why))?;
+        }
+        for (name, template) in [("tier", &tier), ("groups", &groups)] {
+            if let Some(template) = template {
+                template.must_not_look_like_one().map_err(|why| plain(name, why))?;
+            }
+        }
         let tiers: Vec<_> = tiers.iter().map(|tier| tier.name.clone()).collect();
         let default_tier = default_tier.map(|name| interned(&tiers, &name));
         Ok(Self { id, tier, groups, default_tier, tiers })

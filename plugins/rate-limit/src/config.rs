@@ -23,7 +23,7 @@ use crate::store::{OnStoreError, Store};
 pub struct Config {
     /// Whose requests are counted together: a template such as `${consumer.id}` or `${request.headers.x-team}`, the
     /// network of the client (`{ client_network: { v4: 24, v6: 64 } }`), or a list of these, which all have to be the same.
-    /// Plain text counts all requests together. A request for which a part has no value, or an empty one, is refused with
+    /// `all` counts all requests together; other plain text is refused. A request for which a part has no value, or an empty one, is refused with
     /// 403; give it a default (`${request.headers.x-team:-none}`) to count such requests together instead.
     pub by: Key,
     /// How much: `tier` for the limits of the consumer's tier, or limits of this step's own, one such as

@@ -49,6 +49,26 @@ const WORDS: [(&str, TokenKind); 12] = [
     ("has", TokenKind::Has),
 ];
 
+/// Words of other languages of conditions, and what is written here.
+const ALIASES: [(&str, &str); 16] = [
+    ("exists", "`has(claims.plan)`"),
+    ("exist", "`has(claims.plan)`"),
+    ("defined", "`has(claims.plan)`"),
+    ("is_defined", "`has(claims.plan)`"),
+    ("present", "`has(claims.plan)`"),
+    ("isset", "`has(claims.plan)`"),
+    ("nil", "`null`"),
+    ("none", "`null`"),
+    ("undefined", "`null`"),
+    ("regex", "`matches`"),
+    ("like", "`matches`"),
+    ("includes", "`contains`"),
+    ("eq", "`==`"),
+    ("ne", "`!=`"),
+    ("startsWith", "`starts_with`"),
+    ("endsWith", "`ends_with`"),
+];
+
 /// Longer signs first, so that `<=` is not read as `<`.
 const SIGNS: [(&str, TokenKind); 14] = [
     ("==", TokenKind::Operator(Operator::Equal)),
@@ -123,7 +143,11 @@ fn word(cursor: &mut Cursor<'_>, bounds: Bounds) -> Result<TokenKind, SyntaxErro
         }
         if !ROOT_NAMES.iter().any(|(root, _)| *root == word) {
             let known = WORDS.iter().map(|(known, _)| *known);
-            let guess = did_you_mean(word, known.chain(ROOT_NAMES.map(|(root, _)| root)));
+            let alias = ALIASES.iter().find(|(other, _)| *other == word);
+            let guess = match alias {
+                Some((_, ours)) => format!("; did you mean {ours}?"),
+                None => did_you_mean(word, known.chain(ROOT_NAMES.map(|(root, _)| root))),
+            };
             let guess = if guess.is_empty() { format!("; text is written '{word}'") } else { guess };
             return Err(cursor.error_at(at, format!("unknown word `{word}`{guess}")));
         }

@@ -17,6 +17,7 @@
 
 mod cursor;
 mod json;
+mod meant;
 mod parse;
 mod phase;
 mod reference;
@@ -91,6 +92,17 @@ impl<P: Phase> Template<P> {
         self.parts.iter().filter_map(|part| match part {
             Part::Literal(_) => None,
             Part::Slot(slot) => Some(&slot.reference),
+        })
+    }
+
+    /// The path parameters that it wants: those without which it has no value, since it gives no default.
+    pub fn wanted_params(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Slot(slot) if slot.default.is_none() => match &slot.reference {
+                Reference::Param(name) => Some(&**name),
+                _ => None,
+            },
+            _ => None,
         })
     }
 

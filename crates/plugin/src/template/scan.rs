@@ -21,6 +21,32 @@ const REQUEST_FIELDS: [&str; 9] = ["method", "path", "host", "client_ip", "id", 
 const CONSUMER_FIELDS: [&str; 3] = ["id", "tier", "groups"];
 const RESPONSE_FIELDS: [&str; 2] = ["status", "headers"];
 
+/// What people call a field who do not know ours: its owner, their word, the field.
+const ALIASES: [(&str, &str, &str); 22] = [
+    ("request", "ip", "client_ip"),
+    ("request", "client", "client_ip"),
+    ("request", "remote_addr", "client_ip"),
+    ("request", "remote_address", "client_ip"),
+    ("request", "remote_ip", "client_ip"),
+    ("request", "peer", "client_ip"),
+    ("request", "uri", "path"),
+    ("request", "url", "path"),
+    ("request", "verb", "method"),
+    ("request", "hostname", "host"),
+    ("request", "authority", "host"),
+    ("request", "args", "query"),
+    ("request", "params", "query"),
+    ("request", "query_params", "query"),
+    ("request", "header", "headers"),
+    ("request", "cookie", "cookies"),
+    ("request", "request_id", "id"),
+    ("consumer", "name", "id"),
+    ("consumer", "username", "id"),
+    ("consumer", "plan", "tier"),
+    ("consumer", "roles", "groups"),
+    ("response", "code", "status"),
+];
+
 /// Reads a reference from where the cursor stands to its end, whatever follows.
 pub(crate) fn reference(cursor: &mut Cursor<'_>, bounds: Bounds) -> Result<Scanned, SyntaxError> {
     let start = cursor.at();
@@ -108,7 +134,10 @@ fn field<'s>(cursor: &mut Cursor<'s>, owner: &str, known: &[&'static str]) -> Re
     if known.contains(&word) {
         return Ok(word);
     }
-    let guess = did_you_mean(word, known.iter().copied());
+    let guess = match ALIASES.iter().find(|(of, other, _)| *of == owner && *other == word) {
+        Some((.., ours)) => format!("; did you mean `{ours}`?"),
+        None => did_you_mean(word, known.iter().copied()),
+    };
     let message = if guess.is_empty() {
         format!("`{owner}` has no `{word}`; it has {}", list())
     } else {

@@ -126,3 +126,13 @@ fn verified_tokens_survive_a_reload_that_changes_nothing() {
     let stricter = probe.reload(settings(json!({ "audience": "other" }))).unwrap();
     why(&stricter, &token);
 }
+
+#[test]
+fn plain_text_makes_no_consumer_of_the_whole_world() {
+    let error = refuses(settings(json!({ "consumer": { "id": "claims.sub" } })));
+    assert!(error.contains("consumer.id: \"claims.sub\" is plain text"), "{error}");
+    assert!(error.contains("did you mean \"${claims.sub}\"?"), "{error}");
+    assert!(refuses(settings(json!({ "consumer": { "id": "ada" } }))).contains("the same for every request"));
+    let error = refuses(settings(json!({ "consumer": { "tier": "claims.plan" } })));
+    assert!(error.starts_with("consumer.tier: ") && error.contains("${claims.plan}"), "{error}");
+}

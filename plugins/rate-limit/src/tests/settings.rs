@@ -53,6 +53,16 @@ fn keys_costs_and_overrides_that_make_no_sense_are_refused() {
     };
     assert!(with("by", json!("")).contains("an empty text is nobody's key"));
     assert!(with("by", json!([])).contains("an empty list is nobody's key"));
+    for (by, meant) in [
+        ("$remote_addr", "${request.client_ip}"),
+        ("{consumer.id}", "${consumer.id}"),
+        ("consumer.id", "${consumer.id}"),
+    ] {
+        let error = with("by", json!(by));
+        assert!(error.starts_with("by: ") && error.contains(&format!("did you mean \"{meant}\"?")), "{error}");
+    }
+    assert!(with("by", json!("everybody")).contains("all counts all requests together"));
+    assert!(with("by", json!(["${consumer.id}", "all"])).contains("is plain text"), "as a part it would do nothing");
     assert_eq!(with("cost", json!(11)), "cost: a request that costs 11 never fits into 10/s");
     assert_eq!(with("cost", json!("5")), "cost: \"5\" is not a whole number; write one without quotes, or a template");
     assert_eq!(
