@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::path::{ConfigPath, Place};
-use crate::render;
+use crate::render::{self, Excerpt};
 use crate::yaml::FileId;
 
 /// One error in the configuration. `Display` prints it with its source line and a caret, without a final line break.
@@ -15,9 +15,7 @@ pub struct Diagnostic {
     /// The path as the file itself counts, where `place.path` counts over all files.
     pub(crate) shown_path: String,
     pub(crate) message: String,
-    pub(crate) source_line: String,
-    /// How many characters of the source line are meant, from `place.column`.
-    pub(crate) width: u32,
+    pub(crate) excerpt: Excerpt,
     pub(crate) notes: Vec<String>,
 }
 
@@ -30,8 +28,7 @@ impl Diagnostic {
             file: FileId::default(),
             shown_path: String::new(),
             message: message.into(),
-            source_line: String::new(),
-            width: 0,
+            excerpt: Excerpt::default(),
             notes: Vec::new(),
         }
     }
@@ -80,10 +77,15 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// Every error of a configuration, by file and line. `Display` prints all of them (the first 100) and a count.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// So many diagnostics are told whole: more than anybody reads at once. (Arbitrary.)
+const TOLD: usize = 100;
+
+/// Every error of a configuration, by file and line; or every warning. The first 100 are there, the others are counted: a file
+/// may be wrong in more places than there is memory for. `Display` prints them and the count.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Diagnostics {
     all: Vec<Diagnostic>,
+    left_out: usize,
 }
 
 impl Diagnostics {
@@ -93,7 +95,39 @@ impl Diagnostics {
         all.sort_by_key(|d| (d.file, d.place.line, d.place.column));
         // An aliased value is wrong once, however often it is used.
         all.dedup_by(|b, a| a.place.line != 0 && a.message == b.message && same_spot(a, b));
-        Self { all }
+        let left_out = all.len().saturating_sub(TOLD);
+        all.truncate(TOLD);
+        Self { all, left_out }
+    }
+
+    /// These, and so many that nothing is said of.
+    pub(crate) fn and_others(mut self, count: usize) -> Self {
+        self.left_out += count;
+        self
+    }
+
+    /// Adds one, unless 100 are there: then it is only counted, and not even made. In no order; [`Diagnostics::sorted`] must
+    /// follow.
+    pub fn add(&mut self, make: impl FnOnce() -> Diagnostic) {
+        if self.all.len() < TOLD {
+            self.all.push(make());
+        } else {
+            self.left_out += 1;
+        }
+    }
+
+    /// These in their order, what was said twice kept once.
+    #[must_use]
+    pub fn sorted(self) -> Self {
+        Self::new(self.all).and_others(self.left_out)
+    }
+
+    /// The first of them, the others counted: for places where a hundred would be too many.
+    #[must_use]
+    pub fn first(mut self, count: usize) -> Self {
+        self.left_out += self.all.len().saturating_sub(count);
+        self.all.truncate(count);
+        self
     }
 
     /// These errors and those of a later stage over the same sources, in order.
@@ -101,18 +135,18 @@ impl Diagnostics {
     pub fn and(self, later: Self) -> Self {
         let mut all = self.all;
         all.extend(later.all);
-        Self::new(all)
+        Self::new(all).and_others(self.left_out + later.left_out)
     }
 
-    /// The errors in order.
+    /// The first 100, in order.
     pub fn iter(&self) -> std::slice::Iter<'_, Diagnostic> {
         self.all.iter()
     }
 
-    /// How many there are.
+    /// How many there are, those that are only counted among them.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.all.len()
+        self.all.len() + self.left_out
     }
 
     /// Whether there is none; never so for what [`load`](crate::load) returns.
@@ -128,7 +162,7 @@ fn same_spot(a: &Diagnostic, b: &Diagnostic) -> bool {
 
 impl From<Diagnostic> for Diagnostics {
     fn from(diagnostic: Diagnostic) -> Self {
-        Self { all: vec![diagnostic] }
+        Self { all: vec![diagnostic], left_out: 0 }
     }
 }
 
@@ -143,7 +177,7 @@ impl<'a> IntoIterator for &'a Diagnostics {
 
 impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        render::diagnostics(&self.all, f)
+        render::diagnostics(&self.all, self.left_out, f)
     }
 }
 

@@ -8,6 +8,7 @@
 mod catalog;
 mod diagnostic;
 mod doubt;
+mod elsewhere;
 mod load;
 mod named;
 mod path;

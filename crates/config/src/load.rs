@@ -35,6 +35,8 @@ pub struct Loaded {
     pub texts: Vec<Text>,
     /// What is wrong in the file; nothing, but for [`Refused::rest`].
     pub doubts: Doubts,
+    /// What is no reason to refuse the file, and worth a word.
+    pub warnings: Diagnostics,
 }
 
 /// A file with errors.
@@ -102,22 +104,22 @@ fn unreadable(name: &str, message: String) -> Box<Refused> {
 }
 
 fn load_text(name: &str, path: &Path, text: &str, catalog: &Catalog, env: Env<'_>) -> Result<Loaded, Box<Refused>> {
-    let include::United { mut sources, mut report, mut complete } = include::unite(name, path, text, env);
+    let include::United { mut sources, mut report, mut complete, values } = include::unite(name, path, text, env);
     let mut doubts = Doubts::default();
-    for finding in &report.findings {
+    for finding in report.errors.iter() {
         let path = sources.united(&finding.path, finding.span.file);
         complete &= path.segments().len() > 1;
         doubts.insert(path);
     }
     let Some(root) = sources.root.take() else {
-        let errors = Diagnostics::new(sources.dress_all(report));
+        let errors = sources.dress_all(report.errors);
         return Err(Box::new(Refused { errors, rest: None, sources }));
     };
     let schema = compose(catalog);
     let secrets = |source: &SecretSource, file: FileId| can_read(source, env, sources.folder_of(file));
     let mut shape = Shape::new(&schema, catalog).with_secrets(&secrets);
     shape.check_root(&root);
-    let Shape { report: mut found, notes: Notes { references, texts }, .. } = shape;
+    let Shape { report: mut found, notes: Notes { references, texts, .. }, .. } = shape;
     // With a file missing, what seems undefined may be defined there.
     if complete {
         rules::check_references(&root, &references, &mut found);
@@ -126,23 +128,30 @@ fn load_text(name: &str, path: &Path, text: &str, catalog: &Catalog, env: Env<'_
     }
     rules::check_upstreams(&root, &references, &mut found);
     rules::check(&root, catalog, &mut found);
-    found.findings.iter().for_each(|finding| doubts.insert(finding.path.clone()));
-    salvage::doubt_unknown(&root, &ConfigPath::root(), &mut doubts);
-    report.findings.extend(found.findings);
-    sources.masked = found.masked;
+    found.errors.iter().for_each(|finding| doubts.insert(finding.path.clone()));
+    salvage::doubt_unknown(&root, &mut ConfigPath::root(), &mut doubts);
+    report.append(found);
+    sources.masked = std::mem::take(&mut report.masked);
     sources.root = Some(root);
 
-    let mut errors = sources.dress_all(report);
-    let config = typed::convert(&sources, &references, &mut doubts, &mut errors, env);
+    let warnings = sources.dress_all(report.warnings);
+    let is_known = !report.errors.is_full();
+    let mut errors = sources.dress_all(report.errors);
+    // Of a file with more errors than are kept it is not known what is sound.
+    if !is_known {
+        return Err(Box::new(Refused { errors, rest: None, sources }));
+    }
+    let config = typed::convert(&sources, values, &references, &mut doubts, &mut errors, env);
     if let Some(config) = &config {
         let named = named_files(config, &sources);
         sources.wanted.extend(named);
     }
     match (config, errors.is_empty()) {
-        (Some(config), true) => Ok(Loaded { config, sources, texts, doubts }),
+        (Some(config), true) => Ok(Loaded { config, sources, texts, doubts, warnings }),
         (config, _) => {
-            let rest = config.map(|config| Box::new(Loaded { config, sources: sources.clone(), texts, doubts }));
-            Err(Box::new(Refused { errors: Diagnostics::new(errors), rest, sources }))
+            let rest =
+                config.map(|config| Box::new(Loaded { config, sources: sources.clone(), texts, doubts, warnings }));
+            Err(Box::new(Refused { errors: errors.sorted(), rest, sources }))
         }
     }
 }

@@ -55,6 +55,12 @@ impl ConfigPath {
         &self.0
     }
 
+    /// The first `count` steps of this path.
+    #[must_use]
+    pub fn cut(&self, count: usize) -> Self {
+        Self(self.0.iter().take(count).cloned().collect())
+    }
+
     pub(crate) fn push(&mut self, segment: Segment) {
         self.0.push(segment);
     }

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::path::{ConfigPath, Place, Segment};
-use crate::report::{Finding, Report};
+use crate::render::Excerpt;
+use crate::report::{Finding, Findings};
 use crate::yaml::{FileId, Lines, Node, Scalar, Span, Style, Value};
 
 /// One file that was read.
@@ -91,21 +92,28 @@ impl Sources {
         self.files.get(file.0 as usize).map_or_else(|| Arc::from(""), |file| Arc::clone(&file.name))
     }
 
-    /// Dresses all findings.
-    pub(crate) fn dress_all(&self, report: Report) -> Vec<Diagnostic> {
-        let Report { mut findings, .. } = report;
-        // The main file first, then the included ones in the order they were read.
+    /// Dresses findings, the main file first, then the included ones in the order they were read. Only as many as are told:
+    /// of the others the number is enough.
+    pub(crate) fn dress_all(&self, findings: Findings) -> Diagnostics {
+        let (mut findings, left_out) = findings.into_parts();
         findings.sort_by_key(|finding| (finding.span.file, finding.span.line, finding.span.column));
-        let dressed = findings.into_iter().map(|finding| {
-            let Finding { path, span, message, others, notes } = finding;
-            let mut diagnostic = self.dress(&path, span, message);
-            for (label, other) in others {
-                let other = self.place_of(&path, other);
-                diagnostic = diagnostic.with_place(&label, &other);
-            }
-            notes.into_iter().fold(diagnostic, Diagnostic::with_note)
-        });
-        dressed.collect()
+        // An aliased value is wrong once, however often it is used.
+        findings.dedup_by(|b, a| a.message == b.message && a.span == b.span);
+        let mut dressed = Diagnostics::default();
+        for finding in findings {
+            dressed.add(|| self.dress_finding(finding));
+        }
+        dressed.sorted().and_others(left_out)
+    }
+
+    fn dress_finding(&self, finding: Finding) -> Diagnostic {
+        let Finding { path, span, message, others, notes } = finding;
+        let mut diagnostic = self.dress(&path, span, message);
+        for (label, other) in others {
+            let other = self.place_of(&path, other);
+            diagnostic = diagnostic.with_place(&label, &other);
+        }
+        notes.into_iter().fold(diagnostic, Diagnostic::with_note)
     }
 
     /// Makes a diagnostic. Its source line shows no literal secret.
@@ -113,19 +121,21 @@ impl Sources {
         let file = self.files.get(span.file.0 as usize);
         let source_line = file.map_or("", |file| file.lines.line(span.line));
         let width = if span.end_line == span.line { span.end_column.saturating_sub(span.column) } else { 1 };
-        let mut diagnostic = Diagnostic {
+        let mut excerpt = Excerpt::new(source_line, span.column, width.max(1));
+        let masks = self.masked.iter().filter(|mask| mask.file == span.file);
+        for mask in masks.filter(|mask| (mask.line..=mask.end_line).contains(&span.line)) {
+            let from = if span.line == mask.line { mask.column } else { 1 };
+            let to = if span.line == mask.end_line { mask.end_column } else { u32::MAX };
+            excerpt.hide(from, to);
+        }
+        Diagnostic {
             place: self.place_of(path, span),
             file: span.file,
             shown_path: cut_path(self.local(path, span.file).to_string()),
             message,
-            source_line: source_line.to_owned(),
-            width: width.max(1),
+            excerpt,
             notes: Vec::new(),
-        };
-        for mask in self.masked.iter().filter(|mask| mask.file == span.file) {
-            hide(&mut diagnostic, *mask);
         }
-        diagnostic
     }
 
     /// The path as the file counts: lists joined from several files start at 0 in each.
@@ -240,20 +250,4 @@ fn cut_path(path: String) -> String {
         Some((end, _)) => format!("{}…", path.get(..end).unwrap_or_default()),
         None => path,
     }
-}
-
-/// Prints `***` over a stretch of the source line, as wide as it was so that carets still fit.
-fn hide(diagnostic: &mut Diagnostic, mask: Span) {
-    let line = diagnostic.place.line;
-    if line < mask.line || line > mask.end_line {
-        return;
-    }
-    let from = if line == mask.line { mask.column } else { 1 };
-    let to = if line == mask.end_line { mask.end_column } else { u32::MAX };
-    let masked = (1u32..).zip(diagnostic.source_line.chars()).map(
-        |(column, c)| {
-            if (from..to).contains(&column) { '*' } else { c }
-        },
-    );
-    diagnostic.source_line = masked.collect();
 }

@@ -47,13 +47,13 @@ pub fn parse_targets(name: &str, text: &str) -> Result<Vec<Target>, Diagnostics>
     let file = File { name: name.into(), path: name.into(), lines: Lines::new(text) };
     let mut sources = Sources { files: vec![file], ..Sources::default() };
     let Some(root) = root.filter(|_| report.is_empty()) else {
-        return Err(Diagnostics::new(sources.dress_all(report)));
+        return Err(sources.dress_all(report.errors));
     };
     check(&root, &mut report);
     let json = root.to_json();
     sources.root = Some(root);
     if !report.is_empty() {
-        return Err(Diagnostics::new(sources.dress_all(report)));
+        return Err(sources.dress_all(report.errors));
     }
     let read: Result<TargetList, _> = serde_path_to_error::deserialize(json);
     read.map(|TargetList(targets)| targets).map_err(|error| {
@@ -67,7 +67,7 @@ fn check(root: &Node, report: &mut Report) {
     let catalog = Catalog::default();
     let mut shape = Shape::new(&schema, &catalog);
     shape.check_root(root);
-    report.findings.append(&mut shape.report.findings);
+    report.append(shape.report);
     let top = ConfigPath::root();
     check_twice(root, "address", &top, report);
     for (index, item) in root.items().iter().enumerate() {

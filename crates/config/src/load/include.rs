@@ -9,7 +9,7 @@ use super::{Env, read};
 use crate::path::ConfigPath;
 use crate::report::Report;
 use crate::sources::{File, Sources};
-use crate::yaml::{Bounds, Entry, FileId, Lines, Node, Span, Value, parse};
+use crate::yaml::{Bounds, Entries, FileId, Lines, Node, Span, Value, parse};
 
 /// Deeper is a maze, not a structure.
 const MAX_DEPTH: usize = 8;
@@ -26,25 +26,28 @@ pub(super) struct United {
     pub(super) report: Report,
     /// Whether every file could be read.
     pub(super) complete: bool,
+    /// How many values there are in all files, with what aliases stand for.
+    pub(super) values: usize,
 }
 
 pub(super) fn unite(name: &str, path: &Path, text: &str, env: Env<'_>) -> United {
     let mut uniter = Uniter {
         env,
         bounds: Bounds::default(),
-        united: United { sources: Sources::default(), report: Report::default(), complete: true },
-        seen: Vec::new(),
+        united: United { sources: Sources::default(), report: Report::default(), complete: true, values: 0 },
+        seen: HashMap::new(),
         depth: 0,
     };
     let root = uniter.parse(name, path, text);
     if let Some(mut root) = root {
-        uniter.seen.push((canonical(path), Span::default()));
+        uniter.seen.insert(canonical(path), Span::default());
         let includes = root.get("include").cloned();
         if let Some(includes) = includes {
             uniter.include(&includes, path, &mut root);
         }
         uniter.united.sources.root = Some(root);
     }
+    uniter.united.values = uniter.bounds.values();
     uniter.united
 }
 
@@ -59,7 +62,7 @@ struct Uniter<'a> {
     bounds: Bounds,
     united: United,
     /// Every file that was read, with the place that included it.
-    seen: Vec<(PathBuf, Span)>,
+    seen: HashMap<PathBuf, Span>,
     depth: usize,
 }
 
@@ -70,7 +73,7 @@ impl Uniter<'_> {
         let lines = Lines::new(text.into());
         files.push(File { name: name.into(), path: path.to_owned(), lines });
         let report = &mut self.united.report;
-        let before = report.findings.len();
+        let before = report.errors.count();
         let root = parse(text, file, self.env, &mut self.bounds, report);
         let start = Span { file, line: 1, column: 1, end_line: 1, end_column: 1 };
         match root {
@@ -88,7 +91,7 @@ impl Uniter<'_> {
                 None
             }
             None => {
-                if report.findings.len() == before {
+                if report.errors.count() == before {
                     report.error(ConfigPath::root(), start, "the file is empty");
                 }
                 None
@@ -123,8 +126,7 @@ impl Uniter<'_> {
     fn include_file(&mut self, file: &Named, from: &Path, by: Span, at: &ConfigPath, root: &mut Node) {
         let Named { path, name } = file;
         let canonical = canonical(path);
-        if let Some((_, first)) = self.seen.iter().find(|(seen, _)| *seen == canonical) {
-            let first = *first;
+        if let Some(first) = self.seen.get(&canonical).copied() {
             let message = if canonical == self::canonical(from) {
                 format!("{name} includes itself")
             } else if first == Span::default() {
@@ -141,8 +143,9 @@ impl Uniter<'_> {
             self.united.complete = false;
             return self.united.report.error(at.clone(), by, message);
         }
-        self.seen.push((canonical, by));
-        let text = match read::read(path) {
+        self.seen.insert(canonical, by);
+        let text = read::read(path).and_then(|text| self.bounds.take_source(text.len()).map(|()| text));
+        let text = match text {
             Ok(text) => text,
             Err(message) => {
                 self.united.complete = false;
@@ -190,7 +193,7 @@ impl Uniter<'_> {
                 self.united.report.error(path, section.key.span, message);
                 continue;
             }
-            match whole.iter_mut().find(|entry| entry.key.text == name) {
+            match whole.get_mut(&name) {
                 None => whole.push(section),
                 Some(entry) => match (&mut entry.value.value, section.value.value) {
                     (Value::Seq(all), Value::Seq(more)) => all.extend(more),
@@ -204,17 +207,15 @@ impl Uniter<'_> {
     }
 }
 
-fn add_names(all: &mut Vec<Entry>, more: Vec<Entry>, path: &ConfigPath, report: &mut Report) {
-    let known: HashMap<Arc<str>, Span> =
-        all.iter().map(|entry| (Arc::clone(&entry.key.text), entry.key.span)).collect();
+fn add_names(all: &mut Entries, more: Entries, path: &ConfigPath, report: &mut Report) {
     for entry in more {
-        match known.get(&entry.key.text) {
+        match all.get(&entry.key.text).map(|first| first.key.span) {
             None => all.push(entry),
             Some(first) => report.error_with(
                 path.key(&entry.key.text),
                 entry.key.span,
                 format!("{:?} is defined twice", entry.key.text),
-                vec![("first defined here".into(), *first)],
+                vec![("first defined here".into(), first)],
             ),
         }
     }

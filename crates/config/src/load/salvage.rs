@@ -4,29 +4,34 @@
 //! that does nothing. Positions in lists stay what they are, so that paths still lead to the file.
 
 use std::str::FromStr as _;
+use std::sync::Arc;
 
 use serde_json::{Map, Value as Json, json};
 
 use crate::doubt::Doubts;
-use crate::path::ConfigPath;
+use crate::path::{ConfigPath, Segment};
 use crate::sections::BESIDE;
 use crate::shape::Reference;
 use crate::units::Name;
 use crate::yaml::{Node, Value};
 
 /// Notes every value that has no meaning because the environment lacks it.
-pub(super) fn doubt_unknown(node: &Node, path: &ConfigPath, doubts: &mut Doubts) {
+pub(super) fn doubt_unknown(node: &Node, path: &mut ConfigPath, doubts: &mut Doubts) {
     match &node.value {
         Value::Scalar(_) if node.is_unknown() => doubts.insert(path.clone()),
         Value::Scalar(_) => {}
         Value::Seq(items) => {
             for (index, item) in items.iter().enumerate() {
-                doubt_unknown(item, &path.index(index), doubts);
+                path.push(Segment::Index(index));
+                doubt_unknown(item, path, doubts);
+                path.pop();
             }
         }
         Value::Map(entries) => {
-            for entry in entries {
-                doubt_unknown(&entry.value, &path.key(&entry.key.text), doubts);
+            for entry in entries.iter() {
+                path.push(Segment::Key(Arc::clone(&entry.key.text)));
+                doubt_unknown(&entry.value, path, doubts);
+                path.pop();
             }
         }
     }
@@ -45,9 +50,8 @@ struct Salvage<'a> {
 }
 
 fn unused_chain(root: &Node) -> String {
-    let chains = root.get("chains").map(Node::entries).unwrap_or_default();
     let mut name = "nowhere".to_owned();
-    while chains.iter().any(|chain| *chain.key.text == *name) {
+    while root.get("chains").is_some_and(|chains| chains.get(&name).is_some()) {
         name.push_str("-x");
     }
     name

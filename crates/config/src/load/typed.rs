@@ -1,31 +1,36 @@
 //! The last step: the tree becomes types; steps and routes learn where they stand; secrets are read.
 
+use std::collections::HashMap;
+
 use serde_json::Value as Json;
 
 use super::{Env, salvage};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::Diagnostics;
 use crate::doubt::Doubts;
-use crate::path::ConfigPath;
+use crate::path::{ConfigPath, Segment};
 use crate::sections::{Config, Step};
 use crate::shape::Reference;
 use crate::sources::Sources;
 
 /// A type tells one error at a time: so often the rest is tried again without what it refused.
 const MOST_ROUNDS: usize = 100;
+/// As many values may be tried in all rounds together. (Arbitrary: about a second.)
+const MOST_VALUES: usize = 1_000_000;
 
 /// The types, or what is sound of them when there are `errors`; `None` when nothing can be read. What is found here is
 /// added to `errors`.
 pub(super) fn convert(
     sources: &Sources,
+    values: usize,
     references: &[Reference],
     doubts: &mut Doubts,
-    errors: &mut Vec<Diagnostic>,
+    errors: &mut Diagnostics,
     env: Env<'_>,
 ) -> Option<Config> {
     let root = sources.root.as_ref()?;
     let mut json = if errors.is_empty() { root.to_json() } else { salvage::salvage(root, doubts, references) };
     let mut config = None;
-    for _ in 0..MOST_ROUNDS {
+    for _ in 0..MOST_ROUNDS.min(1 + MOST_VALUES / values.max(1)) {
         match read(json) {
             Ok(read) => {
                 config = Some(read);
@@ -34,7 +39,7 @@ pub(super) fn convert(
             // The shape is already checked; what is left are limits that no schema states.
             Err((path, message)) => {
                 let is_known = doubts.is_wrong_itself(&path);
-                errors.push(sources.diagnostic(&path, message));
+                errors.add(|| sources.diagnostic(&path, message));
                 if is_known {
                     break;
                 }
@@ -78,31 +83,24 @@ fn place_list(steps: &mut [Step], path: &ConfigPath, sources: &Sources) {
     }
 }
 
-fn read_secrets(
-    config: &mut Config,
-    sources: &Sources,
-    doubts: &mut Doubts,
-    errors: &mut Vec<Diagnostic>,
-    env: Env<'_>,
-) {
-    let mut keys: Vec<(ConfigPath, String)> = Vec::new();
+fn read_secrets(config: &mut Config, sources: &Sources, doubts: &mut Doubts, errors: &mut Diagnostics, env: Env<'_>) {
+    let mut keys: HashMap<String, ConfigPath> = HashMap::new();
     for (path, secret) in config.secrets_mut() {
         let path = ConfigPath::from(path.as_str());
         match secret.source().read(env, sources.folder(&path)) {
             Ok(value) => {
-                let first = keys.iter().find(|(_, known)| *known == value).map(|(first, _)| first);
-                if let Some(place) = first.and_then(|first| sources.place(first)) {
+                if let Some(place) = keys.get(&value).and_then(|first| sources.place(first)) {
                     let message = "this key has the same value as another; whose request would it be?";
-                    errors.push(sources.diagnostic(&path, message).with_place("the other", &place));
+                    errors.add(|| sources.diagnostic(&path, message).with_place("the other", &place));
                     doubts.insert(path.clone());
                 }
-                if path.to_string().starts_with("consumers") {
-                    keys.push((path, value.clone()));
+                if matches!(path.segments().first(), Some(Segment::Key(section)) if **section == *"consumers") {
+                    keys.entry(value.clone()).or_insert(path);
                 }
                 secret.set(value);
             }
             Err(error) => {
-                errors.push(sources.diagnostic(&path, error.to_string()));
+                errors.add(|| sources.diagnostic(&path, error.to_string()));
                 doubts.insert(path);
             }
         }

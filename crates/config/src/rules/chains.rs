@@ -1,6 +1,6 @@
 //! Chains that `use` chains: no cycle; and what a list of steps amounts to once every `use` is followed.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use crate::catalog::Catalog;
 use crate::path::ConfigPath;
@@ -103,59 +103,117 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Reports each chain that uses itself, directly or through others; each cycle once.
-pub(super) fn check_cycles(root: &Node, report: &mut Report) {
-    let chains = root.get("chains").map(Node::entries).unwrap_or_default();
-    let mut done = HashSet::new();
-    for chain in chains {
-        let mut search = Search { root, done: &mut done, trail: Vec::new(), report };
-        search.visit(&chain.key.text);
+/// Reports each chain that uses itself, directly or through others, each circle once; and towers of chains.
+///
+/// Each chain is looked at once, however many use it, and none within another on the stack of this thread: tens of thousands
+/// of chains may use each other.
+pub(super) fn check_uses(root: &Node, report: &mut Report) {
+    let mut search = Search { root, found: HashMap::new(), trail: Vec::new(), report };
+    for chain in root.get("chains").map(Node::entries).unwrap_or_default() {
+        search.from(&chain.key.text);
     }
+}
+
+/// What is known of a chain.
+#[derive(Clone, Copy)]
+enum Height {
+    /// It is being looked at, as the so-manieth of the trail.
+    Unknown(usize),
+    /// So many chains stand on one another, from this one down.
+    Of(usize),
+    /// It uses itself, or one that does: that is reported.
+    Endless,
+}
+
+/// A chain on the way from the first one down.
+struct Visit<'a> {
+    chain: &'a str,
+    steps: &'a [Node],
+    /// The step that is looked at next.
+    next: usize,
+    height: Height,
+    /// The step that makes it as high as it is.
+    highest: Option<(usize, Span)>,
 }
 
 struct Search<'a, 'r> {
     root: &'a Node,
-    /// Chains from which no unreported cycle can be reached.
-    done: &'r mut HashSet<&'a str>,
-    trail: Vec<&'a str>,
+    found: HashMap<&'a str, Height>,
+    trail: Vec<Visit<'a>>,
     report: &'r mut Report,
 }
 
 impl<'a> Search<'a, '_> {
-    fn visit(&mut self, chain: &'a str) {
-        if !self.done.insert(chain) {
-            return;
-        }
-        self.trail.push(chain);
-        let steps = self.root.get("chains").and_then(|chains| chains.get(chain));
-        for (index, step) in steps.map(Node::items).unwrap_or_default().iter().enumerate() {
-            let Some(next_node) = step.get("use") else {
+    fn from(&mut self, chain: &'a str) {
+        self.enter(chain);
+        while let Some(visit) = self.trail.last_mut() {
+            let index = visit.next;
+            let Some(step) = visit.steps.get(index) else {
+                self.leave();
                 continue;
             };
-            let Some(next) = next_node.str() else {
+            visit.next += 1;
+            let Some((node, next)) = step.get("use").and_then(|node| Some((node, node.str()?))) else {
                 continue;
             };
-            if let Some(from) = self.trail.iter().position(|name| *name == next) {
-                let mut circle: Vec<&str> = self.trail.iter().skip(from).copied().collect();
-                circle.push(next);
-                let path = ConfigPath::root().key("chains").key(chain).index(index).key("use");
-                let message = if circle.len() == 2 {
-                    format!("the chain {chain:?} uses itself")
-                } else {
-                    format!("chains that use each other never end: {}", circle.join(" → "))
-                };
-                self.report.error(path, next_node.span, message);
-            } else if self.trail.len() >= MAX_USE_DEPTH {
-                let path = ConfigPath::root().key("chains").key(chain).index(index).key("use");
-                self.report.error(
-                    path,
-                    next_node.span,
-                    format!("chains use each other more than {MAX_USE_DEPTH} deep"),
-                );
-            } else {
-                self.visit(next);
+            match self.found.get(next) {
+                None => {
+                    // It is looked at first, and this step again after it.
+                    visit.next = index;
+                    self.enter(next);
+                }
+                Some(Height::Of(below)) => {
+                    if let Height::Of(height) = visit.height
+                        && *below >= height
+                    {
+                        visit.height = Height::Of(below + 1);
+                        visit.highest = Some((index, node.span));
+                    }
+                }
+                Some(Height::Endless) => visit.height = Height::Endless,
+                Some(Height::Unknown(from)) => {
+                    visit.height = Height::Endless;
+                    let (chain, from) = (visit.chain, *from);
+                    self.circle(chain, index, node.span, from);
+                }
             }
         }
-        self.trail.pop();
+    }
+
+    fn enter(&mut self, chain: &'a str) {
+        if self.found.contains_key(chain) {
+            return;
+        }
+        self.found.insert(chain, Height::Unknown(self.trail.len()));
+        let steps = self.root.get("chains").and_then(|chains| chains.get(chain));
+        let steps = steps.map(Node::items).unwrap_or_default();
+        self.trail.push(Visit { chain, steps, next: 0, height: Height::Of(1), highest: None });
+    }
+
+    fn leave(&mut self) {
+        let Some(Visit { chain, height, highest, .. }) = self.trail.pop() else { return };
+        self.found.insert(chain, height);
+        // Those that use it are no news.
+        if let (Height::Of(height), Some((index, span))) = (height, highest)
+            && height == MAX_USE_DEPTH + 1
+        {
+            let path = ConfigPath::root().key("chains").key(chain).index(index).key("use");
+            self.report.error(path, span, format!("chains use each other more than {MAX_USE_DEPTH} deep"));
+        }
+    }
+
+    fn circle(&mut self, chain: &str, index: usize, span: Span, from: usize) {
+        let path = ConfigPath::root().key("chains").key(chain).index(index).key("use");
+        if self.report.errors.is_full() {
+            return self.report.error(path, span, "");
+        }
+        let mut circle: Vec<&str> = self.trail.iter().skip(from).map(|visit| visit.chain).collect();
+        circle.extend(circle.first().copied());
+        let message = if circle.len() == 2 {
+            format!("the chain {chain:?} uses itself")
+        } else {
+            format!("chains that use each other never end: {}", circle.join(" → "))
+        };
+        self.report.error(path, span, message);
     }
 }

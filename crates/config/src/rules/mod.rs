@@ -27,7 +27,7 @@ pub(crate) use upstreams::check_twice;
 pub(crate) fn check(root: &Node, catalog: &Catalog, report: &mut Report) {
     names::check_unique(root, report);
     names::check_step_names(root, report);
-    chains::check_cycles(root, report);
+    chains::check_uses(root, report);
     routes::check(root, catalog, report);
     listeners::check(root, report);
     tcp::check(root, report);

@@ -12,6 +12,8 @@ use crate::yaml::{Node, Span};
 
 /// More names than this are not listed in a message.
 const LISTED: usize = 8;
+/// Only in so many findings a hint is looked for: as many as are shown.
+const HINTED: usize = 100;
 
 /// Reports references to upstreams, tiers and chains that are not there.
 pub(crate) fn check_references(root: &Node, references: &[Reference], report: &mut Report) {
@@ -23,7 +25,10 @@ pub(crate) fn check_references(root: &Node, references: &[Reference], report: &m
             continue;
         }
         let name = &reference.name;
-        let hint = if let Some(meant) = nearest(name, names.iter().copied()) {
+        // Looking through thousands of names takes its time: only for those that are shown.
+        let hint = if report.errors.count() > HINTED {
+            String::from("it is not defined")
+        } else if let Some(meant) = nearest(name, names.iter().copied()) {
             format!("did you mean {meant:?}?")
         } else if names.is_empty() {
             format!("none is defined under {kind}s")

@@ -2,6 +2,7 @@
 
 use super::chains::{Reach, Reached, reach};
 use crate::catalog::Catalog;
+use crate::elsewhere::known_elsewhere;
 use crate::path::ConfigPath;
 use crate::report::Report;
 use crate::sections::MAX_STEPS;
@@ -66,7 +67,12 @@ fn check_endings(route: &Node, reach: &Reach<'_>, catalog: &Catalog, path: &Conf
         [_] => {}
         [] => {
             // A misspelt ending is reported as an unknown key.
-            let slip = |key: &str| crate::similar::nearest(key, ENDINGS).is_some();
+            let reads = !report.errors.is_full();
+            let elsewhere = |key: &str| {
+                let hint = known_elsewhere(&path.key(key));
+                hint.is_some_and(|hint| ENDINGS.iter().any(|ending| hint.contains(&format!("here it is {ending}"))))
+            };
+            let slip = |key: &str| !reads || crate::similar::nearest(key, ENDINGS).is_some() || elsewhere(key);
             if reach.unsure || route.entries().iter().any(|entry| slip(&entry.key.text)) {
                 return;
             }

@@ -6,6 +6,7 @@ use super::resilience;
 use super::upstreams::{check_twice, check_weights};
 use crate::path::ConfigPath;
 use crate::report::Report;
+use crate::similar::nearest;
 use crate::units::{BindAddress, Size};
 use crate::yaml::{Node, Span};
 
@@ -24,8 +25,69 @@ pub(super) fn check(root: &Node, report: &mut Report) {
             check_twice(shares, "name", &path, report);
         }
         resilience::check_route(route, &top.key("routes").index(index), report);
+        check_methods(route, &top.key("routes").index(index), report);
     }
 }
+
+/// A method may be anybody's own; one that is nearly a common one is surely a slip.
+fn check_methods(route: &Node, path: &ConfigPath, report: &mut Report) {
+    let methods = route.get("match").and_then(|wanted| wanted.get("methods")).map(Node::items).unwrap_or_default();
+    for (index, method) in methods.iter().enumerate() {
+        let Some(text) = method.str().filter(|text| !METHODS.contains(text)) else { continue };
+        if let Some(meant) = nearest(text, COMMON_METHODS) {
+            let message = format!("no method that is known; did you mean {meant}?");
+            report.warning(path.key("match").key("methods").index(index), method.span, message);
+        }
+    }
+}
+
+/// The methods that most APIs have.
+const COMMON_METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+/// The registered methods (RFC 9110 §16.1.1), and two that caches have.
+const METHODS: [&str; 42] = [
+    "ACL",
+    "BAN",
+    "BASELINE-CONTROL",
+    "BIND",
+    "CHECKIN",
+    "CHECKOUT",
+    "CONNECT",
+    "COPY",
+    "DELETE",
+    "GET",
+    "HEAD",
+    "LABEL",
+    "LINK",
+    "LOCK",
+    "MERGE",
+    "MKACTIVITY",
+    "MKCALENDAR",
+    "MKCOL",
+    "MKREDIRECTREF",
+    "MKWORKSPACE",
+    "MOVE",
+    "OPTIONS",
+    "ORDERPATCH",
+    "PATCH",
+    "POST",
+    "PRI",
+    "PROPFIND",
+    "PROPPATCH",
+    "PURGE",
+    "PUT",
+    "QUERY",
+    "REBIND",
+    "REPORT",
+    "SEARCH",
+    "TRACE",
+    "UNBIND",
+    "UNCHECKOUT",
+    "UNLINK",
+    "UNLOCK",
+    "UPDATE",
+    "UPDATEREDIRECTREF",
+    "VERSION-CONTROL",
+];
 
 /// Two sockets cannot listen on one address. Port 0 is a new port each time.
 fn check_binds(root: &Node, report: &mut Report) {

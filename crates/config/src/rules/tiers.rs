@@ -4,14 +4,12 @@ use std::collections::HashMap;
 
 use crate::path::ConfigPath;
 use crate::report::Report;
+use crate::sections::MAX_LINE;
 use crate::units::Rate;
 use crate::yaml::{Node, Span, Value};
 
 /// What a tier must say one of.
 const LIMITS: [&str; 3] = ["rate", "quota", "concurrency"];
-
-/// How many tiers may build on one another. Who is above sees no more of what the lowest says. (Arbitrary.)
-const MAX_LINE: usize = 16;
 
 pub(super) fn check(root: &Node, report: &mut Report) {
     let mut tiers = Tiers::of(root);

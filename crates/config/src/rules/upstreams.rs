@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::{pools, resilience};
+use crate::elsewhere::known_elsewhere;
 use crate::path::ConfigPath;
 use crate::report::Report;
 use crate::similar::nearest;
@@ -15,7 +16,7 @@ pub(super) fn check(root: &Node, report: &mut Report) {
         if let Some(targets) = upstream.get("targets") {
             check_weights(targets, "targets", &path.key("targets"), report);
             check_twice(targets, "address", &path.key("targets"), report);
-        } else if upstream.get("discover").is_none() && is_map_without_a_slip(upstream) {
+        } else if upstream.get("discover").is_none() && is_map_without_a_slip(upstream, &path) {
             let message = "an upstream has nobody to send requests to; add targets: or discover:";
             report.error(path.clone(), entry.key.span, message);
         }
@@ -30,9 +31,10 @@ pub(super) fn check(root: &Node, report: &mut Report) {
     }
 }
 
-/// A misspelt `targets` is reported as such.
-fn is_map_without_a_slip(upstream: &Node) -> bool {
-    let slip = |key: &str| nearest(key, ["targets", "discover"]).is_some();
+/// A misspelt `targets`, or what others call it, is reported as such.
+fn is_map_without_a_slip(upstream: &Node, path: &ConfigPath) -> bool {
+    let elsewhere = |key: &str| known_elsewhere(&path.key(key)).is_some_and(|hint| hint.contains("targets"));
+    let slip = |key: &str| nearest(key, ["targets", "discover"]).is_some() || elsewhere(key);
     matches!(&upstream.value, Value::Map(entries) if !entries.iter().any(|entry| slip(&entry.key.text)))
 }
 

@@ -41,6 +41,7 @@ pub use route::{
 pub(crate) use step::BESIDE;
 pub use step::{Action, FlatStep, Mode, OnError, Step};
 pub use tcp::{Tcp, TcpTimeouts};
+pub(crate) use tier::MAX_LINE;
 pub use tier::Tier;
 pub use tls::{Certificate, ClientAuth, ClientAuthMode, Hsts, ListenerTls, RedirectToHttps, TlsVersion, UnknownSni};
 pub use upstream::{

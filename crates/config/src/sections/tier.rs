@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::{Named, OneOrMany};
 use crate::units::{Name, Quota, Rate};
 
+/// How many tiers may build on one another. Who is above sees no more of what the lowest says. (Arbitrary.)
+pub(crate) const MAX_LINE: usize = 16;
+
 /// What consumers of this tier may do. `rate`, `burst`, `smooth`, `quota` and `cost` are enforced where a chain has
 /// `rate-limit: { limit: tier }`, `concurrency` where it has `concurrency-limit: { limit: tier }`. A tier needs one of
 /// `rate`, `quota` and `concurrency`, of its own or from the tier it extends.
@@ -63,11 +66,11 @@ impl Tier {
         tiers.into_iter().map(|(name, tier)| (name.clone(), tier.resolved(tiers))).collect()
     }
 
-    /// This tier with what it takes from those it builds on. The loader refuses circles; as many steps as there are tiers
-    /// end one all the same.
+    /// This tier with what it takes from those it builds on. The loader refuses circles and towers; so many steps end one all
+    /// the same.
     fn resolved(&self, tiers: &Named<Self>) -> Self {
         let (mut whole, mut next) = (self.clone(), self.extends.as_ref());
-        for _ in 0..tiers.len() {
+        for _ in 0..MAX_LINE {
             let Some(base) = next.take().and_then(|name| tiers.get(name)) else { break };
             whole.take_from(base);
             next = base.extends.as_ref();

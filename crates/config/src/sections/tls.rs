@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::units::Duration;
 
 /// TLS on a listener: versions 1.2 and 1.3. Files are read again when they change, without touching a connection; what is
-/// wrong with them is refused like any other error in this file, and those in use serve on.
+/// wrong with them is refused like any other error in this file, and those in use serve on. A certificate out of its time is
+/// shown all the same, and told.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ListenerTls {
@@ -84,8 +85,9 @@ impl Certificate {
     }
 }
 
-/// A version of TLS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+/// A version of TLS: `1.2` or `1.3`, with quotes or without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "VersionForm")]
 pub enum TlsVersion {
     /// TLS 1.2 (RFC 5246), with forward secrecy and authenticated encryption only.
     #[default]
@@ -94,6 +96,44 @@ pub enum TlsVersion {
     /// TLS 1.3 (RFC 8446).
     #[serde(rename = "1.3")]
     V1_3,
+}
+
+/// As YAML reads it: a number without quotes, a text with them.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum VersionForm {
+    Number(f64),
+    Text(String),
+}
+
+impl TryFrom<VersionForm> for TlsVersion {
+    type Error = String;
+
+    fn try_from(form: VersionForm) -> Result<Self, String> {
+        let text = match form {
+            VersionForm::Number(number) => number.to_string(),
+            VersionForm::Text(text) => text,
+        };
+        match text.as_str() {
+            "1.2" => Ok(Self::V1_2),
+            "1.3" => Ok(Self::V1_3),
+            _ => Err(format!("expected 1.2 or 1.3, found {text:?}")),
+        }
+    }
+}
+
+impl JsonSchema for TlsVersion {
+    fn schema_name() -> Cow<'static, str> {
+        "TlsVersion".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A version of TLS: `1.2` (RFC 5246), with forward secrecy and authenticated encryption only, or `1.3` (RFC 8446).",
+            "enum": ["1.2", "1.3", 1.2, 1.3],
+            "x-expected": "1.2 or 1.3",
+        })
+    }
 }
 
 /// What happens to clients that ask for a name which no certificate has, or for none.

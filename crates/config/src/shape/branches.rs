@@ -34,7 +34,8 @@ impl<'a> Shape<'a> {
             [] => {
                 // A key of the design that is not built is reported as such; what is missing follows from it.
                 let unbuilt = |key: &str| unbuilt_key(&self.path.key(key)).is_some();
-                let slip = |key: &str| nearest(key, keys.iter().copied()).is_some();
+                let reads = self.is_read();
+                let slip = |key: &str| reads && nearest(key, keys.iter().copied()).is_some();
                 if !node.entries().iter().any(|e| unbuilt(&e.key.text) || slip(&e.key.text)) {
                     self.error(label, format!("expected one of the keys {}", names("or")));
                 }
@@ -89,11 +90,18 @@ impl<'a> Shape<'a> {
         let text = bare(&json);
         let mut names: Vec<String> = allowed.iter().map(|word| bare(word)).collect();
         let hint = match node.str() {
-            Some(text) => did_you_mean(text, names.iter().map(String::as_str)),
-            None => String::new(),
+            Some(text) if self.is_read() => did_you_mean(text, names.iter().map(String::as_str)),
+            _ => String::new(),
         };
         names.extend_from_slice(others);
-        let expected = list(&names, "or");
+        // A number and the same as text are one word.
+        let mut distinct: Vec<String> = Vec::with_capacity(names.len());
+        for name in names {
+            if !distinct.contains(&name) {
+                distinct.push(name);
+            }
+        }
+        let expected = list(&distinct, "or");
         let shown = if node.str().is_some() { quoted(&text) } else { text };
         self.error(node.span, format!("expected {expected}, found {shown}{hint}"));
     }
@@ -115,7 +123,11 @@ impl<'a> Shape<'a> {
             [(branch, _)] => self.check(branch, node, label),
             [] => {
                 for entry in node.entries() {
-                    let hint = did_you_mean(&entry.key.text, single.iter().copied());
+                    let hint = if self.is_read() {
+                        did_you_mean(&entry.key.text, single.iter().copied())
+                    } else {
+                        String::new()
+                    };
                     let message = format!("unknown key{hint}");
                     self.descend(Segment::Key(entry.key.text.clone()), |s| s.error(entry.key.span, message));
                     if !hint.is_empty() {
@@ -143,7 +155,7 @@ impl<'a> Shape<'a> {
         let mut best = None;
         for branch in fitting {
             let outcome = self.trial(branch, node, label);
-            let errors = outcome.0.findings.len();
+            let errors = outcome.0.errors.count();
             if best.as_ref().is_none_or(|(least, _)| errors < *least) {
                 best = Some((errors, outcome));
             }

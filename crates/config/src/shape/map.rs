@@ -7,22 +7,23 @@ use regex::Regex;
 use serde_json::{Map, Value as Json};
 
 use super::{Schema, Shape, bound, words};
+use crate::elsewhere::known_elsewhere;
 use crate::path::Segment;
 use crate::similar::{list, nearest};
 use crate::unbuilt::unbuilt_key;
-use crate::yaml::{Entry, Key, Span};
+use crate::yaml::{Entries, Entry, Key, Span};
 
 /// More known keys than this are not listed in a message.
 const LISTED: usize = 14;
 
 impl<'a> Shape<'a> {
-    pub(super) fn check_map(&mut self, schema: &'a Schema, entries: &[Entry], span: Span, label: Span) {
+    pub(super) fn check_map(&mut self, schema: &'a Schema, entries: &Entries, span: Span, label: Span) {
         let properties = schema.get("properties").and_then(Json::as_object);
         let patterns = self.patterns(schema);
         let others = schema.get("additionalProperties");
         // Required keys that a misspelt key stands for: one error says it.
         let mut meant = Vec::new();
-        for Entry { key, value } in entries {
+        for Entry { key, value } in entries.iter() {
             self.check_key(schema, key);
             let by_pattern = patterns.iter().find(|(pattern, _)| pattern.is_match(&key.text));
             let known = properties
@@ -68,13 +69,24 @@ impl<'a> Shape<'a> {
         schema: &'a Schema,
         properties: Option<&'a Map<String, Json>>,
         key: &Key,
-        entries: &[Entry],
+        entries: &Entries,
     ) -> Option<&'a str> {
-        let free = |word: &&'a String| entries.iter().all(|entry| *entry.key.text != ***word);
+        if !self.is_read() {
+            self.error(key.span, "unknown key");
+            return None;
+        }
+        let free = |word: &&'a String| entries.get(word).is_none();
         let words = properties.into_iter().flat_map(Map::keys);
         let meant = nearest(&key.text, words.filter(free).map(String::as_str));
         let message = if let Some(unbuilt) = unbuilt_key(&self.path.key(&key.text)) {
             unbuilt
+        } else if let Some(hint) = known_elsewhere(&self.path.key(&key.text)) {
+            let segment = Segment::Key(Arc::clone(&key.text));
+            self.descend(segment, |shape| shape.error(key.span, format!("unknown key; {hint}")));
+            // What it is here is not missing beside it.
+            let here = hint.strip_prefix("here it is ").unwrap_or_default();
+            let here = here.split(|c: char| !c.is_ascii_lowercase() && c != '_').next().unwrap_or_default();
+            return properties.and_then(|properties| properties.get_key_value(here)).map(|(name, _)| name.as_str());
         } else if let Some(meant) = meant {
             format!("unknown key; did you mean {meant:?}?")
         } else if let Some(place) = self.home_of(properties, &key.text) {
@@ -99,10 +111,10 @@ impl<'a> Shape<'a> {
         siblings.find(|(_, schema)| inside(schema)).map(|(name, _)| name.as_str())
     }
 
-    fn check_required(&mut self, schema: &'a Schema, entries: &[Entry], meant: &[&str], label: Span) {
+    fn check_required(&mut self, schema: &'a Schema, entries: &Entries, meant: &[&str], label: Span) {
         let missing: Vec<String> = words(schema, "required")
             .into_iter()
-            .filter(|key| entries.iter().all(|entry| &*entry.key.text != *key))
+            .filter(|key| entries.get(key).is_none())
             .filter(|key| !meant.contains(key))
             .map(|key| format!("{key:?}"))
             .collect();

@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use indexmap::IndexSet;
 use regex::Regex;
 use serde_json::{Map, Value as Json};
 
@@ -63,7 +64,13 @@ pub enum Language {
 pub(crate) struct Notes {
     pub(crate) references: Vec<Reference>,
     pub(crate) texts: Vec<Text>,
+    /// The lengths of the paths of `texts` together: a text that nests deeply has a long one.
+    steps: usize,
 }
+
+/// The paths of templates and expressions in settings may have so many steps together. (Arbitrary: 10,000 routes with ten
+/// templates each are well below.)
+const MAX_STEPS_TO_TEXTS: usize = 1_000_000;
 
 /// Whether a secret can be had; the file is the one that names it.
 pub(crate) type SecretCheck<'a> = &'a dyn Fn(&SecretSource, FileId) -> Result<(), UnitError>;
@@ -73,7 +80,7 @@ pub(crate) struct Shape<'a> {
     catalog: &'a Catalog,
     secrets: Option<SecretCheck<'a>>,
     /// The names of chains, for steps that name one without `use`.
-    chains: Vec<String>,
+    chains: IndexSet<Arc<str>>,
     pub(crate) report: Report,
     pub(crate) notes: Notes,
     path: ConfigPath,
@@ -81,6 +88,8 @@ pub(crate) struct Shape<'a> {
     patterns: HashMap<&'a str, Option<Rc<Regex>>>,
     /// Guards against schemas that refer to themselves without going into the value.
     depth: usize,
+    /// What is found now is only counted: nobody will read it.
+    is_counting: bool,
 }
 
 /// More `$ref`s and levels than any honest schema has on one path.
@@ -92,12 +101,13 @@ impl<'a> Shape<'a> {
             root,
             catalog,
             secrets: None,
-            chains: Vec::new(),
+            chains: IndexSet::new(),
             report: Report::default(),
             notes: Notes::default(),
             path: ConfigPath::root(),
             patterns: HashMap::new(),
             depth: 0,
+            is_counting: false,
         }
     }
 
@@ -109,7 +119,7 @@ impl<'a> Shape<'a> {
     /// Checks a whole file.
     pub(crate) fn check_root(&mut self, node: &Node) {
         let chains = node.get("chains").map(Node::entries).unwrap_or_default();
-        self.chains = chains.iter().map(|chain| chain.key.text.to_string()).collect();
+        self.chains = chains.iter().map(|chain| Arc::clone(&chain.key.text)).collect();
         let start = Span { end_line: node.span.line, end_column: node.span.column, ..node.span };
         self.check(self.root, node, start);
     }
@@ -126,9 +136,9 @@ impl<'a> Shape<'a> {
             return;
         }
         self.depth += 1;
-        let before = self.report.findings.len();
+        let before = self.report.errors.count();
         self.check_keywords(schema, node, label);
-        if self.report.findings.len() == before {
+        if self.report.errors.count() == before {
             self.note_reference(schema, node);
             self.note_texts(schema, node);
         } else if let Value::Scalar(scalar) = &node.value {
@@ -183,12 +193,14 @@ impl<'a> Shape<'a> {
             self.error(label, format!("the list has {} items; at most {most} are allowed", items.len()));
         }
         if schema.get("uniqueItems") == Some(&Json::Bool(true)) {
+            let mut first: HashMap<String, Span> = HashMap::new();
             for (index, item) in items.iter().enumerate() {
-                let json = item.to_json();
-                let first = items.iter().take(index).find(|other| other.to_json() == json);
-                if let Some(first) = first {
-                    let others = vec![("first written here".to_owned(), first.span)];
+                let json = item.to_json().to_string();
+                if let Some(first) = first.get(&json) {
+                    let others = vec![("first written here".to_owned(), *first)];
                     self.report.error_with(self.path.index(index), item.span, "written twice in this list", others);
+                } else {
+                    first.insert(json, item.span);
                 }
             }
         }
@@ -202,7 +214,14 @@ impl<'a> Shape<'a> {
     }
 
     fn error(&mut self, span: Span, message: impl Into<String>) {
-        self.report.error(self.path.clone(), span, message);
+        // What is not kept needs no path.
+        let path = if self.report.errors.is_full() { ConfigPath::root() } else { self.path.clone() };
+        self.report.error(path, span, message);
+    }
+
+    /// Whether somebody may read what is found now. When not, no work is put into hints.
+    fn is_read(&self) -> bool {
+        !self.is_counting && !self.report.errors.is_full()
     }
 
     /// A pattern of the schema, compiled once. A pattern our engine cannot read is not the reader's mistake: the type
@@ -238,6 +257,11 @@ impl<'a> Shape<'a> {
     fn note_every_text(&mut self, language: Language, moment: &str, node: &Node) {
         match &node.value {
             Value::Scalar(Scalar { kind: ScalarKind::Str, text, .. }) => {
+                self.notes.steps += self.path.segments().len();
+                if self.notes.steps > MAX_STEPS_TO_TEXTS {
+                    let message = "with this one there are more templates, and nested deeper, than can be checked";
+                    return self.error(node.span, message);
+                }
                 let (moment, path, text) = (moment.to_owned(), self.path.clone(), Arc::clone(text));
                 self.notes.texts.push(Text { language, moment, path, text });
             }
@@ -248,7 +272,7 @@ impl<'a> Shape<'a> {
                 }
             }
             Value::Map(entries) => {
-                for Entry { key, value } in entries {
+                for Entry { key, value } in entries.iter() {
                     let segment = Segment::Key(Arc::clone(&key.text));
                     self.descend(segment, |shape| shape.note_every_text(language, moment, value));
                 }
@@ -276,17 +300,20 @@ impl<'a> Shape<'a> {
 
     /// What `check` finds, without keeping it.
     fn trial(&mut self, schema: &'a Json, node: &Node, label: Span) -> (Report, Notes) {
+        let is_counting = !self.is_read();
+        let was_counting = std::mem::replace(&mut self.is_counting, is_counting);
         let report = std::mem::take(&mut self.report);
         let notes = std::mem::take(&mut self.notes);
         self.check(schema, node, label);
+        self.is_counting = was_counting;
         (std::mem::replace(&mut self.report, report), std::mem::replace(&mut self.notes, notes))
     }
 
     fn adopt(&mut self, (report, notes): (Report, Notes)) {
-        self.report.findings.extend(report.findings);
-        self.report.masked.extend(report.masked);
+        self.report.append(report);
         self.notes.references.extend(notes.references);
         self.notes.texts.extend(notes.texts);
+        self.notes.steps += notes.steps;
     }
 }
 

@@ -85,12 +85,22 @@ impl<'a> Shape<'a> {
             ScalarKind::Str if fits(Kind::Int) && !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => {
                 "; remove the quotes".into()
             }
+            ScalarKind::Str if fits(Kind::Seq) && self.takes_steps(schema, branches) && self.chains.contains(text) => {
+                format!("; the chain of that name runs with [use: {text}]")
+            }
             ScalarKind::Str | ScalarKind::Number(_) | ScalarKind::Bool(_) if fits(Kind::Seq) => {
                 let plain = text.chars().all(|c| c.is_alphanumeric() || "-_./".contains(c));
                 if plain && !text.is_empty() { format!("; write [{text}]") } else { format!("; write [{text:?}]") }
             }
             _ => String::new(),
         }
+    }
+
+    /// Whether what is wanted is a list of steps.
+    fn takes_steps(&self, schema: &'a Schema, branches: &[&'a Json]) -> bool {
+        let forms = branches.iter().filter_map(|branch| self.resolved(branch).as_object()).chain([schema]);
+        let mut items = forms.filter_map(|form| form.get("items")).map(|items| self.resolved(items));
+        items.any(|items| items.get("x-step").is_some())
     }
 
     pub(super) fn check_scalar(&mut self, schema: &'a Schema, scalar: &Scalar, span: Span) {

@@ -7,11 +7,13 @@ use serde_json::Value as Json;
 
 use super::describe::found;
 use super::{Schema, Shape};
+use crate::elsewhere::plugin_elsewhere;
 use crate::path::Segment;
 use crate::schema::plugin_definition;
 use crate::sections::BESIDE;
 use crate::similar::{list, nearest};
-use crate::yaml::{Entry, Node, Span, Value};
+use crate::unbuilt::unbuilt_plugin;
+use crate::yaml::{Entries, Entry, Node, Span, Value};
 
 impl<'a> Shape<'a> {
     /// Whether a plugin needs no settings, so that its bare name is a step.
@@ -19,7 +21,7 @@ impl<'a> Shape<'a> {
         let Some(schema) = self.settings_schema(plugin) else {
             return false;
         };
-        let empty = Node { span: Span::default(), value: Value::Map(Vec::new()) };
+        let empty = Node { span: Span::default(), value: Value::Map(Entries::default()) };
         self.trial(schema, &empty, Span::default()).0.is_empty()
     }
 
@@ -125,13 +127,22 @@ impl<'a> Shape<'a> {
     }
 
     fn unknown_plugin(&self, name: &str, also: &[&str]) -> String {
-        if self.chains.iter().any(|chain| chain == name) {
+        if !self.is_read() {
+            return "unknown key".to_owned();
+        }
+        if self.chains.contains(name) {
             return format!("there is no plugin {name:?}; the chain of that name runs with use: {name}");
         }
+        if let Some(planned) = unbuilt_plugin(name) {
+            return planned;
+        }
         let plugins = self.catalog.plugins.keys().map(String::as_str);
-        let chains = self.chains.iter().map(String::as_str);
+        let chains = self.chains.iter().map(|chain| &**chain);
         if let Some(meant) = nearest(name, plugins.clone().chain(also.iter().copied())) {
             return format!("there is no plugin {name:?}; did you mean {meant:?}?");
+        }
+        if let Some(hint) = plugin_elsewhere(name) {
+            return format!("there is no plugin {name:?}; {hint}");
         }
         if let Some(chain) = nearest(name, chains) {
             return format!("there is no plugin {name:?}; did you mean use: {chain}?");

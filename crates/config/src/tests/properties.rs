@@ -76,7 +76,7 @@ fn parsed(text: &str) -> Result<Value, String> {
     let root = parse(text, FileId(0), &|_| None, &mut Bounds::default(), &mut report);
     match root {
         Some(root) if report.is_empty() => Ok(root.to_json()),
-        _ => Err(format!("{:?}", report.findings)),
+        _ => Err(format!("{:?}", report.errors)),
     }
 }
 

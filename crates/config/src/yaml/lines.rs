@@ -6,7 +6,8 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub(crate) struct Lines {
     text: Arc<str>,
-    starts: Vec<usize>,
+    /// Files are far smaller than 4 GiB.
+    starts: Vec<u32>,
 }
 
 impl Lines {
@@ -21,7 +22,7 @@ impl Lines {
                 _ => false,
             };
             if ends {
-                starts.push(at + 1);
+                starts.push(u32::try_from(at + 1).unwrap_or(u32::MAX));
             }
         }
         Self { text, starts }
@@ -33,8 +34,8 @@ impl Lines {
         let Some(start) = self.starts.get(index) else {
             return "";
         };
-        let end = self.starts.get(index + 1).copied().unwrap_or(self.text.len());
-        let line = self.text.get(*start..end).unwrap_or_default();
+        let end = self.starts.get(index + 1).map_or(self.text.len(), |end| *end as usize);
+        let line = self.text.get(*start as usize..end).unwrap_or_default();
         line.trim_end_matches(['\r', '\n'])
     }
 

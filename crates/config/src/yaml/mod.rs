@@ -8,5 +8,5 @@ mod scalar;
 mod syntax;
 
 pub(crate) use lines::Lines;
-pub(crate) use node::{Entry, FileId, Key, Node, Scalar, ScalarKind, Span, Style, Value};
+pub(crate) use node::{Entries, Entry, FileId, Key, Node, Scalar, ScalarKind, Span, Style, Value};
 pub(crate) use parse::{Bounds, parse};

@@ -1,5 +1,7 @@
 //! The tree: values with their spans, maps in the order of the file.
 
+use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use serde_json::{Map, Number};
@@ -28,7 +30,80 @@ pub(crate) struct Node {
 pub(crate) enum Value {
     Scalar(Scalar),
     Seq(Vec<Node>),
-    Map(Vec<Entry>),
+    Map(Entries),
+}
+
+/// The entries of a map in the order of the file, each found by its key at once however many there are.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Entries {
+    list: Vec<Entry>,
+    /// The position of each key; none for a map so small that looking through it is faster.
+    #[expect(
+        clippy::box_collection,
+        reason = "every value of a file would be as much larger as a map is than a pointer"
+    )]
+    index: Option<Box<HashMap<Arc<str>, usize>>>,
+}
+
+/// Maps of more entries than this have an index. (Arbitrary: about where hashing begins to pay.)
+const INDEXED: usize = 16;
+
+impl Entries {
+    /// Adds an entry; of a key that is there already, the first one stands.
+    pub(crate) fn push(&mut self, entry: Entry) {
+        let position = self.list.len();
+        if position >= INDEXED {
+            let index = self.index.get_or_insert_with(|| {
+                let known = self.list.iter().enumerate();
+                Box::new(known.map(|(position, entry)| (Arc::clone(&entry.key.text), position)).collect())
+            });
+            index.entry(Arc::clone(&entry.key.text)).or_insert(position);
+        }
+        self.list.push(entry);
+    }
+
+    pub(crate) fn get(&self, key: &str) -> Option<&Entry> {
+        match &self.index {
+            None => self.list.iter().find(|entry| &*entry.key.text == key),
+            Some(index) => self.list.get(*index.get(key)?),
+        }
+    }
+
+    pub(crate) fn get_mut(&mut self, key: &str) -> Option<&mut Entry> {
+        match &self.index {
+            None => self.list.iter_mut().find(|entry| &*entry.key.text == key),
+            Some(index) => self.list.get_mut(*index.get(key)?),
+        }
+    }
+
+    /// Gives back the room that growing left.
+    pub(crate) fn shrink_to_fit(&mut self) {
+        self.list.shrink_to_fit();
+        self.index.iter_mut().for_each(|index| index.shrink_to_fit());
+    }
+}
+
+impl Deref for Entries {
+    type Target = [Entry];
+
+    fn deref(&self) -> &[Entry] {
+        &self.list
+    }
+}
+
+impl PartialEq for Entries {
+    fn eq(&self, other: &Self) -> bool {
+        self.list == other.list
+    }
+}
+
+impl IntoIterator for Entries {
+    type Item = Entry;
+    type IntoIter = std::vec::IntoIter<Entry>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.list.into_iter()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -78,7 +153,10 @@ impl Node {
     }
 
     pub(crate) fn entry(&self, key: &str) -> Option<&Entry> {
-        self.entries().iter().find(|entry| &*entry.key.text == key)
+        match &self.value {
+            Value::Map(entries) => entries.get(key),
+            _ => None,
+        }
     }
 
     /// The entries of a map; none for anything else.
@@ -126,6 +204,9 @@ impl Node {
     }
 }
 
+/// By so many first characters a text is known that a message quotes in part.
+const BEGINNING: usize = 16;
+
 impl Scalar {
     /// Takes what came from the environment out of a message: it may be a secret.
     pub(crate) fn conceal(&self, message: String) -> String {
@@ -133,7 +214,18 @@ impl Scalar {
             return message;
         }
         let escaped = format!("{:?}", self.text);
-        message.replace(&escaped, "\"***\"").replace(&*self.text, "***")
+        let mut message = message.replace(&escaped, "\"***\"").replace(&*self.text, "***");
+        // A long text may be quoted in part: then nothing from there on is shown.
+        let beginning: String = self.text.chars().take(BEGINNING).collect();
+        for quoted in [beginning.escape_debug().to_string(), beginning] {
+            if self.text.chars().nth(BEGINNING).is_some()
+                && let Some(at) = message.find(&quoted)
+            {
+                message.truncate(at);
+                message.push_str("***…");
+            }
+        }
+        message
     }
 
     pub(crate) fn to_json(&self) -> serde_json::Value {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
 
 use super::syntax::{Explained, explain};
-use super::{Entry, FileId, Key, Node, Scalar, ScalarKind, Span, Style, Value, env, scalar};
+use super::{Entries, Entry, FileId, Key, Node, Scalar, ScalarKind, Span, Style, Value, env, scalar};
 use crate::path::{ConfigPath, Segment};
 use crate::report::Report;
 
@@ -18,11 +18,37 @@ pub(crate) struct Bounds {
     /// 10,000 routes of 30 values each fit.
     nodes_left: usize,
     text_left: usize,
+    /// Bytes of files.
+    source_left: usize,
 }
+
+/// Values in all files together, after aliases are expanded.
+const MAX_NODES: usize = 500_000;
+/// Bytes of all files of a configuration together.
+const MAX_SOURCE: usize = 32 * 1024 * 1024;
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { depth: 64, nodes_left: 500_000, text_left: 32 * 1024 * 1024 }
+        Self { depth: 64, nodes_left: MAX_NODES, text_left: 32 * 1024 * 1024, source_left: MAX_SOURCE }
+    }
+}
+
+impl Bounds {
+    /// How many values there are so far.
+    pub(crate) fn values(&self) -> usize {
+        MAX_NODES - self.nodes_left
+    }
+
+    /// Takes a file's size into account.
+    ///
+    /// # Errors
+    /// All files together are too large.
+    pub(crate) fn take_source(&mut self, bytes: usize) -> Result<(), String> {
+        let left = self.source_left.checked_sub(bytes);
+        self.source_left = left.ok_or_else(|| {
+            format!("with it the files of this configuration are larger than {} MiB together", MAX_SOURCE >> 20)
+        })?;
+        Ok(())
     }
 }
 
@@ -72,9 +98,7 @@ enum Content {
 
 #[derive(Default)]
 struct OpenMap {
-    entries: Vec<Entry>,
-    /// Every key so far, for the check that none comes twice.
-    seen: HashMap<Arc<str>, Span>,
+    entries: Entries,
     /// The key whose value comes next, and whether it came before.
     pending: Option<(Key, Repeat)>,
 }
@@ -187,17 +211,17 @@ impl Builder<'_> {
             return Err(self.stop(at, "merge keys (<<) are not supported: nothing is merged implicitly; write the keys out, or put shared steps into chains".into()));
         }
         let key = Key { text: self.word(text), span: at };
-        let path = self.path().key(text);
-        if let Some(Open { content: Content::Map(map), .. }) = self.stack.last_mut() {
-            let repeat = if let Some(first) = map.seen.get(&key.text) {
-                let message = format!("the key {text:?} is written twice");
-                let first = vec![("first written here".into(), *first)];
-                self.report.error_with(path, at, message, first);
+        let map =
+            self.stack.last().and_then(|open| if let Content::Map(map) = &open.content { Some(map) } else { None });
+        let repeat = match map.and_then(|map| map.entries.get(text)).map(|first| first.key.span) {
+            None => Repeat::First,
+            Some(first) => {
+                let (path, others) = (self.path().key(text), vec![("first written here".into(), first)]);
+                self.report.error_with(path, at, format!("the key {text:?} is written twice"), others);
                 Repeat::Again
-            } else {
-                map.seen.insert(Arc::clone(&key.text), at);
-                Repeat::First
-            };
+            }
+        };
+        if let Some(Open { content: Content::Map(map), .. }) = self.stack.last_mut() {
             map.pending = Some((key, repeat));
         }
         Ok(())
@@ -320,7 +344,8 @@ impl Builder<'_> {
     }
 
     fn syntax_error(&mut self, at: Span, info: &str, text: &str) -> Stop {
-        let Explained { message, open } = explain(info, at, text);
+        let Explained { message, open, place } = explain(info, at, text);
+        let at = place.map_or(at, |(line, column)| Span { line, column, end_line: line, end_column: column, ..at });
         let start = match self.stack.last() {
             Some(open_node) if open => vec![("opened here".into(), self.point(open_node.start))],
             _ => Vec::new(),

@@ -1,6 +1,6 @@
 //! Chains: one plugin instance for each step that the file writes, shared by every route that comes to it through `use`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use portreeve_config::units::Name;
@@ -29,6 +29,11 @@ pub(super) struct Chains<'c> {
     /// use the same chain share one.
     steps: HashMap<Vec<usize>, Option<Arc<Step>>>,
     made: HashMap<Vec<usize>, Arc<Chain>>,
+    /// The first step of each name that a step has of its own, the numbers of those that have none, and the names of routes:
+    /// for [`Chains::name`], which would look through the whole file for each step.
+    named: HashMap<&'c Name, &'c ConfigPath>,
+    numbers: HashMap<&'c ConfigPath, usize>,
+    routes: HashSet<&'c Name>,
 }
 
 #[derive(Clone)]
@@ -40,7 +45,15 @@ struct Instance {
 
 impl<'c> Chains<'c> {
     pub(super) fn new(config: &'c Config, sources: &'c Sources, registry: &'c Registry, host: Arc<LoadHost>) -> Self {
-        Self { config, sources, registry, host, built: HashMap::new(), steps: HashMap::new(), made: HashMap::new() }
+        let mut named = HashMap::new();
+        for step in config.steps() {
+            if let Some(name) = &step.name {
+                named.entry(name).or_insert(&step.at.path);
+            }
+        }
+        let (built, steps, made) = (HashMap::new(), HashMap::new(), HashMap::new());
+        let routes = config.routes.iter().map(|route| &route.name).collect();
+        Self { config, sources, registry, host, built, steps, made, named, numbers: numbers(config), routes }
     }
 
     /// Compiles the steps of the route or listener at `owner`; an empty chain after an error, which is then reported.
@@ -148,42 +161,58 @@ impl<'c> Chains<'c> {
     /// its own that a step of an earlier list has already is told apart by the list: what steps keep under their names (counts
     /// of a limit, say) is shared where the file says `share`, and not by accident.
     fn name(&self, flat: &FlatStep<'_>) -> Arc<str> {
-        let (owner, list) = self.owner(&flat.step.at.path);
+        let path = &flat.step.at.path;
+        let owner = self.owner(path);
         if let Some(name) = &flat.step.name {
-            let first = self.config.steps().find(|step| step.name.as_ref() == Some(name));
-            let is_first = first.is_none_or(|first| first.at.path == flat.step.at.path);
+            let is_first = self.named.get(name).is_none_or(|first| *first == path);
             return if is_first { name.shared() } else { format!("{owner}:{name}").into() };
         }
-        let before = list.iter().take_while(|step| step.at.path != flat.step.at.path);
-        let alike = |step: &&ConfigStep| {
-            step.name.is_none() && matches!(&step.action, Action::Plugin { plugin, .. } if plugin == flat.plugin)
-        };
         let name = format!("{owner}/{}", flat.plugin);
-        match before.filter(alike).count() {
-            0 => name.into(),
-            earlier => format!("{name}#{}", earlier + 1).into(),
+        match self.numbers.get(path) {
+            None | Some(0) => name.into(),
+            Some(earlier) => format!("{name}#{}", earlier + 1).into(),
         }
     }
 
-    /// What a list of steps is called, and the list. Where a chain, a route and a listener share a name, the chain has it.
-    fn owner(&self, path: &ConfigPath) -> (String, &'c [ConfigStep]) {
+    /// What a list of steps is called. Where a chain, a route and a listener share a name, the chain has it.
+    fn owner(&self, path: &ConfigPath) -> String {
         let config = self.config;
         let is_chain = |name: &Name| config.chains.get(name.as_str()).is_some();
         match path.segments() {
-            [Segment::Key(section), Segment::Key(name), ..] if &**section == "chains" => {
-                (name.to_string(), config.chains.get(&**name).map(Vec::as_slice).unwrap_or_default())
-            }
+            [Segment::Key(section), Segment::Key(name), ..] if &**section == "chains" => name.to_string(),
             [Segment::Key(section), Segment::Index(index), ..] if &**section == "routes" => {
-                let Some(route) = config.routes.get(*index) else { return (path.to_string(), &[]) };
-                (format!("{}{}", if is_chain(&route.name) { "route:" } else { "" }, route.name), &route.plugins)
+                let Some(route) = config.routes.get(*index) else { return path.to_string() };
+                format!("{}{}", if is_chain(&route.name) { "route:" } else { "" }, route.name)
             }
             [Segment::Key(_), Segment::Index(index), ..] => {
-                let Some(listener) = config.listeners.get(*index) else { return (path.to_string(), &[]) };
+                let Some(listener) = config.listeners.get(*index) else { return path.to_string() };
                 let name = &listener.name;
-                let is_taken = is_chain(name) || config.routes.iter().any(|route| route.name == *name);
-                (format!("{}{name}", if is_taken { "listener:" } else { "" }), &listener.plugins)
+                let is_taken = is_chain(name) || self.routes.contains(name);
+                format!("{}{name}", if is_taken { "listener:" } else { "" })
             }
-            _ => (path.to_string(), &[]),
+            _ => path.to_string(),
         }
     }
+}
+
+/// Of each step without a name of its own, how many such steps of the same plugin stand before it in its list.
+fn numbers(config: &Config) -> HashMap<&ConfigPath, usize> {
+    let listeners = config.listeners.iter().map(|listener| &listener.plugins);
+    let chains = config.chains.into_iter().map(|(_, steps)| steps);
+    let lists = listeners.chain(chains).chain(config.routes.iter().map(|route| &route.plugins));
+    let mut numbers = HashMap::new();
+    for list in lists {
+        let mut before: HashMap<&str, usize> = HashMap::new();
+        for step in list {
+            if let (None, Action::Plugin { plugin, .. }) = (&step.name, &step.action) {
+                let count = before.entry(plugin).or_default();
+                // Most are the first of their plugin: they need no number.
+                if *count > 0 {
+                    numbers.insert(&step.at.path, *count);
+                }
+                *count += 1;
+            }
+        }
+    }
+    numbers
 }

@@ -1,5 +1,6 @@
 //! The gateway as plugins see it while a configuration is compiled.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,7 +15,7 @@ use crate::engine::Shared;
 
 /// Answers what instances ask while they are built, and while they live.
 pub(super) struct LoadHost {
-    upstreams: Vec<Upstream>,
+    upstreams: BTreeMap<Arc<str>, Upstream>,
     tiers: Vec<Tier>,
     consumers: Vec<DeclaredConsumer>,
     shared: Arc<Shared>,
@@ -38,7 +39,7 @@ impl LoadHost {
     ) -> Self {
         // What a plugin says goes over connections that many clients share; the loader tells of those that the file names.
         let shared_by_clients = pools.values().filter(|pool| pool.transport().announces().is_none());
-        let upstreams = shared_by_clients.map(|pool| Upstream::new(pool.clone())).collect();
+        let upstreams = shared_by_clients.map(|pool| (pool.name.clone(), Upstream::new(pool.clone()))).collect();
         let (accepted, misled) = (watch::Sender::new(false), AtomicBool::new(false));
         Self { upstreams, tiers, consumers, shared, purpose, doubts, misled, accepted }
     }
@@ -67,13 +68,13 @@ impl LoadHost {
 
 impl Engine for LoadHost {
     fn upstream(&self, name: &str) -> Option<Upstream> {
-        let found = self.upstreams.iter().find(|upstream| &**upstream.name() == name).cloned();
+        let found = self.upstreams.get(name).cloned();
         self.tells(found.is_some() || self.doubts.knows_all_of("upstreams"));
         found
     }
 
     fn upstream_names(&self) -> Vec<Arc<str>> {
-        self.upstreams.iter().map(|upstream| upstream.name().clone()).collect()
+        self.upstreams.keys().cloned().collect()
     }
 
     fn tiers(&self) -> &[Tier] {

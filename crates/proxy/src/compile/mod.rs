@@ -3,6 +3,7 @@
 mod chains;
 mod host;
 mod pages;
+mod params;
 mod routes;
 mod tcp;
 
@@ -12,9 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use portreeve_config::units::{LogTarget, Name, Networks};
-use portreeve_config::{
-    Balance, Config, ConfigPath, Diagnostic, Diagnostics, Doubts, Language, Listener, Loaded, Sources, Text,
-};
+use portreeve_config::{Balance, Config, ConfigPath, Diagnostics, Doubts, Language, Listener, Loaded, Sources, Text};
 use portreeve_plugin::engine::{check_expression, check_template};
 use portreeve_plugin::template::{AtRequest, Template};
 use portreeve_plugin::{Allowance, Consumer, DeclaredConsumer, Registry, Spread, Tier};
@@ -24,10 +23,11 @@ use crate::engine::Shared;
 use crate::https::Https;
 use crate::listener::{Issuing, Terms, Tls};
 use crate::observe::{AccessLog, usage_settings};
-use crate::snapshot::{Entrance, Snapshot};
+use crate::snapshot::{Closed, Entrance, Snapshot};
 use crate::upstream::{Near, Parts, Pool, Priorities, Resolver, TargetSources, Transport};
 use chains::Chains;
 use host::LoadHost;
+use params::Params;
 
 /// Whether a compiled configuration is to be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,8 +50,9 @@ pub(crate) fn compile(
     listeners: &[usize],
     purpose: Purpose,
 ) -> Result<Snapshot, Diagnostics> {
-    let Loaded { config, sources, texts, doubts } = loaded;
-    let mut errors = Errors { sources, doubts: doubts.clone(), all: Vec::new(), warnings: Vec::new() };
+    let Loaded { config, sources, texts, doubts, warnings } = loaded;
+    let (all, warnings) = (Diagnostics::default(), warnings.clone());
+    let mut errors = Errors { sources, doubts: doubts.clone(), all, warnings };
     errors.texts(texts);
     let pools = pools(config, shared, before, &mut errors);
     for (name, _) in config.upstreams.into_iter().filter(|(name, _)| !pools.contains_key(name.as_str())) {
@@ -66,35 +67,50 @@ pub(crate) fn compile(
         let (settings, slots) = (Arc::new(settings), Vec::new());
         Plan { settings, slots }
     });
+    let is_first = before.is_none() && purpose == Purpose::Serve;
+    let mut closed: Vec<Closed> = Vec::new();
     let entrances = config.listeners.iter().zip(listeners).enumerate().map(|(index, (listener, number))| {
         let path = ConfigPath::from("listeners").index(index);
         let chain = chains.compile(&listener.plugins, &path, &mut errors);
         let known = before.and_then(|before| before.listeners.get(*number)?.as_ref()?.terms.tls.as_ref());
         let issuing = acme.as_mut().and_then(|acme| issuing(acme, listener, shared, &mut errors));
         let tls = listener.tls.as_ref();
-        let tls = tls.and_then(|tls| Tls::build(tls, &path.key("tls"), &mut errors, known, issuing));
+        let mut own = errors.beside();
+        let built = tls.and_then(|tls| Tls::build(tls, &path.key("tls"), &mut own, known, issuing));
+        if tls.is_some() && built.is_none() && is_first {
+            // At the start there is nothing that could go on instead: the other listeners come up.
+            closed.push(Closed { name: listener.name.shared(), number: *number, why: own.all.sorted() });
+            return None;
+        }
+        errors.take_in(own);
+        let tls = built;
         let tls = if listener.tcp.is_some() { tls.map(Tls::without_alpn) } else { tls };
         let is_in_clear = listener.tls.is_none() && listener.tcp.is_none();
         let challenges = (config.acme.is_some() && is_in_clear).then(|| shared.acme.challenges());
         let terms = Arc::new(Terms::new(listener, trusted.clone(), tls));
         let (name, https) = (listener.name.shared(), Https::new(listener));
         let tcp = tcp::compile(listener, &path, &pools, &shared.metrics, &mut errors);
-        Arc::new(Entrance { name, terms, https, challenges, chain, tcp })
+        Some(Arc::new(Entrance { name, terms, https, challenges, chain, tcp }))
     });
     let entrances: Vec<_> = entrances.collect();
+    if entrances.iter().all(Option::is_none) {
+        closed.drain(..).for_each(|closed| errors.all = std::mem::take(&mut errors.all).and(closed.why));
+    }
     chains.conditions(&mut errors);
-    let (routes, router) = routes::compile(config, &pools, &mut chains, shared, &mut errors);
+    let params = Params::of(texts);
+    let (routes, router) = routes::compile(config, &pools, &mut chains, shared, &params, &mut errors);
     chains.unused(&mut errors);
     let pages = pages::compile(config, sources, &mut errors);
     // Last, and only when all else is good: a file that is refused makes no log file.
     let access_log = if errors.all.is_empty() { access_log(config, shared, purpose, &mut errors) } else { None };
 
     let (Some(router), Some(access_log), true) = (router, access_log, errors.all.is_empty()) else {
-        return Err(Diagnostics::new(errors.all));
+        return Err(errors.all.sorted());
     };
     host.accept();
+    let warnings = errors.warnings.sorted();
     if purpose == Purpose::Serve {
-        for warning in &errors.warnings {
+        for warning in &warnings {
             tracing::warn!(warning = warning.headline(), "The configuration has something worth a look.");
         }
     }
@@ -104,7 +120,7 @@ pub(crate) fn compile(
             numbered.resize(*number + 1, None);
         }
         if let Some(slot) = numbered.get_mut(*number) {
-            *slot = Some(entrance);
+            *slot = entrance;
         }
     }
     Ok(Snapshot {
@@ -121,7 +137,8 @@ pub(crate) fn compile(
         usage: shared.usage.usage(),
         usage_settings: usage_settings(config, sources),
         unrouted: shared.metrics.route("(none)".into()),
-        warnings: Diagnostics::new(errors.warnings),
+        warnings,
+        closed: closed.into(),
     })
 }
 
@@ -130,32 +147,44 @@ pub(crate) struct Errors<'s> {
     sources: &'s Sources,
     /// What is wrong already: nothing is said of what follows from it.
     doubts: Doubts,
-    all: Vec<Diagnostic>,
-    warnings: Vec<Diagnostic>,
+    all: Diagnostics,
+    warnings: Diagnostics,
 }
 
 #[cfg(test)]
 impl<'s> Errors<'s> {
     /// For the test of a part.
     pub(crate) fn none(sources: &'s Sources) -> Self {
-        Self { sources, doubts: Doubts::default(), all: Vec::new(), warnings: Vec::new() }
+        Self { sources, doubts: Doubts::default(), all: Diagnostics::default(), warnings: Diagnostics::default() }
     }
 
     /// Errors and warnings.
     pub(crate) fn told(self) -> (Diagnostics, Diagnostics) {
-        (Diagnostics::new(self.all), Diagnostics::new(self.warnings))
+        (self.all.sorted(), self.warnings.sorted())
     }
 }
 
 impl Errors<'_> {
     /// At a value.
     pub(crate) fn at(&mut self, path: &ConfigPath, message: impl Into<String>) {
-        self.all.push(self.sources.diagnostic(path, message));
+        self.all.add(|| self.sources.diagnostic(path, message));
     }
 
     /// At a value, of something that is no reason to refuse the file.
     pub(crate) fn warn(&mut self, path: &ConfigPath, message: impl Into<String>) {
-        self.warnings.push(self.sources.diagnostic(path, message));
+        self.warnings.add(|| self.sources.diagnostic(path, message));
+    }
+
+    /// Nothing found so far, over the same sources.
+    fn beside(&self) -> Self {
+        let (all, warnings) = (Diagnostics::default(), Diagnostics::default());
+        Self { sources: self.sources, doubts: self.doubts.clone(), all, warnings }
+    }
+
+    /// Adds what was found beside.
+    fn take_in(&mut self, other: Self) {
+        self.all = std::mem::take(&mut self.all).and(other.all);
+        self.warnings = std::mem::take(&mut self.warnings).and(other.warnings);
     }
 
     /// The folder that relative paths of a value count from.
@@ -165,7 +194,7 @@ impl Errors<'_> {
 
     /// At a byte of a text.
     fn within(&mut self, path: &ConfigPath, offset: usize, message: impl Into<String>) {
-        self.all.push(self.sources.diagnostic_within(path, offset, message));
+        self.all.add(|| self.sources.diagnostic_within(path, offset, message));
     }
 
     /// Checks what the settings of plugins hold in the two small languages, each text for itself.
@@ -188,6 +217,18 @@ impl Errors<'_> {
             self.within(path, error.offset(), error.message());
             Template::default()
         })
+    }
+
+    /// As [`Errors::template`], where one text for all requests would put all of them together.
+    fn varying(&mut self, path: &ConfigPath, text: &str) -> Template<AtRequest> {
+        let before = self.all.len();
+        let template = self.template(path, text);
+        if self.all.len() == before
+            && let Err(why) = template.must_vary()
+        {
+            self.at(path, why);
+        }
+        template
     }
 }
 
@@ -219,7 +260,7 @@ fn pools(config: &Config, shared: &Arc<Shared>, before: Option<&Snapshot>, error
         }
         let sources = sources(upstream, &path, shared.upstreams.resolver(&config.resolver), before, errors)?;
         let key = match &upstream.balance {
-            Balance::Hash(template) => Some(errors.template(&path.key("balance").key("hash"), template)),
+            Balance::Hash(template) => Some(errors.varying(&path.key("balance").key("hash"), template)),
             _ => None,
         };
         check_picking(upstream, &path, errors);

@@ -20,6 +20,7 @@ use portreeve_router::{
 use tokio::sync::Semaphore;
 
 use super::chains::Chains;
+use super::params::Params;
 use super::{Errors, Pools};
 use crate::engine::Shared;
 use crate::mirror::Mirror;
@@ -32,16 +33,21 @@ pub(super) fn compile(
     pools: &Pools,
     chains: &mut Chains<'_>,
     shared: &Shared,
+    params: &Params<'_>,
     errors: &mut Errors<'_>,
 ) -> (Vec<Arc<Route>>, Option<Router>) {
     let (mut routes, mut rules, mut known) = (Vec::new(), Vec::new(), Vec::new());
     let mut words: HashSet<Arc<str>> = HashSet::new();
+    let mut expressions = Expressions::default();
     for (index, route) in config.routes.iter().enumerate() {
         let path = ConfigPath::from("routes").index(index);
         let chain = chains.compile(&route.plugins, &path, errors);
         let before = errors.all.len();
-        let rule = rule(route, &path, errors);
+        let rule = rule(route, &path, &mut expressions, errors);
         let is_whole = errors.all.len() == before && has_sound_match(&path, errors);
+        if is_whole {
+            params.check(config, index, &rule, errors);
+        }
         // Ten thousand routes have a few names of parameters between them.
         let mut word = |name: &str| -> Arc<str> {
             let known = words.get(name).cloned();
@@ -82,13 +88,49 @@ pub(super) fn compile(
         Ok(router) => (routes, Some(router)),
         Err(conflicts) => {
             let of_file = |rule: RuleId| known.get(rule.0).copied().unwrap_or_default();
-            errors.all.extend(conflicts.iter().map(|conflict| tell(conflict, &of_file, config, errors.sources)));
+            for conflict in &conflicts {
+                errors.all.add(|| tell(conflict, &of_file, config, errors.sources));
+            }
             (routes, None)
         }
     }
 }
 
-fn rule(route: &RouteConfig, path: &ConfigPath, errors: &mut Errors<'_>) -> Rule {
+/// What the regular expressions of all routes take together. Each is bounded, and there may be ten thousand.
+#[derive(Default)]
+struct Expressions {
+    /// Bytes so far.
+    taken: usize,
+    is_told: bool,
+}
+
+/// Bytes that the regular expressions of all routes may take, compiled. Arbitrary.
+const MOST_EXPRESSIONS: usize = 64 << 20;
+
+/// Bytes that an expression is counted with that is wrong: the most that one may have.
+const TOO_LARGE: usize = 256 << 10;
+
+impl Expressions {
+    /// Whether there is room for another.
+    fn has_room(&self) -> bool {
+        self.taken <= MOST_EXPRESSIONS
+    }
+
+    fn take(&mut self, bytes: usize, at: &ConfigPath, errors: &mut Errors<'_>) {
+        self.taken = self.taken.saturating_add(bytes);
+        if !self.has_room() && !self.is_told {
+            self.is_told = true;
+            let most = MOST_EXPRESSIONS >> 20;
+            let message = format!(
+                "with this one the regular expressions of all routes take more than {most} MiB compiled; \
+                 write [0-9] instead of \\d and smaller repetitions, or paths without expressions"
+            );
+            errors.at(at, message);
+        }
+    }
+}
+
+fn rule(route: &RouteConfig, path: &ConfigPath, expressions: &mut Expressions, errors: &mut Errors<'_>) -> Rule {
     let matches = path.key("match");
     let wanted = &route.matches;
     let one_or_many = |key: &str, count: usize, index: usize| {
@@ -101,19 +143,31 @@ fn rule(route: &RouteConfig, path: &ConfigPath, errors: &mut Errors<'_>) -> Rule
     let paths: Vec<_> =
         wanted.path.iter().enumerate().map(|(i, text)| (one_or_many("path", wanted.path.len(), i), text)).collect();
     rule.hosts = hosts.iter().filter_map(|(at, text)| parsed(HostPattern::parse(text), at, errors)).collect();
-    rule.paths = paths.iter().filter_map(|(at, text)| parsed(Pattern::parse(text), at, errors)).collect();
+    for (at, text) in &paths {
+        if text.starts_with("regex:") && !expressions.has_room() {
+            continue;
+        }
+        match parsed(Pattern::parse(text), at, errors) {
+            Some(pattern) => {
+                expressions.take(pattern.compiled_size(), at, errors);
+                rule.paths.push(pattern);
+            }
+            // Looking at one that is too large costs as much as having it.
+            None => expressions.take(if text.starts_with("regex:") { TOO_LARGE } else { 0 }, at, errors),
+        }
+    }
     rule.methods = wanted.methods.iter().filter_map(|method| method.as_str().parse().ok()).collect();
     for (name, value) in &wanted.headers {
-        if let Some(value) = value_match(value, &matches.key("headers").key(name.as_str()), errors) {
+        if let Some(value) = value_match(value, &matches.key("headers").key(name.as_str()), expressions, errors) {
             rule.headers.extend(name.as_str().parse().map(|name| (name, value)));
         }
     }
     for (name, value) in &wanted.query {
-        let value = value_match(value, &matches.key("query").key(name), errors);
+        let value = value_match(value, &matches.key("query").key(name), expressions, errors);
         rule.query.extend(value.map(|value| (name.clone(), value)));
     }
     for (name, value) in &wanted.cookies {
-        let value = value_match(value, &matches.key("cookies").key(name), errors);
+        let value = value_match(value, &matches.key("cookies").key(name), expressions, errors);
         rule.cookies.extend(value.map(|value| (name.clone(), value)));
     }
     if let Some(text) = &wanted.condition {
@@ -146,14 +200,24 @@ fn parsed<T>(outcome: Result<T, PatternError>, at: &ConfigPath, errors: &mut Err
     }
 }
 
-fn value_match(value: &ValueMatchConfig, at: &ConfigPath, errors: &mut Errors<'_>) -> Option<ValueMatch> {
+fn value_match(
+    value: &ValueMatchConfig,
+    at: &ConfigPath,
+    expressions: &mut Expressions,
+    errors: &mut Errors<'_>,
+) -> Option<ValueMatch> {
     Some(match value {
         ValueMatchConfig::Exact(text) => ValueMatch::Exact(text.clone()),
         ValueMatchConfig::Present(true) => ValueMatch::Present,
         ValueMatchConfig::Present(false) => ValueMatch::Absent,
         ValueMatchConfig::Prefix(text) => ValueMatch::Prefix(text.clone()),
         ValueMatchConfig::OneOf(texts) => ValueMatch::OneOf(texts.clone()),
-        ValueMatchConfig::Regex(text) => ValueMatch::Regex(parsed(ValueRegex::parse(text), &at.key("regex"), errors)?),
+        ValueMatchConfig::Regex(_) if !expressions.has_room() => return None,
+        ValueMatchConfig::Regex(text) => {
+            let regex = parsed(ValueRegex::parse(text), &at.key("regex"), errors)?;
+            expressions.take(regex.compiled_size(), at, errors);
+            ValueMatch::Regex(regex)
+        }
     })
 }
 
@@ -205,7 +269,7 @@ fn split(
             shares.push(Share { pool, weight: share.share(), when });
         }
     }
-    let by = route.split_by.as_ref().map(|by| errors.template(&path.key("split_by"), by));
+    let by = route.split_by.as_ref().map(|by| errors.varying(&path.key("split_by"), by));
     Split::new(shares, by)
 }
 
@@ -246,6 +310,9 @@ fn tell(
             (*rule, by.first().copied(), message)
         }
         Conflict::Impossible { rule } => (*rule, None, "can never match: its conditions exclude each other".to_owned()),
+        Conflict::NoPath { rule } => {
+            (*rule, None, "can never match: no path that a request can have fits its expression".to_owned())
+        }
         other => (other.rule(), None, other.to_string()),
     };
     let diagnostic = sources.diagnostic(&path(at), message);

@@ -2,6 +2,7 @@
 
 mod memory;
 mod tcp;
+mod texts;
 
 use std::fmt::Write as _;
 

@@ -14,6 +14,9 @@ use super::{Discovery, Found};
 /// shorter list.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
+/// So many errors are told of a file.
+const TOLD: usize = 5;
+
 /// A file of targets.
 pub(super) struct File {
     path: PathBuf,
@@ -70,7 +73,8 @@ fn stamp(path: &Path) -> Stamp {
 /// # Errors
 /// Everything that is wrong with it.
 pub(super) fn read(path: &Path) -> Result<Vec<Found>, String> {
-    let targets = read_targets(path).map_err(|errors| errors.to_string())?;
+    // The file is read again and again, and each time that goes into one line of the log.
+    let targets = read_targets(path).map_err(|errors| errors.first(TOLD).to_string())?;
     let found = |target: TargetConfig| {
         let (address, weight) = (target.address.socket_addr()?, u32::from(target.weight));
         Some(Found { address, name: None, weight, priority: target.priority, zone: target.zone.map(Arc::from) })
@@ -104,6 +108,9 @@ mod tests {
         std::fs::write(&path, "- 10.0.0.1\n").unwrap();
         let broken = file.next().await.unwrap_err();
         assert!(broken.contains("targets.yaml:1:3") && broken.contains("has no port"), "{broken}");
+        std::fs::write(&path, "- 10.0.0.1\n".repeat(1_000)).unwrap();
+        let many = file.next().await.unwrap_err();
+        assert!(many.contains("1,994 more errors") && many.lines().count() < 40, "{many}");
         // Another file in its place, as Kubernetes and careful programs do it.
         std::fs::write(folder.path().join("new"), "[\"10.0.0.1:80\"]").unwrap();
         std::fs::rename(folder.path().join("new"), &path).unwrap();
