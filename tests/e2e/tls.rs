@@ -111,15 +111,9 @@ async fn a_bad_certificate_is_refused_and_the_one_in_use_serves_on() {
     let good = authority.certify(&["a.test"]);
     let certificates = [files.put("a", &good)];
     let gateway = Gateway::spawn(&(listening(&certificates, "") + &saying("ok"))).await;
-    let expired = authority.certify_until(&["a.test"], 2021);
     let other = authority.certify(&["a.test"]);
-    for (pem, says) in
-        [(expired.pem, "expired on 2021-01-01"), (other.pem, "is not the key of"), ("x".into(), "is not PEM")]
-    {
+    for (pem, says) in [(other.pem, "is not the key of"), ("x".into(), "is not PEM")] {
         files.write("a.crt", pem);
-        if says.starts_with("expired") {
-            files.write("a.key", &expired.key);
-        }
         let error = gateway.running().reload("test").await.unwrap_err();
         assert!(error.contains(says) && error.contains("listeners[0].tls.certificates[0]"), "{error}");
         assert_eq!(gateway.admin().metric("portreeve_config_last_reload_success").await, Some(0.0));
@@ -127,6 +121,67 @@ async fn a_bad_certificate_is_refused_and_the_one_in_use_serves_on() {
         assert!(secure.was_shown(&good) && secure.get("a.test", "/").await.unwrap().text() == "ok");
         files.put("a", &good);
     }
+}
+
+/// A listener in clear, and one with these certificates.
+fn beside_clear(certificates: &[String]) -> String {
+    let secure = certificates.join(", ");
+    format!(
+        "listeners:\n  - {{ name: public, bind: '127.0.0.1:0' }}\n  - {{ name: secure, bind: '127.0.0.1:0', tls: {{ certificates: [{secure}] }} }}\n{}",
+        saying("ok")
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_that_has_expired_is_shown_and_told_and_keeps_nothing_else_out() {
+    let (authority, files) = one();
+    let yaml = beside_clear(&[files.put("a", &authority.certify_until(&["a.test"], 2021))]);
+    let gateway = Gateway::spawn(&yaml).await;
+    assert_eq!(gateway.get("/").send().await.unwrap().status, 200);
+    let refused = TlsClient::new(&authority).connect(gateway.listener("secure"), "a.test").await.err().unwrap();
+    assert!(refused.to_string().to_lowercase().contains("expired"), "it is shown: {refused}");
+    let status = gateway.admin().json("/api/v1/status").await;
+    assert_eq!(status["certificates"][0]["state"], "expired", "{status}");
+    assert!(status["warnings"].to_string().contains("expired on 2021-01-01"), "{status}");
+    assert_eq!(status["closed_listeners"].as_array().map(Vec::len), Some(0));
+    let reloaded = gateway.reload(&yaml.replace("body: ok", "body: other")).await;
+    assert!(reloaded.is_ok(), "{reloaded:?}");
+    assert_eq!(gateway.get("/").send().await.unwrap().text(), "other");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pair_that_cannot_work_keeps_its_listener_closed_at_the_start_and_no_other() {
+    let (authority, files) = one();
+    let good = authority.certify(&["a.test"]);
+    let yaml = beside_clear(&[files.put("a", &good)]);
+    files.write("a.key", &authority.certify(&["a.test"]).key);
+    let gateway = Gateway::spawn(&yaml).await;
+    assert_eq!(gateway.get("/").send().await.unwrap().status, 200);
+    let names = || gateway.running().addresses().iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>();
+    assert_eq!(names(), ["public"]);
+    let ready = gateway.admin().get("/readyz").send().await.unwrap();
+    assert_eq!((ready.status, ready.text().trim()), (200, "degraded: closed: secure"));
+    let status = gateway.admin().json("/api/v1/status").await;
+    assert!(status["closed_listeners"][0]["why"][0].as_str().unwrap().contains("is not the key of"), "{status}");
+    assert_eq!(gateway.admin().metric("portreeve_listener_up{listener=\"secure\"}").await, Some(0.0));
+    // Once there is something that goes on serving, the file as a whole is refused.
+    let refused = gateway.running().reload("test").await.unwrap_err();
+    assert!(refused.contains("is not the key of"), "{refused}");
+    files.put("a", &good);
+    gateway.running().reload("test").await.unwrap();
+    assert_eq!(names(), ["public", "secure"]);
+    let mut secure = TlsClient::new(&authority).connect(gateway.listener("secure"), "a.test").await.unwrap();
+    assert!(secure.was_shown(&good) && secure.get("a.test", "/").await.unwrap().status == 200);
+    assert_eq!(gateway.admin().metric("portreeve_listener_up{listener=\"secure\"}").await, Some(1.0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_of_which_every_listener_would_stay_closed_does_not_start() {
+    let (authority, files) = one();
+    let certificates = [files.put("a", &authority.certify(&["a.test"]))];
+    files.write("a.key", &authority.certify(&["a.test"]).key);
+    let refused = Gateway::setup().try_spawn(&(listening(&certificates, "") + &saying("ok"))).await.err().unwrap();
+    assert!(refused.to_string().contains("is not the key of"), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

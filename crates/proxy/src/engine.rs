@@ -150,8 +150,12 @@ impl Engine {
     ) -> Result<Self, StartError> {
         let shared = Arc::new(Shared::new(control)?);
         let mut listening = Listening::inheriting(inherited);
-        let change = listening.plan(&loaded, workers.max(1))?;
+        let mut change = listening.plan(&loaded, workers.max(1))?;
         let snapshot = compiled(loaded, &registry, &shared, None, change.numbers()).await?;
+        for closed in snapshot.closed() {
+            closed.tell();
+            change.leave_out(closed.number);
+        }
         start_pools(&snapshot, &shared).await;
         let live = Arc::new(ArcSwap::from_pointee(snapshot));
         let workers = Workers::start(workers, &Phases::new(live.clone(), shared.metrics.clone()))?;

@@ -42,7 +42,7 @@ mod web_socket;
 pub use accounts::StepAccount;
 pub use engine::{Engine, StartError};
 pub use listener::{BindError, Drained, Inherited};
-pub use snapshot::Snapshot;
+pub use snapshot::{CertificateStatus, Closed, Snapshot};
 pub use upstream::{
     LastCheck, LimitStatus, OperateError, Operation, Order, PoolStatus, SourceStatus, Standing, TargetState,
     TargetStatus,

@@ -10,7 +10,7 @@ use portreeve_usage::{Settings as UsageSettings, Usage};
 
 use crate::acme::{Challenges, Plan};
 use crate::https::Https;
-use crate::listener::{Expiry, Tcp, Terms, Tls};
+use crate::listener::{Expiry, Tcp, Terms, Tls, now};
 use crate::observe::{AccessLog, RouteMetrics};
 use crate::pages::Pages;
 use crate::route::Route;
@@ -43,6 +43,41 @@ pub struct Snapshot {
     pub(crate) acme: Option<Arc<Plan>>,
     /// What is no error in the configuration, but worth a word.
     pub(crate) warnings: Diagnostics,
+    /// Listeners that are not open, since no certificate of theirs can be shown. Only in the first generation: a later one
+    /// with such a listener is refused.
+    pub(crate) closed: Box<[Closed]>,
+}
+
+/// A listener that is not open.
+#[derive(Debug)]
+pub struct Closed {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its number in the engine.
+    pub(crate) number: usize,
+    /// Why.
+    pub why: Diagnostics,
+}
+
+impl Closed {
+    pub(crate) fn tell(&self) {
+        for why in &self.why {
+            let why = why.headline();
+            tracing::error!(listener = &*self.name, why, "The listener stays closed: its TLS cannot work.");
+        }
+    }
+}
+
+/// A certificate of a listener, for the status page.
+#[derive(Debug, serde::Serialize)]
+pub struct CertificateStatus {
+    listener: Arc<str>,
+    /// Its file, as the configuration names it.
+    certificate: Arc<str>,
+    /// `valid`, `ends_soon`, `expired` or `not_yet_valid`.
+    state: &'static str,
+    /// The last second in which it is valid, since 1970.
+    expires: i64,
 }
 
 /// What a generation says of one listener.
@@ -73,6 +108,28 @@ impl Snapshot {
             let tls = entrance.terms.tls.iter();
             tls.flat_map(Tls::expiries).map(|expiry| (&entrance.name, expiry))
         })
+    }
+
+    /// The certificates of its listeners, as they are now.
+    pub fn certificate_status(&self) -> Vec<CertificateStatus> {
+        let now = now();
+        let status = |(listener, expiry): (&Arc<str>, Expiry)| CertificateStatus {
+            listener: listener.clone(),
+            state: expiry.validity(now).word(),
+            expires: expiry.at,
+            certificate: expiry.certificate,
+        };
+        self.certificates().map(status).collect()
+    }
+
+    /// Listeners that are not open, since no certificate of theirs can be shown.
+    pub fn closed(&self) -> &[Closed] {
+        &self.closed
+    }
+
+    /// What is worth a word in the configuration.
+    pub fn warnings(&self) -> &Diagnostics {
+        &self.warnings
     }
 
     /// The state of its upstreams now.

@@ -4,6 +4,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use portreeve_config::Diagnostic;
+use portreeve_proxy::{CertificateStatus, Closed};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -16,9 +18,16 @@ pub(super) async fn livez() -> &'static str {
     "ok\n"
 }
 
-/// Requests may be sent here; 503 while starting or stopping.
-pub(super) async fn readyz(State(shown): State<Shown>) -> (StatusCode, &'static str) {
-    if shown.engine.is_ready() { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "stopping\n") }
+/// Requests may be sent here; 503 while starting or stopping. With a listener that has stayed closed, 200 and a word: the
+/// others serve, and turning them away would help nobody.
+pub(super) async fn readyz(State(shown): State<Shown>) -> (StatusCode, String) {
+    if !shown.engine.is_ready() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned());
+    }
+    let snapshot = shown.engine.snapshot();
+    let closed: Vec<&str> = snapshot.closed().iter().map(|closed| &*closed.name).collect();
+    let word = if closed.is_empty() { "ok\n".to_owned() } else { format!("degraded: closed: {}\n", closed.join(", ")) };
+    (StatusCode::OK, word)
 }
 
 /// Prometheus text format.
@@ -38,19 +47,30 @@ struct Status {
     uptime_seconds: u64,
     connections: usize,
     listeners: Vec<Value>,
+    /// Listeners that have stayed closed since their TLS cannot work, and why.
+    closed_listeners: Vec<Value>,
+    certificates: Vec<CertificateStatus>,
+    /// What is worth a word in the configuration in effect.
+    warnings: Vec<String>,
     last_reload: LastReload,
 }
 
 /// How the gateway is.
 pub(super) async fn status(State(shown): State<Shown>) -> impl IntoResponse {
     let listeners = shown.engine.addresses();
+    let snapshot = shown.engine.snapshot();
+    let why = |closed: &Closed| closed.why.iter().map(Diagnostic::headline).collect::<Vec<_>>();
+    let closed = snapshot.closed().iter().map(|closed| json!({ "name": closed.name, "why": why(closed) }));
     Json(Status {
         version: env!("CARGO_PKG_VERSION"),
-        generation: shown.engine.snapshot().generation(),
+        generation: snapshot.generation(),
         ready: shown.engine.is_ready(),
         uptime_seconds: shown.since.elapsed().as_secs(),
         connections: shown.engine.connections(),
         listeners: listeners.iter().map(|(name, address)| json!({ "name": name, "address": address })).collect(),
+        closed_listeners: closed.collect(),
+        certificates: snapshot.certificate_status(),
+        warnings: snapshot.warnings().iter().map(Diagnostic::headline).collect(),
         last_reload: shown.reloader.last(),
     })
 }

@@ -64,6 +64,13 @@ impl Change {
     pub(crate) fn numbers(&self) -> Vec<usize> {
         self.after.iter().map(|open| open.number).collect()
     }
+
+    /// Leaves out a listener that was to be opened: its sockets are closed.
+    pub(crate) fn leave_out(&mut self, number: usize) {
+        self.after.retain(|open| open.number != number);
+        self.bound.retain(|(bound, _)| *bound != number);
+        self.copies.retain(|(copied, _)| *copied != number);
+    }
 }
 
 impl Listening {
@@ -114,7 +121,8 @@ impl Listening {
     /// Begins to accept on what is new, and closes what is gone. The future is done when the last of it is closed; it need
     /// not be waited for.
     pub(crate) fn carry_out(&mut self, change: Change, workers: &Workers) -> impl Future<Output = ()> + Send + use<> {
-        self.next_number += change.bound.len();
+        let next = change.after.iter().map(|open| open.number + 1).max();
+        self.next_number = self.next_number.max(next.unwrap_or_default());
         let mut copies = self.copies.0.lock();
         copies.retain(|(number, _)| change.after.iter().any(|after| after.number == *number));
         copies.extend(change.copies);

@@ -28,6 +28,6 @@ pub(crate) use refused::{ALLOW, Reason};
 pub use socket::{BindError, Inherited};
 pub(crate) use tcp::{SameName, Tcp, Way, Ways};
 pub(crate) use terms::Terms;
-pub(crate) use tls::{Certified, Expiry, Issuing, Tls, TlsFacts, authorities, moment, sha256, watch_expiry};
+pub(crate) use tls::{Certified, Expiry, Issuing, Tls, TlsFacts, authorities, moment, now, sha256, watch_expiry};
 pub use workers::Drained;
 pub(crate) use workers::Workers;

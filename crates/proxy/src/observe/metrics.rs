@@ -61,6 +61,10 @@ const REQUESTS_REFUSED: Named = (
 );
 const CERTIFICATE_EXPIRY: Named =
     ("portreeve_certificate_expiry_seconds", "When the certificate of a listener expires, in seconds since 1970.");
+const LISTENER_UP: Named = (
+    "portreeve_listener_up",
+    "Whether a listener is open: 0 for one that has stayed closed since its TLS cannot work.",
+);
 const ACME_ORDERS: Named =
     ("portreeve_acme_orders_total", "Certificates that the gateway asked for by itself, by what came of it.");
 const USAGE_FAILURES: Named =
@@ -95,6 +99,7 @@ pub(crate) struct Metrics {
     tls_handshakes: IntCounterVec,
     requests_refused: IntCounterVec,
     certificate_expiry: IntGaugeVec,
+    listener_up: IntGaugeVec,
     acme_orders: IntCounterVec,
     usage_failures: IntCounterVec,
     log_dropped: IntCounter,
@@ -143,6 +148,7 @@ impl Metrics {
             tls_handshakes: counters(TLS_HANDSHAKES, &["listener", "version", "resumed"])?,
             requests_refused: counters(REQUESTS_REFUSED, &["listener", "reason"])?,
             certificate_expiry: gauges(CERTIFICATE_EXPIRY, &["listener", "certificate"])?,
+            listener_up: gauges(LISTENER_UP, &["listener"])?,
             acme_orders: counters(ACME_ORDERS, &["certificate", "outcome"])?,
             usage_failures: counters(USAGE_FAILURES, &["stage"])?,
             log_dropped: counter(LOG_DROPPED)?,
@@ -257,6 +263,13 @@ impl Metrics {
         // Gauges are made anew from what is there now, for one scraper at a time.
         let _turn = self.scrape.lock();
         self.targets.reset();
+        self.listener_up.reset();
+        for entrance in snapshot.listeners.iter().flatten() {
+            self.listener_up.with_label_values(&[&*entrance.name]).set(1);
+        }
+        for closed in snapshot.closed() {
+            self.listener_up.with_label_values(&[&*closed.name]).set(0);
+        }
         self.certificate_expiry.reset();
         for (listener, expiry) in snapshot.certificates() {
             self.certificate_expiry.with_label_values(&[&**listener, &*expiry.certificate]).set(expiry.at);

@@ -11,12 +11,16 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::sign::{CertifiedKey, SigningKey};
 use tokio_rustls::rustls::{Error, InconsistentKeys, SignatureAlgorithm};
 use x509_parser::certificate::X509Certificate;
+use x509_parser::x509::X509Version;
 
 use super::expiry::Expiry;
 use super::file::{Contents, Pem, has, read, read_if_there};
 use super::staple::{self, Staple};
 use super::x509::{self, day, now};
 use crate::compile::Errors;
+
+/// What to do about a certificate in the form of 1988, which old scripts still make.
+const V1: &str = "is an X.509 v1 certificate, which has no room for the names that clients look at; make one of version 3: openssl req -x509 … -addext subjectAltName=DNS:api.example.com, or openssl x509 -req … -extfile with that line";
 
 /// Before a certificate ends there is a word in the log for so long. Renewal is usual a month before.
 const SOON: i64 = 14 * 24 * 60 * 60;
@@ -106,23 +110,17 @@ impl Certified {
         }
     }
 
-    /// Whether it is this very certificate (DER).
-    pub(super) fn is(&self, leaf: &[u8]) -> bool {
-        self.bare.cert.first().is_some_and(|own| own.as_ref() == leaf)
-    }
-
     pub(super) fn expiry(&self) -> Expiry {
-        Expiry { certificate: self.file.clone(), at: self.not_after, soon: self.soon }
+        Expiry { certificate: self.file.clone(), from: self.not_before, at: self.not_after, soon: self.soon }
     }
 }
 
-/// Reads a certificate. `in_use` says whether a leaf (DER) is being shown already: then its end is told, not held against it.
+/// Reads a certificate. One out of its time is told, not held against it.
 pub(super) fn load(
     certificate: &Certificate,
     path: &ConfigPath,
     errors: &mut Errors<'_>,
     provider: &CryptoProvider,
-    in_use: &dyn Fn(&[u8]) -> bool,
 ) -> Option<Certified> {
     let chain = chain(&certificate.cert, &path.key("cert"), errors);
     let key = key(&certificate.key, &path.key("key"), errors, provider);
@@ -135,9 +133,9 @@ pub(super) fn load(
         return None;
     }
     let file: Arc<str> = certificate.cert.display().to_string().into();
-    let (names, (not_before, not_after)) = checked(&key, &file, &path.key("cert"), errors, in_use)?;
-    let expiry = Expiry { certificate: file.clone(), at: not_after, soon: SOON };
-    if let Some(warning) = expiry.warning() {
+    let (names, (not_before, not_after)) = checked(&key, &file, &path.key("cert"), errors)?;
+    let expiry = Expiry { certificate: file.clone(), from: not_before, at: not_after, soon: SOON };
+    if let Some(warning) = expiry.warning(now()) {
         errors.warn(&path.key("cert"), warning);
     }
     let stapled = response.and_then(|response| staple(response, &key, errors)).map(|Staple { response, until }| {
@@ -154,6 +152,9 @@ fn chain(file: &Path, path: &ConfigPath, errors: &mut Errors<'_>) -> Option<Vec<
         let chain: Vec<_> = pem.of(SectionKind::Certificate).map(|der| CertificateDer::from(der.to_vec())).collect();
         if let Some(position) = chain.iter().position(|der| x509::parse(der).is_none()) {
             return Err(format!("is broken: certificate {} in it cannot be read", position + 1));
+        }
+        if chain.first().and_then(|der| x509::parse(der)).is_some_and(|leaf| leaf.version() == X509Version::V1) {
+            return Err(V1.to_owned());
         }
         if !chain.is_empty() {
             return Ok(chain);
@@ -230,19 +231,18 @@ fn checked(
     file: &str,
     path: &ConfigPath,
     errors: &mut Errors<'_>,
-    in_use: &dyn Fn(&[u8]) -> bool,
 ) -> Option<(Vec<String>, (i64, i64))> {
     let parsed: Option<Vec<X509Certificate<'_>>> = key.cert.iter().map(|der| x509::parse(der)).collect();
     // Looked at already when they were read.
     let parsed = parsed?;
     let leaf = parsed.first()?;
     let life = (leaf.validity().not_before.timestamp(), leaf.validity().not_after.timestamp());
-    // What is shown already is no worse for being read again: refusing it would only keep other changes out.
-    let known = key.cert.first().is_some_and(|leaf| in_use(leaf));
-    let wrong = out_of_order(&parsed).or_else(|| if known { None } else { out_of_time(&parsed) });
-    if let Some(wrong) = wrong {
+    if let Some(wrong) = out_of_order(&parsed) {
         errors.at(path, format!("{file} {wrong}"));
         return None;
+    }
+    if let Some(wrong) = issuer_out_of_time(&parsed) {
+        errors.warn(path, format!("{file} {wrong}; clients may refuse it"));
     }
     let (names, has_addresses) = x509::hosts(leaf);
     if names.is_empty() && !has_addresses {
@@ -269,14 +269,11 @@ fn out_of_order(chain: &[X509Certificate<'_>]) -> Option<String> {
     })
 }
 
-/// What is wrong with the time, of any certificate of the chain.
-fn out_of_time(chain: &[X509Certificate<'_>]) -> Option<String> {
+/// What is wrong with the time of a certificate of the chain that is not its first.
+fn issuer_out_of_time(chain: &[X509Certificate<'_>]) -> Option<String> {
     let now = now();
-    chain.iter().enumerate().find_map(|(position, certificate)| {
-        let whose = match position {
-            0 => String::new(),
-            _ => format!("certificate {} ({}) ", position + 1, x509::name(certificate.subject())),
-        };
+    chain.iter().enumerate().skip(1).find_map(|(position, certificate)| {
+        let whose = format!("certificate {} ({}) ", position + 1, x509::name(certificate.subject()));
         let (from, until) =
             (certificate.validity().not_before.timestamp(), certificate.validity().not_after.timestamp());
         if until < now {

@@ -38,11 +38,6 @@ impl Choice {
         self.all.iter().map(Certified::expiry).chain(issued)
     }
 
-    /// Whether this leaf (DER) is one of them.
-    pub(super) fn has(&self, leaf: &[u8]) -> bool {
-        self.all.iter().any(|certified| certified.is(leaf))
-    }
-
     /// By its very name, then the one that the gateway got by itself, then by a wildcard, then any.
     fn pick(&self, name: Option<&str>, usable: impl Fn(&Certified) -> bool) -> Option<Arc<CertifiedKey>> {
         let name = name.map(|name| name.strip_suffix('.').unwrap_or(name));

@@ -38,7 +38,7 @@ pub(crate) use clients::authorities;
 pub(crate) use expiry::{Expiry, watch as watch_expiry};
 pub(crate) use facts::TlsFacts;
 pub(crate) use handshake::HandshakeError;
-pub(crate) use x509::{moment, sha256};
+pub(crate) use x509::{moment, now, sha256};
 
 /// What a listener does to a connection before HTTP. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -65,8 +65,9 @@ pub(crate) struct Issuing {
 
 impl Tls {
     /// Reads every file and puts them together. `path` is that of the `tls` section, `previous` what the same listener has in
-    /// effect: its session tickets stay good, unless who may come in has changed, and a certificate that has expired
-    /// meanwhile is no reason to refuse everything else. `issuing` is the part of the gateway itself in its certificates.
+    /// effect: its session tickets stay good, unless who may come in has changed. `issuing` is the part of the gateway itself
+    /// in its certificates. A certificate that has expired or is not valid yet is shown all the same, with a warning: it keeps
+    /// nothing else from working.
     ///
     /// `None` when an error was found; all are in `errors`.
     pub(crate) fn build(
@@ -76,21 +77,8 @@ impl Tls {
         previous: Option<&Self>,
         issuing: Option<Issuing>,
     ) -> Option<Self> {
-        let in_use = |leaf: &[u8]| previous.is_some_and(|previous| previous.0.choice.has(leaf));
-        Self::build_beside(config, path, errors, previous, issuing, &in_use)
-    }
-
-    /// As [`Tls::build`]. `in_use` says which certificates (DER) are shown already.
-    fn build_beside(
-        config: &ListenerTls,
-        path: &ConfigPath,
-        errors: &mut Errors<'_>,
-        previous: Option<&Self>,
-        issuing: Option<Issuing>,
-        in_use: &dyn Fn(&[u8]) -> bool,
-    ) -> Option<Self> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let certificates = certificates(config, path, errors, &provider, in_use);
+        let certificates = certificates(config, path, errors, &provider);
         let clients = match &config.client_auth {
             None => Some(None),
             Some(auth) => {
@@ -164,10 +152,9 @@ fn certificates(
     path: &ConfigPath,
     errors: &mut Errors<'_>,
     provider: &CryptoProvider,
-    in_use: &dyn Fn(&[u8]) -> bool,
 ) -> Option<Vec<Certified>> {
     let each = config.certificates.iter().enumerate().map(|(index, certificate)| {
-        certificate::load(certificate, &path.key("certificates").index(index), errors, provider, in_use)
+        certificate::load(certificate, &path.key("certificates").index(index), errors, provider)
     });
     // All are read before the first that is missing ends it.
     let each: Vec<_> = each.collect();

@@ -128,6 +128,6 @@ pub(super) fn day(seconds: i64) -> String {
 }
 
 /// Now, in seconds since 1970.
-pub(super) fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     Timestamp::now().as_second()
 }

@@ -138,43 +138,44 @@ fn a_key_of_another_certificate_is_refused() {
 }
 
 #[test]
-fn certificates_out_of_time_are_refused() {
+fn certificates_out_of_time_are_shown_and_told() {
     let (files, authority) = (Files::new(), Authority::new("Test CA"));
     let key = || KeyPair::generate().unwrap();
+    let told = |files: &Files, expected: Expect| {
+        let built = files.build(ONE, None);
+        assert!(built.tls.is_some(), "{}", built.errors);
+        expected.assert_eq(&built.warnings);
+    };
     files.leaf("a", &authority.leaf_of(&["a.test"], PAST, key()));
-    refused(
+    told(
         &files,
-        ONE,
         expect![[r#"
-        gateway.yaml:6:30: listeners[0].tls.certificates[0].cert: a.crt expired on 2020-01-02 00:00 UTC
+        gateway.yaml:6:30: listeners[0].tls.certificates[0].cert: a.crt expired on 2020-01-02 00:00 UTC: clients refuse it until it is renewed
             6 |       certificates: [{ cert: a.crt, key: a.key }]
               |                              ^^^^^
     "#]],
     );
     files.leaf("a", &authority.leaf_of(&["a.test"], FUTURE, key()));
-    refused(
+    told(
         &files,
-        ONE,
         expect![[r#"
-        gateway.yaml:6:30: listeners[0].tls.certificates[0].cert: a.crt is not valid before 2119-01-01 00:00 UTC
+        gateway.yaml:6:30: listeners[0].tls.certificates[0].cert: a.crt is not valid before 2119-01-01 00:00 UTC: clients refuse it until then
             6 |       certificates: [{ cert: a.crt, key: a.key }]
               |                              ^^^^^
     "#]],
     );
 }
 
+/// Made by `openssl x509 -req -in a.csr -signkey a.key -days 36500`, without extensions.
+const V1: &str = include_str!("v1.crt");
+
 #[test]
-fn a_certificate_in_use_that_has_expired_does_not_keep_other_changes_out() {
-    let (files, authority) = (Files::new(), Authority::new("Test CA"));
-    let old = authority.leaf_of(&["a.test"], PAST, KeyPair::generate().unwrap());
-    files.leaf("a", &old);
-    let built = files.build_in_use(ONE, &old.der);
-    assert_eq!(built.errors, "");
-    expect![[r#"
-        gateway.yaml:6:30: listeners[0].tls.certificates[0].cert: a.crt expired on 2020-01-02 00:00 UTC; it serves on only because nothing better took its place
-            6 |       certificates: [{ cert: a.crt, key: a.key }]
-              |                              ^^^^^
-    "#]].assert_eq(&built.warnings);
+fn a_certificate_of_version_1_is_refused_with_what_to_do() {
+    let (files, _) = one();
+    files.write("a.crt", V1);
+    let built = files.build(ONE, None);
+    assert!(built.errors.starts_with("gateway.yaml:6:30: listeners[0].tls.certificates[0].cert: a.crt is an X.509 v1"));
+    assert!(built.errors.contains("-addext subjectAltName=DNS:"), "{}", built.errors);
 }
 
 #[test]

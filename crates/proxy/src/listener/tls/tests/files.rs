@@ -153,13 +153,6 @@ impl Files {
         self.built(section, |config, path, errors| Tls::build(config, path, errors, previous, None))
     }
 
-    /// As [`Files::build`], while `leaf` is what is shown.
-    pub(super) fn build_in_use(&self, section: &str, leaf: &[u8]) -> Built {
-        self.built(section, |config, path, errors| {
-            Tls::build_beside(config, path, errors, None, None, &|shown| shown == leaf)
-        })
-    }
-
     fn built(
         &self,
         section: &str,
