@@ -1,6 +1,10 @@
 //! What only a process shows: signals, exit statuses, its logs, its memory, and a thousand reloads under load.
 
 #[cfg(test)]
+#[path = "process/hostile.rs"]
+mod hostile;
+
+#[cfg(test)]
 mod process {
     use std::net::SocketAddr;
     use std::path::{Path, PathBuf};
@@ -181,6 +185,28 @@ mod process {
             assert_eq!(Process::start(PROGRAM, words).exit().await.code, Some(2), "{words:?}");
         }
         assert_eq!(Process::start(PROGRAM, &["--help"]).exit().await.code, Some(0));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn check_tells_what_is_worth_a_word_and_is_strict_when_asked() {
+        let slip = File::new(&saying("ok").replace("path: '/**'", "path: '/**', methods: [GETT]"));
+        let checked = slip.command("check", &[]).exit().await;
+        assert_eq!(checked.code, Some(0), "{}", checked.log);
+        for part in ["warning: ", "gateway.yaml:4:", "did you mean GET?", "^"] {
+            assert!(checked.log.contains(part), "{part}: {}", checked.log);
+        }
+        assert!(checked.out.contains("is fine") && checked.out.contains("1 warning"), "{}", checked.out);
+        let strict = slip.command("check", &["--strict"]).exit().await;
+        assert!(strict.code == Some(2) && strict.log.contains("did you mean GET?"), "{strict:?}");
+        let fine = File::new(&saying("ok")).command("check", &["--strict"]).exit().await;
+        assert_eq!(fine.code, Some(0), "{}", fine.log);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn routes_shows_what_is_public_whatever_its_chain() {
+        let file = File::new(&saying("ok").replace("public: true", "public: true, plugins: [request-id]"));
+        let shown = file.command("routes", &[]).exit().await;
+        assert!(shown.out.contains("request-id (public)"), "{}", shown.out);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

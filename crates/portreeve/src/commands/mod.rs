@@ -29,8 +29,8 @@ enum Command {
     Run(run::Arguments),
     /// Starts sample services and the gateway in front of them, and prints lines to try.
     Demo(File),
-    /// Validates the configuration: exit status 0, or 2 with every error.
-    Check(File),
+    /// Validates the configuration: exit status 0, or 2 with every error. Warnings are printed, and are errors with --strict.
+    Check(check::Arguments),
     /// Prints the JSON Schema of this binary's configuration, its plugins included.
     Schema(schema::Arguments),
     /// Lists the plugins of this binary.
@@ -66,7 +66,7 @@ pub(crate) fn main<A: Into<OsString> + Clone>(registry: &Registry, arguments: im
     match line.command {
         Command::Run(arguments) => run::run(registry, &arguments),
         Command::Demo(file) => demo::demo(registry, &file),
-        Command::Check(file) => check::check(registry, &file),
+        Command::Check(arguments) => check::check(registry, &arguments),
         Command::Schema(arguments) => schema::schema(registry, &arguments),
         Command::Plugins => plugins::plugins(registry),
         Command::Routes(file) => table::routes(registry, &file),

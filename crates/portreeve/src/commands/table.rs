@@ -90,6 +90,9 @@ pub(super) fn routes(registry: &Registry, file: &File) -> ExitCode {
 
 fn cells(row: Row) -> [String; 6] {
     let methods = if row.methods.is_empty() { "*".to_owned() } else { row.methods.join(",") };
-    let chain = if row.public && row.chain.is_empty() { "(public)".to_owned() } else { row.chain.join(" > ") };
+    let mut chain = row.chain.join(" > ");
+    if row.public {
+        chain.push_str(if chain.is_empty() { "(public)" } else { " (public)" });
+    }
     [row.name, row.hosts.join(" "), methods, row.paths.join(" "), chain, row.end]
 }
