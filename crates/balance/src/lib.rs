@@ -5,10 +5,12 @@
 //! learnt of an address, kept in the pool's [`Ledger`] while members come and go. [`Member`] is a target in one pool, with its
 //! share and whatever the pool prepared for it. [`Picker`] holds the members of a pool at one moment and picks by a
 //! [`Policy`]; an attempt holds an [`InFlight`] and reports its [`Outcome`]. How many requests a pool may have at once,
-//! [`Adaptive`] learns from how fast it answers.
+//! [`Adaptive`] learns from how fast it answers; whether it may be asked at all, [`Circuit`] learns from what fails.
 
 mod adaptive;
 mod changes;
+mod circuit;
+mod counts;
 pub mod hash;
 mod latency;
 mod ledger;
@@ -22,6 +24,7 @@ mod target;
 mod time;
 
 pub use adaptive::{Adaptive, Bounds, Found, Sample};
+pub use circuit::{Circuit, CircuitChange, CircuitPolicy, CircuitState, Pass};
 pub use ledger::{Ledger, Seat};
 pub use member::{InFlight, Member};
 pub use outlier::Outlier;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use crate::{Group, Seat, Target};
+use crate::{Group, Pass, Seat, Target};
 
 /// One target of one pool: the shared state, its share, and what the pool has prepared for every attempt there.
 #[derive(Debug)]
@@ -33,6 +33,8 @@ pub struct InFlight {
     target: Arc<Target>,
     pub(crate) seat: Arc<Seat>,
     pub(crate) begun: Instant,
+    /// The right to it, where the pool has a circuit breaker.
+    pass: Option<Pass>,
 }
 
 impl InFlight {
@@ -48,7 +50,7 @@ impl InFlight {
     fn counted<P>(member: &Member<P>, now: Instant) -> Self {
         let (target, seat) = (member.target.clone(), member.seat.clone());
         seat.load.fetch_add(1, Ordering::Relaxed);
-        Self { target, seat, begun: now }
+        Self { target, seat, begun: now, pass: None }
     }
 
     /// Counts one there if fewer than `most` are; `None` when it is full. Exact, however many ask at once. Those of all pools
@@ -64,6 +66,19 @@ impl InFlight {
             return None;
         }
         Some(Self::counted(member, now))
+    }
+
+    /// By this right, which ends with it.
+    #[must_use]
+    pub fn by(mut self, pass: Option<Pass>) -> Self {
+        self.pass = pass;
+        self
+    }
+
+    /// The right to it, where the pool has a circuit breaker.
+    #[must_use]
+    pub fn pass(&self) -> Option<&Pass> {
+        self.pass.as_ref()
     }
 
     /// Where it is.

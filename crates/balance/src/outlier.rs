@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::counts::{Counts, Slices};
 use crate::time::{NEVER, length};
 
 /// When members are ejected.
@@ -39,80 +40,23 @@ impl Outlier {
     }
 }
 
-/// Attempts and how many of them failed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    pub(crate) attempts: u32,
-    pub(crate) failures: u32,
-}
-
-impl Counts {
-    pub(crate) fn rate(self) -> f64 {
-        if self.attempts == 0 { 0.0 } else { f64::from(self.failures) / f64::from(self.attempts) }
-    }
-}
-
-impl std::ops::AddAssign for Counts {
-    fn add_assign(&mut self, other: Self) {
-        self.attempts += other.attempts;
-        self.failures += other.failures;
-    }
-}
-
 /// What attempts have shown of one member.
 #[derive(Debug, Default)]
 pub(crate) struct Passive {
     /// Failures in a row.
     streak: AtomicU32,
-    /// The two halves of the window, in turn; each says which half of all time it is.
-    halves: [AtomicU64; 2],
+    /// The two halves of the window, in turn.
+    recent: Slices<2>,
     /// From when on it is ejected, or was, and until when.
     since: AtomicU64,
     until: AtomicU64,
     ejections: AtomicU32,
 }
 
-/// One half of a window: 24 bits that say which, 20 of attempts, 20 of failures.
-struct Half {
-    which: u64,
-    counts: Counts,
-}
-
-const COUNT_BITS: u32 = 20;
-/// A half counts no further: a million attempts say all that more could.
-const MOST: u32 = (1 << COUNT_BITS) - 1;
-const WHICH: u64 = (1 << (64 - 2 * COUNT_BITS)) - 1;
-
-impl Half {
-    fn unpack(packed: u64) -> Self {
-        #[expect(clippy::cast_possible_truncation, reason = "masked to 20 bits")]
-        let count = |shift: u32| (packed >> shift) as u32 & MOST;
-        Self { which: packed >> (2 * COUNT_BITS), counts: Counts { attempts: count(COUNT_BITS), failures: count(0) } }
-    }
-
-    fn pack(&self) -> u64 {
-        self.which << (2 * COUNT_BITS) | u64::from(self.counts.attempts) << COUNT_BITS | u64::from(self.counts.failures)
-    }
-}
-
 impl Passive {
     /// An attempt ended. Returns how many have now failed in a row.
     pub(crate) fn observe(&self, failed: bool, policy: &Outlier, nanos: u64) -> u32 {
-        let which = half_of(policy, nanos);
-        let half = if which & 1 == 0 { &self.halves[0] } else { &self.halves[1] };
-        let add = |packed| {
-            let mut half = Half::unpack(packed);
-            if half.which != which {
-                half = Half { which, counts: Counts::default() };
-            }
-            // When full, both stop, so that the share stays what it is.
-            if half.counts.attempts == MOST {
-                return None;
-            }
-            half.counts += Counts { attempts: 1, failures: u32::from(failed) };
-            Some(half.pack())
-        };
-        half.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).ok();
+        self.recent.observe(failed, policy.window, nanos);
         if failed {
             return self.streak.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         }
@@ -125,15 +69,7 @@ impl Passive {
 
     /// What came of the attempts of the last half to whole window.
     pub(crate) fn counts(&self, policy: &Outlier, nanos: u64) -> Counts {
-        let now = half_of(policy, nanos);
-        let mut counts = Counts::default();
-        for half in &self.halves {
-            let half = Half::unpack(half.load(Ordering::Relaxed));
-            if half.which == now || half.which == now.wrapping_sub(1) & WHICH {
-                counts += half.counts;
-            }
-        }
-        counts
+        self.recent.counts(policy.window, nanos)
     }
 
     pub(crate) fn is_ejected(&self, nanos: u64) -> bool {
@@ -170,14 +106,9 @@ impl Passive {
         self.since.store(nanos, Ordering::Relaxed);
         self.until.store(nanos.saturating_add(length(lasts)), Ordering::Relaxed);
         self.streak.store(0, Ordering::Relaxed);
-        self.halves.iter().for_each(|half| half.store(0, Ordering::Relaxed));
+        self.recent.clear();
         lasts
     }
-}
-
-/// Which half of a window it is, of all there are.
-fn half_of(policy: &Outlier, nanos: u64) -> u64 {
-    (nanos / (length(policy.window) / 2).max(1)) & WHICH
 }
 
 #[cfg(test)]

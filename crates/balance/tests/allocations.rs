@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use portreeve_balance::hash::mix;
 use portreeve_balance::{
-    Algorithm, Bar, Group, InFlight, Ledger, Member, Order, Outcome, Outlier, Picker, Policy, Target,
+    Algorithm, Bar, Circuit, CircuitPolicy, Group, InFlight, Ledger, Member, Order, Outcome, Outlier, Picker, Policy,
+    Target,
 };
 
 fn picker(algorithm: Algorithm, count: u16) -> Picker<()> {
@@ -61,4 +62,32 @@ fn a_pick_and_its_report_allocate_nothing_whoever_is_out() {
             assert_eq!(allocations.count_total, 0, "{algorithm:?}, {out} of {count} out");
         }
     }
+}
+
+#[test]
+fn a_circuit_breaker_allocates_nothing_whether_it_is_open_or_not() {
+    let policy = CircuitPolicy {
+        failures: 0.5,
+        minimum: 20,
+        window: Duration::from_secs(10),
+        open_for: Duration::from_secs(30),
+        probes: 3,
+    };
+    let (circuit, now) = (Circuit::new(), Instant::now());
+    let (mut passed, mut refused) = (0, 0);
+    let allocations = allocation_counter::measure(|| {
+        // Closed, open, half open and closed again, many times.
+        for second in 0..2_000 {
+            let now = now + Duration::from_secs(second);
+            match circuit.pass(&policy, now) {
+                Ok(pass) => {
+                    passed += 1;
+                    circuit.report(&policy, &pass, second % 97 < 60, now);
+                }
+                Err(_) => refused += 1,
+            }
+        }
+    });
+    assert!(passed > 100 && refused > 100, "{passed} {refused}");
+    assert_eq!(allocations.count_total, 0);
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::outlier::Counts;
+use crate::counts::Counts;
 use crate::time::nanos;
 use crate::{InFlight, Outlier, Seat};
 
