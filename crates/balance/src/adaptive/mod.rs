@@ -2,9 +2,10 @@
 //! and then each answer takes longer than it did when less was asked of it: so long as it does, fewer may go there.
 //!
 //! The limit follows the *gradient* of the latency, as Netflix's concurrency-limits does (`Gradient2Limit`): tolerance × what
-//! an answer takes unhindered ÷ what it takes now, at most 1, with an allowance of √limit for a short queue, and smoothed. It
-//! moves only while it is used. What differs:
+//! an answer takes unhindered ÷ what it takes now, at most 1, and smoothed. It moves only while it is used. What differs:
 //!
+//! - The allowance of √limit is for growing, while answers take no longer than they may. Netflix adds it always, so that the
+//!   limit settles by as much above what an upstream works on times the tolerance: at 2.3 times that for four at once.
 //! - What an answer takes unhindered is *looked at*, as Envoy's adaptive concurrency filter does, and no long average of what
 //!   it takes anyway: under an overload that lasts, the average becomes the overload, and the limit grows without end.
 //! - Looking halves the limit for a moment, where Envoy goes down to 3: by its making the limit is at most about twice what
@@ -259,7 +260,10 @@ impl State {
         if self.is_new {
             self.estimate *= 1.5;
         } else {
-            let wanted = self.estimate * gradient + self.estimate.sqrt();
+            // Room for a longer queue only while the one there is is allowed: always, the limit would settle √limit above what
+            // is, which before few workers is as many as they are.
+            let room = if gradient < 1.0 { 0.0 } else { self.estimate.sqrt() };
+            let wanted = self.estimate * gradient + room;
             self.estimate += (wanted - self.estimate) * SMOOTHING;
         }
         self.highest = self.highest.max(self.estimate);

@@ -186,9 +186,16 @@ const CALM: Time = Time { from: 0.0, arrivals: 1500.0, workers: 50, service: 0.1
 
 #[test]
 fn at_three_times_the_capacity_the_limit_is_near_it_answers_stay_fast_and_nothing_is_lost() {
-    for (workers, service, varies) in
-        [(50, 0.1, 0.5), (50, 0.1, 0.0), (50, 0.1, 1.0), (8, 0.02, 0.5), (300, 0.2, 0.5), (20, 1.0, 0.5)]
-    {
+    for (workers, service, varies) in [
+        (50, 0.1, 0.5),
+        (50, 0.1, 0.0),
+        (50, 0.1, 1.0),
+        (4, 0.05, 0.0),
+        (4, 0.05, 0.5),
+        (8, 0.02, 0.5),
+        (300, 0.2, 0.5),
+        (20, 1.0, 0.5),
+    ] {
         let capacity = workers as f64 / service;
         let world =
             World::new(1, &[Time { from: 0.0, arrivals: 3.0 * capacity, workers, service, varies }]).play(240.0);
@@ -198,7 +205,8 @@ fn at_three_times_the_capacity_the_limit_is_near_it_answers_stay_fast_and_nothin
             "{workers} × {service} s (± {varies}): limit {limit:.0}, goodput {:.3}, p99 {slowest:.3} s",
             goodput / capacity
         );
-        assert!((0.9..2.2).contains(&(limit / workers as f64)), "{limit} for {workers}");
+        // What docs/resilience.md says: about one and a half times what it works on.
+        assert!((1.1..1.8).contains(&(limit / workers as f64)), "{limit} for {workers}");
         // The queue of the gateway, then the one of the server, then the work itself.
         assert!(goodput >= 0.95 * capacity, "looking costs little: {goodput} of {capacity}");
         let queue = (100.0 / capacity).min(1.0);
