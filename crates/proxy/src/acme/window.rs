@@ -3,7 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use instant_acme::{Account, CertificateIdentifier, Error};
-use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::{CertificateDer, Der};
+use x509_parser::prelude::{FromDer as _, ParsedExtension, X509Certificate};
 
 use crate::listener::moment;
 
@@ -39,7 +40,13 @@ pub(super) struct Suggestion {
 
 /// What names a certificate to its authority (RFC 9773 §4.1). `None` if it does not say who issued it.
 pub(super) fn identifier(leaf: &CertificateDer<'_>) -> Option<CertificateIdentifier<'static>> {
-    CertificateIdentifier::try_from(leaf).ok().map(CertificateIdentifier::into_owned)
+    let (_, leaf) = X509Certificate::from_der(leaf).ok()?;
+    let issuer = leaf.iter_extensions().find_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::AuthorityKeyIdentifier(issuer) => issuer.key_identifier.as_ref(),
+        _ => None,
+    })?;
+    let serial = Der::from_slice(leaf.tbs_certificate.raw_serial());
+    Some(CertificateIdentifier::new(Der::from_slice(issuer.0), serial).into_owned())
 }
 
 /// What the authority suggests for a certificate. `None` if it never suggests anything.
