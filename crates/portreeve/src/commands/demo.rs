@@ -3,11 +3,12 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use portreeve_config::units::LogTarget;
 use portreeve_plugin::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{FAILED, File, WRONG, complain, print};
-use crate::demo::{Places, Samples, guide};
+use crate::demo::{Aside, Places, Samples, guide};
 use crate::load::load;
 use crate::logging;
 use crate::run::{Options, RunError, Running};
@@ -39,32 +40,51 @@ async fn serve(registry: &Registry, file: &File) -> ExitCode {
         Ok(samples) => samples,
         Err(error) => return complain(&error, FAILED),
     };
+    // Nothing that is logged may stand between the lines to paste, or below the last of them.
+    let mut aside = match Aside::begin(&std::env::temp_dir()) {
+        Ok(aside) => aside,
+        Err(error) => return complain(&format!("cannot make files for the logs: {error}"), FAILED),
+    };
     let running = match Running::start(registry.clone(), Options::new(&file.config)).await {
         Ok(running) => running,
-        Err(RunError::Config(errors)) => return complain(&errors.to_string(), WRONG),
-        Err(RunError::Start(error)) => {
-            let hint = "Free the address, or name another in the configuration.";
-            return complain(&format!("{error}\n{hint}"), FAILED);
+        Err(error) => {
+            drop(aside);
+            return match error {
+                RunError::Config(errors) => complain(&errors.to_string(), WRONG),
+                RunError::Start(error) => {
+                    let hint = "Free the address, or name another in the configuration.";
+                    complain(&format!("{error}\n{hint}"), FAILED)
+                }
+            };
         }
     };
     let Some((_, gateway)) = running.addresses().into_iter().next() else {
+        drop(aside);
         return complain("the configuration has no listener", WRONG);
     };
     let places = Places {
         file: file.config.display().to_string(),
         gateway,
         admin: running.admin(),
-        access_log: loaded.config.access_log.to.to_string(),
+        access_log: match &loaded.config.access_log.to {
+            LogTarget::Stdout => format!("file:{}", aside.out_file().display()),
+            elsewhere => elsewhere.to_string(),
+        },
+        log: format!("file:{}", aside.err_file().display()),
     };
-    let said = match guide(&samples, &places) {
-        Ok(text) => print(&text),
-        Err(error) => return complain(&error, FAILED),
-    };
+    match guide(&samples, &places) {
+        // Nobody reads it any more: then nobody misses it.
+        Ok(text) => aside.say(&text).unwrap_or_default(),
+        Err(error) => {
+            drop(aside);
+            return complain(&error, FAILED);
+        }
+    }
     tokio::select! {
         Some(()) = terminate.recv() => {}
         Some(()) = interrupt.recv() => {}
     }
     running.stop(Duration::ZERO, HURRY).await;
-    print("\nThe demo has ended.\n");
-    said
+    drop(aside);
+    print("\nThe demo has ended.\n")
 }

@@ -12,8 +12,10 @@ pub(crate) struct Places {
     pub(crate) file: String,
     pub(crate) gateway: SocketAddr,
     pub(crate) admin: Option<SocketAddr>,
-    /// As the file has it: `stdout`, `off` or `file:` and a path.
+    /// `off`, or `file:` and a path.
     pub(crate) access_log: String,
+    /// The file of the operator's log.
+    pub(crate) log: String,
 }
 
 /// The table of addresses and the lines to try.
@@ -78,6 +80,7 @@ fn table(samples: &Samples, places: &Places, url: &str, switches: &str) -> Strin
     }
     rows.push(("switches", switches.to_owned(), "POST /kill/NAME, POST /revive/NAME".to_owned()));
     rows.push(("access log", places.access_log.clone(), String::new()));
+    rows.push(("log", places.log.clone(), String::new()));
     rows.iter().fold(String::new(), |mut text, (what, at, note)| {
         let row = format!("  {what:16} {at:24} {note}");
         // Writing to a String does not fail.

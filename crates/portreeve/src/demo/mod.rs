@@ -1,6 +1,7 @@
 //! What `portreeve demo` puts behind the gateway: sample services, an issuer of tokens and a switch for each of them. Small,
 //! in-process and on the fixed loopback ports that the repository's `gateway.yaml` names.
 
+mod aside;
 mod control;
 mod guide;
 mod instance;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use axum::Router;
 use parking_lot::Mutex;
 
+pub(crate) use aside::Aside;
 pub(crate) use guide::{Places, guide};
 use instance::Instance;
 pub(crate) use issuer::Issuer;
