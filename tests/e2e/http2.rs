@@ -153,6 +153,31 @@ async fn a_client_of_http2_that_takes_a_little_now_and_then_is_served() {
     within("a reset", cut).await;
 }
 
+/// Each wait is shorter than `stall`, all together would hold the answer for half an hour.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_of_http2_that_takes_next_to_nothing_is_let_go() {
+    let origin = RawOrigin::start().await;
+    let gateway = before(&origin, "limits: { stall: 500ms, min_body_rate: 1KiB }").await;
+    let stream = TcpStream::connect(gateway.address()).await.unwrap();
+    let mut narrow = h2::client::Builder::new();
+    let (sender, connection): (SendRequest<Bytes>, Connection<_, Bytes>) =
+        within("a handshake", narrow.initial_window_size(8).handshake(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let (answer, _) = ask(&sender, "GET", &[]).await;
+    let (mut target, _) = origin.request().await;
+    target.send(format!("HTTP/1.1 200 OK\r\ncontent-length: 150000\r\n\r\n{}", "x".repeat(150_000))).await;
+    let (mut body, begun) = (answered(answer).await.into_body(), Instant::now());
+    let taking = async {
+        while let Some(Ok(piece)) = body.data().await {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            body.flow_control().release_capacity(piece.len()).unwrap();
+        }
+    };
+    within("a reset", taking).await;
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_millis(400) && took < Duration::from_secs(10), "{took:?}");
+}
+
 /// Until the connection ends: how long it took.
 async fn until_ended(wire: &mut Wire) -> Duration {
     let begun = Instant::now();

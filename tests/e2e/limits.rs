@@ -60,7 +60,7 @@ async fn events_arrive_one_by_one_and_outlive_the_routes_timeout() {
     });
     let yaml = r#"
 upstreams: { a: { targets: ["@a"], timeouts: { first_byte: 100ms } } }
-routes: [{ name: all, match: { path: "/**" }, public: true, upstream: a, timeout: 200ms, timeouts: { idle: 1m } }]
+routes: [{ name: all, match: { path: "/**" }, public: true, upstream: a, timeout: 200ms }]
 "#;
     let gateway = Gateway::spawn(&at(&[&a], yaml)).await;
     let mut wire = gateway.wire().await;

@@ -91,6 +91,8 @@ mod shaping;
 #[cfg(test)]
 mod shared_limits;
 #[cfg(test)]
+mod silence;
+#[cfg(test)]
 mod stalls;
 #[cfg(test)]
 mod store_errors;

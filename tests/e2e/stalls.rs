@@ -85,8 +85,7 @@ routes: [{ name: all, match: { path: "/**" }, public: true, upstream: raw, timeo
     let mut client = gateway.wire().await;
     client.send(format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 20000\r\n\r\n{}", "x".repeat(10_000))).await;
     let (_target, _) = tokio::select! { one = a.request() => one, one = b.request() => one };
-    let status = client.answer().await.status;
-    assert!([408, 504].contains(&status), "{status}");
+    assert_eq!(client.answer().await.status, 408);
     for target in [&a, &b] {
         let told = gateway.admin().target("raw", target.address()).await;
         assert_eq!((&told["available"], &told["in_flight"]), (&true.into(), &0.into()), "{told}");

@@ -1,4 +1,4 @@
-//! What is bounded by silence instead of a deadline, and what only looks as if it were.
+//! WebSockets and event streams: silence bounds them once they are open, and until then the time that anybody has.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -136,6 +136,22 @@ async fn a_web_socket_that_is_silent_for_too_long_is_closed_on_both_sides() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_web_socket_lives_on_as_long_as_either_side_speaks() {
+    let origin = RawOrigin::start().await;
+    let gateway = before(origin.address(), "600ms").await;
+    for client_speaks in [true, false] {
+        let (client, target) = open_socket(&gateway, &origin).await;
+        let (mut speaker, mut listener) = if client_speaks { (client, target) } else { (target, client) };
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_millis(1_800) {
+            speaker.send("tick").await;
+            assert_eq!(listener.read_until("tick").await, "tick", "{client_speaks}");
+            tokio::time::sleep(Duration::from_millis(150)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_event_stream_outlives_the_routes_timeout_in_silence_and_ends_after_too_much_of_it() {
     let origin = RawOrigin::start().await;
     let gateway = before(origin.address(), "1500ms").await;
@@ -162,48 +178,15 @@ const WISHES: [&str; 3] = [
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_asks_for_a_stream_and_gets_an_ordinary_answer_is_cut_at_the_routes_timeout() {
-    for wish in WISHES {
-        let origin = RawOrigin::start().await;
-        let gateway = before(origin.address(), "1h").await;
-        let mut client = gateway.wire().await;
-        client.send(format!("GET / HTTP/1.1\r\nhost: x\r\n{wish}\r\n")).await;
-        let (mut target, _) = origin.request().await;
-        target.send("HTTP/1.1 200 OK\r\ncontent-length: 10000\r\n\r\n").await;
-        let begun = Instant::now();
-        let trickle = async {
-            // A byte now and then: no single wait is long, all together are.
-            for _ in 0..200 {
-                target.send("x").await;
-                if !target.is_silent_for(Duration::from_millis(50)).await {
-                    break;
-                }
-            }
-        };
-        let (answer, ()) = tokio::join!(client.try_answer("GET"), trickle);
-        assert!(answer.is_err(), "{wish}: {answer:?}");
-        assert!(begun.elapsed() < Duration::from_secs(5), "{wish}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_asks_for_a_stream_waits_no_longer_for_a_silent_target_than_anybody_else() {
     for wish in WISHES {
         let origin = RawOrigin::start().await;
         let gateway = before(origin.address(), "1h").await;
         let mut client = gateway.wire().await;
         client.send(format!("GET / HTTP/1.1\r\nhost: x\r\n{wish}\r\n")).await;
-        // First the head does not come, then the body of an ordinary answer.
         let (_silent, _) = origin.request().await;
         let begun = Instant::now();
         assert_eq!(client.answer().await.status, 504, "{wish}");
-        assert!(begun.elapsed() < Duration::from_secs(5), "{wish}");
-        let mut client = gateway.wire().await;
-        client.send(format!("GET / HTTP/1.1\r\nhost: x\r\n{wish}\r\n")).await;
-        let (mut target, _) = origin.request().await;
-        target.send("HTTP/1.1 200 OK\r\ncontent-length: 10000\r\n\r\n").await;
-        let begun = Instant::now();
-        assert!(client.try_answer("GET").await.is_err(), "{wish}");
         assert!(begun.elapsed() < Duration::from_secs(5), "{wish}");
     }
 }

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue, Method, StatusCode, Version, header};
+use http::{HeaderValue, Method, StatusCode, Version, header};
 use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession as Session;
 use portreeve_plugin::Reply;
@@ -66,7 +66,6 @@ pub(crate) async fn admit(session: &mut Session, cx: &mut Request) -> Result<Opt
         Err(refusal) => return Ok(Some(refusal)),
     };
     cx.preflight = preflight.is_some();
-    cx.streams = may_stream(session, &route);
     cx.enter(route.clone());
     if grpc::is_grpc(&session.req_header().headers) {
         match grpc::timeout(&session.req_header().headers) {
@@ -242,18 +241,6 @@ fn last_hop(head: &mut RequestHeader, cx: &mut Request) -> Option<Reply> {
 /// The length of the request body, if the head tells it.
 fn announced_body(head: &RequestHeader) -> Option<u64> {
     head.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-/// Whether this request may become a stream, which silence bounds instead of a deadline: a WebSocket, or server-sent events
-/// or gRPC on a route that says it has streams. The answer decides whether it does.
-fn may_stream(session: &Session, route: &Route) -> bool {
-    let headers = &session.req_header().headers;
-    let says = |name: HeaderName, word: &str| {
-        let text = headers.get(name).and_then(|value| value.to_str().ok());
-        text.is_some_and(|text| text.to_ascii_lowercase().contains(word))
-    };
-    let socket = session.is_upgrade_req() && says(header::UPGRADE, "websocket");
-    socket || (route.idle.is_some() && (says(header::ACCEPT, "text/event-stream") || grpc::is_grpc(headers)))
 }
 
 /// An answer of the engine itself, with what it is about kept for the log.

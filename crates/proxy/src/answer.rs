@@ -10,7 +10,7 @@ use portreeve_plugin::engine::Origin;
 use crate::attempt::{RETRY_STATUS, bad_target, replayable};
 use crate::context::Request;
 use crate::listener::Facts;
-use crate::phases::{bound_writes, facts, fatal};
+use crate::phases::{facts, fatal};
 use crate::upstream::{Leg, RetryCause};
 use crate::web_socket::WebSocket;
 use crate::{grpc, head, web_socket};
@@ -41,12 +41,8 @@ pub(crate) async fn goes_on(session: &mut Session, answer: &mut ResponseHeader, 
     let nominated = head::strip_hop_by_hop(answer);
     cx.grpc_status = grpc::status(&answer.headers);
     cx.answer_begins(answer);
-    bound_writes(session, cx);
     if let Some(facts) = facts(session.digest()) {
-        facts.line.set_deadline(cx.until());
-        if cx.streams {
-            facts.line.set_stream();
-        }
+        cx.begins(&facts.line);
         cx.trailers.answer_begins(nominated, session.req_header(), answer, &facts.line.trailers);
         if answer.status == StatusCode::SWITCHING_PROTOCOLS {
             open_web_socket(answer, facts, cx.leg());
@@ -73,7 +69,7 @@ pub(crate) async fn goes_on(session: &mut Session, answer: &mut ResponseHeader, 
 /// Each chunk of the answer's body.
 pub(crate) fn chunk(session: &mut Session, body: &mut Option<Bytes>, last: bool, cx: &mut Request) -> Result<()> {
     if cx.is_late() {
-        return Error::e_explain(ErrorType::HTTPStatus(504), "the route's timeout passed while the answer was sent");
+        return Error::e_explain(ErrorType::HTTPStatus(504), "the client's time passed while the answer was sent");
     }
     if cx.touches_response_body() && (last || body.is_some()) {
         let mut chunk = body.take().unwrap_or_default();

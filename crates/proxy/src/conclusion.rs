@@ -20,7 +20,12 @@ pub(crate) async fn fail(session: &mut Session, error: &Error, cx: &mut Request)
     if cx.error.is_none() {
         cx.error = Some(refused.map_or_else(|| error.to_string(), |reason| reason.to_string()));
     }
-    let status = refused.map(Reason::status).or_else(|| status::of(error));
+    let status = match refused {
+        // Its client was still sending (RFC 9110 §15.5.9).
+        Some(Reason::Late) if !session.is_body_done() => Some(StatusCode::REQUEST_TIMEOUT),
+        Some(reason) => Some(reason.status()),
+        None => status::of(error),
+    };
     // What has not been sent can still be taken back.
     let is_held = facts(session.digest()).is_some_and(|facts| facts.line.is_held());
     if answered(session).is_some() && !is_held {

@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::StatusCode;
 use http::uri::PathAndQuery;
-use http::{HeaderValue, StatusCode, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::{Error, ErrorType};
 use portreeve_balance::{InFlight, Tried};
@@ -20,12 +20,12 @@ mod trailers;
 mod tries;
 
 use crate::fault::Fault;
-use crate::grpc;
+use crate::listener::Line;
 use crate::mirror::{Copy, Mirror};
 use crate::route::{End, Route};
 use crate::snapshot::{Entrance, Snapshot};
 use crate::trailers::Terms;
-use crate::upstream::{BadAnswer, Leg, MAX_INTERIM, Means, Pool, Slot, Start, Told, Wants, check_response};
+use crate::upstream::{BadAnswer, Leg, MAX_INTERIM, Means, Pool, Silence, Slot, Start, Told, Wants, check_response};
 
 /// The context of one request. Boxed, since it is moved by value.
 pub(crate) type Context = Box<Request>;
@@ -72,12 +72,11 @@ pub(crate) struct Request {
     pub(crate) trailers: Terms,
     /// A CORS preflight for another method of the route: it comes as far as the chain.
     pub(crate) preflight: bool,
-    /// Bounded by silence instead of a deadline: an upgraded connection or an event stream.
-    pub(crate) streams: bool,
+    /// The head of the answer has come, or been made here: from now on silence is bounded, and no longer the time.
+    has_begun: bool,
+    /// Until when that must be so.
     deadline: Instant,
-    /// Until when the head of the answer must have come, while it has not and the request may become a stream.
-    head_until: Option<Instant>,
-    /// When the client itself gives up, if it says so: streams end by then as well.
+    /// When the client itself gives up, or a plugin, if they say so: an answer ends by then as well.
     patience: Option<Instant>,
     /// Interim answers of this attempt.
     interim: u8,
@@ -120,8 +119,6 @@ enum Chosen {
     ByPlugin(Upstream),
 }
 
-/// Longest silence of an upgraded connection on a route that does not say.
-const UPGRADED_IDLE: Duration = Duration::from_mins(5);
 /// Longest that the response hooks of a request may wait, all together.
 const RESPONSE_HOOKS: Duration = Duration::from_secs(30);
 /// Kept connections that may turn out dead for one request: as many as a target is likely to have closed at once.
@@ -161,9 +158,8 @@ impl Request {
             body_length: None,
             trailers: Terms::default(),
             preflight: false,
-            streams: false,
+            has_begun: false,
             deadline: now + UNTIL_ROUTED,
-            head_until: None,
             patience: None,
             interim: 0,
             pending: None,
@@ -189,10 +185,10 @@ impl Request {
         }
     }
 
-    /// Until when the connection, which watches the client while the target is waited for, is to go on doing so. A stream
-    /// has no deadline, but one that has not begun has only what its target has for a head.
+    /// Until when the connection, which watches the client while the target is waited for, is to go on doing so. An answer that
+    /// has begun may take as long as it comes.
     pub(crate) fn until(&self) -> Option<Instant> {
-        if self.streams { self.head_until.or(self.patience) } else { Some(self.deadline) }
+        if self.has_begun { self.patience } else { Some(self.deadline) }
     }
 
     /// The client waits for so long only. It can shorten what the route allows, never lengthen it.
@@ -273,8 +269,7 @@ impl Request {
     pub(crate) fn next_attempt(&mut self, try_of: Try, limit: Option<Duration>) -> pingora::Result<Means> {
         let now = Instant::now();
         let left = self.deadline.saturating_duration_since(now);
-        let patience = self.patience.map(|patience| patience.saturating_duration_since(now));
-        if (left.is_zero() && !self.streams) || patience.is_some_and(|patience| patience.is_zero()) {
+        if left.is_zero() {
             return Err(self.refused(Fault::Deadline));
         }
         let Some(pool) = self.pool() else {
@@ -289,8 +284,8 @@ impl Request {
         };
         // A client in HTTP/2 has no line of its own to keep the time of an attempt.
         let first_byte = member.prepared.timeouts().first_byte.get().min(limit.unwrap_or(left)).min(left);
-        let idle = patience.map_or(self.idle(), |patience| patience.min(self.idle()));
-        let silence = if self.streams { idle } else { first_byte };
+        let patience = self.patience.map(|patience| patience.saturating_duration_since(now));
+        let silence = Silence { first_byte, later: patience.map_or(self.idle(), |patience| patience.min(self.idle())) };
         let is_first = self.attempt.number == 0 && self.hedge.is_none();
         // Who is where the client was before knows what no other does: being slow is no reason to move the client.
         let stays = self.wants.stay.is_some_and(|stay| stay.address == member.target.address);
@@ -303,7 +298,6 @@ impl Request {
         };
         let Try { asked, told, .. } = try_of;
         let means = member.prepared.attempt(Start { asked, silence, told, hedge });
-        self.head_until = self.streams.then(|| now + first_byte);
         self.interim = 0;
         self.leg = means.leg().cloned();
         self.in_flight = Some(in_flight);
@@ -337,19 +331,21 @@ impl Request {
         true
     }
 
-    /// Longest silence of a stream.
+    /// Longest silence once the answer has begun.
     pub(crate) fn idle(&self) -> Duration {
-        self.route.as_ref().and_then(|route| route.idle).unwrap_or(UPGRADED_IDLE)
+        // Nobody is asked without a route.
+        self.route.as_ref().map_or(UNTIL_ROUTED, |route| route.idle)
     }
 
-    /// Only what the target answers makes a stream of a request that might become one.
+    /// The time of the request ends here: that of an answer which is made here, too.
+    pub(crate) fn begins(&mut self, line: &Line) {
+        self.has_begun = true;
+        line.set_deadline(self.until());
+        line.set_answering();
+    }
+
+    /// The head of the target's answer has come.
     pub(crate) fn answer_begins(&mut self, answer: &ResponseHeader) {
-        let kind = answer.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
-        let events = kind.is_some_and(|kind| kind.starts_with(b"text/event-stream"));
-        let says_so = self.route.as_ref().is_some_and(|route| route.idle.is_some());
-        let calls = says_so && grpc::is_grpc(&answer.headers);
-        self.streams = answer.status == StatusCode::SWITCHING_PROTOCOLS || events || calls;
-        self.head_until = None;
         let says_no = matches!(answer.status.as_u16(), 502..=504);
         self.fault = says_no.then_some(Fault::TargetAnswered);
         if let (Some(fault), Some(pool)) = (self.fault, self.pool()) {
@@ -390,10 +386,9 @@ impl Request {
         }
     }
 
-    /// Whether the time of this request is up. Streams have none but what their client gives them.
+    /// Whether the time of this request is up. An answer that has begun has none but what its client gives it.
     pub(crate) fn is_late(&self) -> bool {
-        let now = Instant::now();
-        (!self.streams && now > self.deadline) || self.patience.is_some_and(|patience| now > patience)
+        self.until().is_some_and(|until| Instant::now() > until)
     }
 
     /// The request has been sent whole: the target's time begins.

@@ -2,7 +2,6 @@
 //! docs/life-of-a-request.md walks through it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -22,9 +21,6 @@ use crate::listener::{Facts, Reason};
 use crate::observe::Metrics;
 use crate::snapshot::Snapshot;
 use crate::{admission, conclusion, exchange, reply};
-
-/// An error page of a request whose time is up has still so long to be taken. Arbitrary.
-const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// Serves requests with the generation that is live when they arrive. Cheap to clone: each worker has one.
 #[derive(Debug, Clone)]
@@ -59,7 +55,6 @@ impl ProxyHttp for Phases {
             Ok(answer) => answer,
             Err(failure) => Some(failed(cx, &failure)),
         };
-        bound_writes(session, cx);
         match answer {
             Some(answer) => reply::send(session, cx, answer).await.map(|()| true),
             None => Ok(false),
@@ -113,16 +108,6 @@ pub(crate) fn end_after(session: &mut ServerSession) {
 /// Whether the client speaks HTTP/2: its streams are sessions of our own, which Pingora does not know as such.
 pub(crate) fn is_http2(session: &ServerSession) -> bool {
     session.req_header().version == Version::HTTP_2
-}
-
-/// In HTTP/2 a client can leave a single stream without a window, which its connection does not notice: what the stream is
-/// sent must be taken in the time of the request, or within the silence that a stream may keep, and within `limits.stall`.
-pub(crate) fn bound_writes(session: &mut ServerSession, cx: &Request) {
-    if is_http2(session) {
-        let left = cx.until().map_or_else(|| cx.idle(), |until| until.saturating_duration_since(Instant::now()));
-        let stall = cx.entrance.as_ref().map_or(left, |entrance| entrance.terms.stall);
-        session.set_write_timeout(Some(left.min(stall).max(LAST_WORD)));
-    }
 }
 
 /// The answer whose head has been sent, if one has. An interim one (1xx) is not yet an answer.

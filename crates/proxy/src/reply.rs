@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use crate::context::Request;
 use crate::head::is_hop_by_hop;
+use crate::phases::facts;
 use crate::{grpc, pages};
 
 /// A problem document for a request that never became one: it was refused at the wire.
@@ -22,6 +23,9 @@ pub(crate) fn problem(status: StatusCode, detail: Option<&str>, request_id: &str
 /// Sends an answer of the gateway. If a response hook fails, a bare 500 goes out instead: never what a hook meant to change.
 pub(crate) async fn send(session: &mut Session, request: &mut Request, reply: Reply) -> pingora::Result<()> {
     request.answered = true;
+    if let Some(facts) = facts(session.digest()) {
+        request.begins(&facts.line);
+    }
     // Whatever plugins hold of a target's answer is not part of this one.
     request.restart_bodies();
     let (mut head, mut body) = compose(&reply, session.req_header(), request)?;

@@ -28,10 +28,10 @@ pub(crate) struct Route {
     pub(crate) takes_trace: bool,
     /// Longest request body in bytes.
     pub(crate) max_body: u64,
-    /// For the whole request; streams and upgraded connections are bounded by `idle` instead.
+    /// From the request's head to the last byte of the answer's head.
     pub(crate) timeout: Duration,
-    /// Longest silence of a stream, if the route says that it has streams.
-    pub(crate) idle: Option<Duration>,
+    /// Longest silence after it.
+    pub(crate) idle: Duration,
     /// What of the upstream's retry policy is otherwise here.
     pub(crate) retry: Option<Box<RetryOverride>>,
     pub(crate) mirror: Option<Arc<Mirror>>,

@@ -255,10 +255,11 @@ async fn a_client_that_takes_nothing_of_many_small_messages_leaves_the_calls_of_
 
 /// Streams that wait for their client for ever: a body that does not come, an answer for which there is no window.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stream_whose_client_neither_sends_nor_takes_ends_with_the_time_of_its_route() {
+async fn a_stream_whose_client_neither_sends_nor_takes_ends_in_time() {
     let origin = super::Recorder::start().await;
     let yaml = format!(
-        "upstreams: {{ origin: {{ targets: [\"{}\"] }} }}\n\
+        "listeners: [{{ name: public, bind: '127.0.0.1:0', limits: {{ stall: 1s }} }}]\n\
+         upstreams: {{ origin: {{ targets: [\"{}\"] }} }}\n\
          routes: [{{ name: all, match: {{ path: \"/**\" }}, public: true, timeout: 1s, upstream: origin }}]\n",
         origin.address()
     );

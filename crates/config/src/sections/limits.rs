@@ -29,8 +29,9 @@ pub struct ListenerLimits {
     /// How long a connection may be without a request.
     pub idle: Duration,
     /// Bytes per second that a client must at least send of a request body, on average, after the first 10 seconds. After it 408;
-    /// in HTTP/2 the other requests of the connection go on. Not asked of a stream (gRPC, events) that its target has begun to
-    /// answer: silence bounds it.
+    /// in HTTP/2 the other requests of the connection go on. Not asked once the target has begun to answer: both sides may then
+    /// speak at once, and silence bounds them (`routes[].timeouts.idle`). As much must be taken of an answer, on average, after
+    /// the first `stall`; only time counts in which an answer waits for its client.
     pub min_body_rate: Size,
     /// The longest that a client may take nothing of an answer that waits for it.
     pub stall: Duration,

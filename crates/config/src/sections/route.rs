@@ -50,10 +50,12 @@ pub struct Route {
     /// Limits on the request.
     #[serde(default)]
     pub limits: RouteLimits,
-    /// The longest the whole request may take, from its head to the last byte of the answer's head.
+    /// The longest from the request's head to the last byte of the answer's head, over all attempts, with the time that the
+    /// request's body and the plugins take. After it 504, or 408 if the client was still sending. Nothing of it is left for the
+    /// answer's body, which may take as long as it comes: `timeouts.idle` bounds that.
     #[serde(default = "default_timeout")]
     pub timeout: Duration,
-    /// Timeouts of streams: upgraded connections and long answers.
+    /// Timeouts of what follows the answer's head.
     #[serde(default)]
     pub timeouts: RouteTimeouts,
     /// Lets `%2F` stand in the path. It is then part of a segment, never a separator.
@@ -87,15 +89,25 @@ impl Default for RouteLimits {
     }
 }
 
-/// Timeouts of streams.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+/// Timeouts of what follows the answer's head.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RouteTimeouts {
-    /// The longest silence of a stream before it is closed: of an upgraded connection in both directions (5 minutes where
-    /// this key is missing), and of server-sent events and gRPC calls on routes that have this key. These are then bounded by
-    /// silence instead of `timeout`; a gRPC call by its client's `grpc-timeout` as well.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub idle: Option<Duration>,
+    /// The longest silence once the answer's head has come, of any answer: a download, events, a gRPC call, a WebSocket. What
+    /// either side sends ends the silence; when it lasts for longer, both connections are closed, or the streams reset.
+    #[serde(default = "default_idle")]
+    pub idle: Duration,
+}
+
+/// As long as Envoy lets a stream be idle (`stream_idle_timeout`).
+const fn default_idle() -> Duration {
+    Duration::from_secs(5 * 60)
+}
+
+impl Default for RouteTimeouts {
+    fn default() -> Self {
+        Self { idle: default_idle() }
+    }
 }
 
 /// The upstreams of a route with their weights; never empty. Written as a name or as a list.

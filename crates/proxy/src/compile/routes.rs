@@ -73,7 +73,7 @@ pub(super) fn compile(
             takes_trace: route.matches.methods.iter().any(|method| method.as_str() == "TRACE"),
             max_body: route.limits.body.bytes(),
             timeout: route.timeout.get(),
-            idle: route.timeouts.idle.map(portreeve_config::units::Duration::get),
+            idle: route.timeouts.idle.get(),
             retry: route.retry.as_ref().map(|retry| Box::new(RetryOverride::new(retry))),
             mirror: mirror(route, pools, shared).map(Arc::new),
             metrics: shared.metrics.route(route.name.shared()),

@@ -33,9 +33,8 @@ impl Request {
 
     /// Until when tries may be begun.
     fn try_until(&self) -> Instant {
-        // What may become a stream has no deadline of its own until it is one.
-        let until = if self.streams { Instant::now() + self.idle() } else { self.deadline };
-        self.patience.map_or(until, |patience| patience.min(until))
+        // Whoever has less patience than that has narrowed it.
+        self.deadline
     }
 
     /// No attempt can be made: the error that ends the request.

@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::ResponseFuture;
@@ -19,7 +18,7 @@ use super::{Moved, Said, Target};
 use crate::attempt::bad_target;
 use crate::context::Request;
 use crate::listener::Deadline;
-use crate::upstream::{ANSWERS, Ending, Stream};
+use crate::upstream::{ANSWERS, Ending, Silence, Stream};
 
 /// Where in an answer the next of it is.
 enum At {
@@ -55,7 +54,7 @@ pub(super) struct Http2 {
     heard: Option<Said>,
     /// For the answer: silence. Once it has begun, silence of both sides: what either sends ends it.
     patience: Deadline,
-    silence: Duration,
+    silence: Silence,
     /// For the request: a target that takes nothing.
     stalled: Deadline,
     /// Let go last: what is left of the stream is reset then.
@@ -63,8 +62,7 @@ pub(super) struct Http2 {
 }
 
 impl Http2 {
-    /// `silence`: how long the target may keep it.
-    pub(super) fn new(stream: Stream, silence: Duration) -> Self {
+    pub(super) fn new(stream: Stream, silence: Silence) -> Self {
         Self {
             body: None,
             out: Bytes::new(),
@@ -251,7 +249,8 @@ impl Target for Http2 {
             self.patience.clear();
             return Poll::Pending;
         }
-        ready!(self.patience.poll_within(cx, self.silence));
+        let limit = if self.is_unanswered() { self.silence.first_byte } else { self.silence.later };
+        ready!(self.patience.poll_within(cx, limit));
         if !self.wants_more() {
             // It may hang with all its streams: no other begins on that connection.
             self.stream.retire();

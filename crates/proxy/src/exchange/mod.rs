@@ -386,7 +386,7 @@ async fn send_the_rest(session: &mut Session, cx: &mut Request, target: &mut imp
         return false;
     }
     if let Some(facts) = facts(session.digest()) {
-        // No stream any more.
+        // Nobody speaks but the client, so that its rate counts again.
         facts.line.set_deadline(cx.until());
     }
     let silence = cx.idle();

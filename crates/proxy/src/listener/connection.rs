@@ -29,6 +29,7 @@ use tokio::time::Instant;
 use super::deadline::Deadline;
 use super::facts::{Facts, Line};
 use super::http2::Uploads;
+use super::pace::Pace;
 use super::refused::Reason;
 use super::terms::Terms;
 use super::transport::Transport;
@@ -109,8 +110,9 @@ pub(super) struct Connection {
     answering: bool,
     /// For looking whether a client that sends no more is still there.
     presence: Deadline,
-    /// For writing: a client that takes nothing.
+    /// For writing: a client that takes nothing, or next to nothing.
     stalled: Deadline,
+    pace: Pace,
     /// Waiting for bytes of the body in hand since then, and before that for so long.
     waiting: Option<Instant>,
     waited: Duration,
@@ -134,6 +136,7 @@ impl Connection {
         Ok(Self {
             io,
             requests: Requests::new(terms.bounds),
+            pace: Pace::new(&terms),
             terms,
             reading: Reading::Requests,
             frames: None,
@@ -289,6 +292,7 @@ impl Connection {
                 self.in_hand += progress.taken;
                 matches!(progress.at, At::Body | At::End).then(|| {
                     (self.waiting, self.waited, self.answering) = (None, Duration::ZERO, false);
+                    self.pace.restart();
                     self.line.trailers.clear();
                     self.note_trailers();
                     Next::Request
@@ -356,9 +360,9 @@ impl Connection {
     }
 
     /// Waits for more of the body, for as long as the least rate allows. Only waiting counts: a body that Pingora is in no
-    /// hurry to read is not the client's fault, and one side of a stream may be silent as long as both may.
+    /// hurry to read is not the client's fault, and once it is answered it may be silent as long as both sides may.
     fn poll_rate(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.line.is_stream() {
+        if self.line.is_answering() {
             return self.poll_late(cx);
         }
         let now = Instant::now();
@@ -498,23 +502,24 @@ impl Connection {
     /// Sends what was gathered, to the last byte: TLS takes some that the system has no room for.
     fn poll_all(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_send(cx))?;
-        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        let flushed = Pin::new(&mut self.io).poll_flush(cx).map_ok(|()| 0);
         ready!(self.poll_taken(cx, flushed))?;
         self.is_held = false;
         Poll::Ready(Ok(()))
     }
 
-    /// What came of a write. A client may take nothing for only so long; while it takes what it is sent, that costs nothing.
-    fn poll_taken<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if written.is_pending() {
-            ready!(self.stalled.poll_within(cx, self.terms.stall));
+    /// What came of a write. A client may take nothing for only so long, and not too little of it all the time; while it takes
+    /// what it is sent, that costs nothing.
+    fn poll_taken(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        let Poll::Ready(written) = written else {
+            ready!(self.stalled.poll_until(cx, self.pace.until()));
             // Closed in the usual way, the kernel would go on holding what this client does not take.
             self.reset_when_closed();
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")));
-        }
-        self.stalled.clear();
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes too little")));
+        };
+        self.pace.took(written.as_ref().map_or(0, |taken| *taken));
         self.is_held = true;
-        written
+        Poll::Ready(written)
     }
 
     /// Gathers or sends some of an answer that is framed already, as long as the time of its request is not up.
@@ -564,8 +569,8 @@ impl AsyncWrite for Connection {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_send(cx))?;
-        let shut = Pin::new(&mut self.io).poll_shutdown(cx);
-        self.poll_taken(cx, shut)
+        let shut = Pin::new(&mut self.io).poll_shutdown(cx).map_ok(|()| 0);
+        self.poll_taken(cx, shut).map_ok(|_| ())
     }
 }
 

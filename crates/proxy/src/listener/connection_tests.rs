@@ -204,7 +204,7 @@ async fn a_stream_is_held_to_no_rate() {
     client.write_all(head.as_bytes()).await.unwrap();
     assert_eq!(next(&mut connection).await, Next::Request);
     read(&mut connection, head.len()).await;
-    connection.line.set_stream();
+    connection.line.set_answering();
     let silent = tokio::time::timeout(Duration::from_hours(1), connection.read(&mut [0; 64])).await;
     assert!(silent.is_err(), "{silent:?}");
     client.write_all(b"more").await.unwrap();

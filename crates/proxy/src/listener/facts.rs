@@ -103,8 +103,8 @@ struct Times {
     attempt: Option<AttemptTime>,
     /// The time of the attempt has passed, and nobody has asked yet.
     attempt_over: bool,
-    /// The answer has made a stream of the request: silence bounds it, and no rate.
-    is_stream: bool,
+    /// The answer has begun: both sides may speak, so that silence bounds them, and no rate.
+    is_answering: bool,
     /// Why the rest of the request cannot be read.
     refused: Option<Reason>,
 }
@@ -170,8 +170,8 @@ impl Line {
         self.common.given_up.load(Ordering::Relaxed)
     }
 
-    /// Until when the request in hand must have been answered; `None` for no longer. Whatever waits for the target, the
-    /// client is watched meanwhile: so the connection keeps this time.
+    /// Until when what is waited for in the request in hand must have come; `None` for no longer. Whatever waits for the target,
+    /// the client is watched meanwhile: so the connection keeps this time.
     pub(crate) fn set_deadline(&self, deadline: Option<Instant>) {
         let mut times = self.times.lock();
         *times = Times { request: deadline, refused: times.refused, ..Times::default() };
@@ -183,13 +183,13 @@ impl Line {
         self.set_held(false);
     }
 
-    /// The answer is a stream. Holds until the next [`Self::set_deadline`].
-    pub(crate) fn set_stream(&self) {
-        self.times.lock().is_stream = true;
+    /// The answer has begun. Holds until the next [`Self::set_deadline`].
+    pub(crate) fn set_answering(&self) {
+        self.times.lock().is_answering = true;
     }
 
-    pub(super) fn is_stream(&self) -> bool {
-        self.times.lock().is_stream
+    pub(super) fn is_answering(&self) -> bool {
+        self.times.lock().is_answering
     }
 
     /// How long this attempt has for the head of an answer. Holds until the next [`Self::set_deadline`].

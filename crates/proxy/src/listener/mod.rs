@@ -12,6 +12,7 @@ mod http1;
 mod http2;
 mod kept;
 mod listening;
+mod pace;
 mod refused;
 mod serve;
 mod socket;
@@ -22,7 +23,7 @@ mod transport;
 mod workers;
 
 pub(crate) use deadline::Deadline;
-pub(crate) use facts::{AttemptTime, Facts};
+pub(crate) use facts::{AttemptTime, Facts, Line};
 pub(crate) use listening::{Copies, Listening};
 pub(crate) use refused::{ALLOW, Reason};
 pub use socket::{BindError, Inherited};

@@ -20,7 +20,7 @@ pub(crate) struct Terms {
     pub(super) handshake: Duration,
     pub(super) head: Duration,
     pub(super) idle: Duration,
-    pub(crate) stall: Duration,
+    pub(super) stall: Duration,
     /// Bytes per second; 0 for none.
     pub(super) min_body_rate: u64,
     pub(super) proxy_protocol: bool,

@@ -44,7 +44,7 @@ pub(crate) use link::{ANSWERS, Io, Leg, Loan};
 pub(crate) use near::Near;
 pub use orders::{Operation, Order, Standing};
 pub(crate) use pool::{Parts, Pool};
-pub(crate) use prepared::{Means, Start};
+pub(crate) use prepared::{Means, Silence, Start};
 pub(crate) use registry::TargetRegistry;
 pub(crate) use retry::{Cause as RetryCause, Failed, Override as RetryOverride, Terms as RetryTerms};
 pub use status::{OperateError, PoolStatus, TargetState, TargetStatus};

@@ -27,12 +27,20 @@ pub(crate) struct Prepared {
 #[derive(Debug)]
 pub(crate) struct Start {
     pub(crate) asked: Asked,
-    /// How long the target may be silent.
-    pub(crate) silence: Duration,
+    pub(crate) silence: Silence,
     /// For whom the connection is, if the target wants to know.
     pub(crate) told: Header,
     /// Who may be asked beside the target.
     pub(crate) hedge: Option<Hedge>,
+}
+
+/// How long a target may be silent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Silence {
+    /// Before the head of its answer, when the request is whole.
+    pub(crate) first_byte: Duration,
+    /// After that, while its client is silent as well.
+    pub(crate) later: Duration,
 }
 
 /// What an attempt is made by.
@@ -40,8 +48,8 @@ pub(crate) struct Start {
 pub(crate) enum Means {
     /// In HTTP/1.1: a connection, for as long as it takes.
     Connection(Arc<Leg>),
-    /// In HTTP/2: a stream of one, on which the target may be silent for so long.
-    Stream(Arc<Dial>, Duration),
+    /// In HTTP/2: a stream of one.
+    Stream(Arc<Dial>, Silence),
 }
 
 impl Means {
@@ -74,7 +82,7 @@ impl Prepared {
     }
 
     /// The same in HTTP/1.1 for the gateway itself, on a connection that has been idle for less than `idle`, or on a new one.
-    pub(super) fn kept(&self, asked: Asked, silence: Duration, idle: Duration) -> (Box<HttpPeer>, Arc<Leg>) {
+    pub(super) fn kept(&self, asked: Asked, silence: Silence, idle: Duration) -> (Box<HttpPeer>, Arc<Leg>) {
         let mut peer = Box::new(self.peer.clone());
         let leg = self.leg(&mut peer, Terms { asked, silence, idle }, &Header::Local, None);
         (peer, leg)

@@ -13,14 +13,14 @@ pub struct Timeouts {
     /// attempt.
     #[serde(default = "default_connect")]
     pub connect: Duration,
-    /// The longest silence of a target: until the answer's head (after it 504), and between two reads of its body. A
-    /// target is waited for only once the request has come whole; until then `limits.min_body_rate` and the route's timeout
-    /// bound the client.
+    /// The longest silence of a target until the answer's head; after it 504. What follows the head is bounded by
+    /// `routes[].timeouts.idle`. A target is waited for only once the request has come whole; until then `limits.min_body_rate`
+    /// and the route's timeout bound the client.
     #[serde(default = "default_first_byte")]
     pub first_byte: Duration,
     /// For one attempt, from its beginning to the answer's head; of a request whose body is still coming in, from when it is
     /// whole. After it the next attempt, if `retry.on` has `timeout`, else 504. To clients of HTTP/2 connecting counts for
-    /// itself, and it is also the longest silence within the answer. Without this key only `connect` and `first_byte` bound
+    /// itself, and what is bounded is the silence before the head. Without this key only `connect` and `first_byte` bound
     /// an attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_try: Option<Duration>,

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::server::SendResponse;
@@ -12,9 +12,10 @@ use pingora::http::ResponseHeader;
 use pingora::protocols::http::date::get_cached_date;
 use pingora::{Error, ErrorType, OrErr, Result};
 use smallvec::SmallVec;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use crate::grpc;
+use crate::listener::pace::Pace;
 
 /// Takes off the fields that HTTP/2 does not have (RFC 9113 §8.2.2).
 fn strip(head: &mut ResponseHeader) {
@@ -40,12 +41,7 @@ fn remembered(head: &ResponseHeader) -> Result<ResponseHeader> {
 const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// Waits until the client takes some of so many bytes: how many.
-async fn room(
-    writer: &mut SendStream<Bytes>,
-    wanted: usize,
-    patience: Option<Duration>,
-    until: Option<Instant>,
-) -> Result<usize> {
+async fn room(writer: &mut SendStream<Bytes>, wanted: usize, pace: &mut Pace, until: Option<Instant>) -> Result<usize> {
     writer.reserve_capacity(wanted);
     // Nearly always there is room, and nothing to wait for.
     match writer.capacity() {
@@ -57,16 +53,12 @@ async fn room(
         0 => writer.poll_capacity(cx),
         room => Poll::Ready(Some(Ok(room))),
     });
-    let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-    let room = match patience.into_iter().chain(left).min() {
-        None => Ok(room.await),
-        Some(patience) => timeout(patience, room).await,
-    };
-    match room {
+    let limit = pace.until();
+    match timeout_at(until.map_or(limit, |until| limit.min(until)), room).await {
         Ok(Some(Ok(room))) => Ok(room),
         Ok(Some(Err(error))) => Error::e_because(ErrorType::WriteError, "while the body was sent", error),
         Ok(None) => Error::e_explain(ErrorType::WriteError, "the client has given the stream up"),
-        Err(_) => Error::e_explain(ErrorType::WriteTimedout, "the client takes nothing of the body"),
+        Err(_) => Error::e_explain(ErrorType::WriteTimedout, "the client takes too little of the body"),
     }
     .map_err(Error::into_down)
 }
@@ -82,13 +74,12 @@ pub(super) struct Answer {
     ended: bool,
     /// Bytes of the body so far.
     pub(super) sent: usize,
-    /// For the client to take some of the body.
-    pub(super) patience: Option<Duration>,
+    pace: Pace,
 }
 
 impl Answer {
-    pub(super) fn new(respond: SendResponse<Bytes>) -> Self {
-        Self { respond, writer: None, head: None, ended: false, sent: 0, patience: None }
+    pub(super) fn new(respond: SendResponse<Bytes>, pace: Pace) -> Self {
+        Self { respond, writer: None, head: None, ended: false, sent: 0, pace }
     }
 
     /// Sends a head: any number of interim ones (RFC 9113 §8.1), then one that counts.
@@ -124,24 +115,30 @@ impl Answer {
         sent.or_err(ErrorType::WriteError, "while an interim head was sent").map_err(Error::into_down)
     }
 
-    /// Sends a piece of the body, as the client has room for it, until this moment. A client that takes a little at a time is
-    /// not one that takes nothing.
-    pub(super) async fn write_body(&mut self, mut data: Bytes, end: bool, until: Option<Instant>) -> Result<()> {
+    /// Sends a piece of the body, as the client has room for it, until this moment: one stream may be left without a window, which
+    /// its connection does not notice.
+    pub(super) async fn write_body(
+        &mut self,
+        mut data: Bytes,
+        end: bool,
+        until: Option<std::time::Instant>,
+    ) -> Result<()> {
         if self.ended {
             return Ok(());
         }
         let Some(writer) = self.writer.as_mut() else {
             return Error::e_explain(ErrorType::H2Error, "a body before the head");
         };
-        let until = until.map(|until| until.max(Instant::now() + LAST_WORD));
+        let until = until.map(|until| Instant::from(until).max(Instant::now() + LAST_WORD));
         loop {
             // Without bytes there is nothing to wait for.
-            let room = if data.is_empty() { 0 } else { room(writer, data.len(), self.patience, until).await? };
+            let room = if data.is_empty() { 0 } else { room(writer, data.len(), &mut self.pace, until).await? };
             if room == 0 && !data.is_empty() {
                 continue;
             }
             let piece = data.split_to(room.min(data.len()));
             self.sent += piece.len();
+            self.pace.took(piece.len());
             let sent = writer.send_data(piece, end && data.is_empty());
             sent.or_err(ErrorType::WriteError, "while the body was sent").map_err(Error::into_down)?;
             if data.is_empty() {

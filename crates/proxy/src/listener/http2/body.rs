@@ -119,9 +119,9 @@ impl Body {
     }
 
     /// Waits for more, for as long as the least rate allows. Only waiting counts, and only while the client may send: a window
-    /// that others fill is not this body's fault, and one side of a stream may be silent as long as both may.
+    /// that others fill is not this body's fault, and once it is answered its client may be silent as long as both sides may.
     fn poll_rate<T>(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Ended>> {
-        if self.line.is_stream() {
+        if self.line.is_answering() {
             return self.poll_late(cx);
         }
         loop {

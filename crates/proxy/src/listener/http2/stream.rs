@@ -23,6 +23,7 @@ use super::answer::Answer;
 use super::body::{Body, Ended};
 use super::uploads::Uploads;
 use crate::listener::facts::Line;
+use crate::listener::pace::Pace;
 use crate::listener::terms::Terms;
 
 /// One request and its answer.
@@ -32,8 +33,9 @@ pub(super) struct Stream {
     answer: Answer,
     line: Arc<Line>,
     digest: Digest,
-    /// Kept because Pingora asks for them. The time of a body is the listener's (`body.rs`).
+    /// Kept because Pingora asks for them. The time of a body is the listener's (`body.rs`), and so is that of an answer.
     read_timeout: Option<Duration>,
+    write_timeout: Option<Duration>,
     drain_timeout: Option<Duration>,
     /// By the client, before it was answered.
     given_up: bool,
@@ -53,10 +55,11 @@ impl Stream {
         Self {
             head: head.into(),
             body: Body::new(reader, announced_empty, line.clone(), uploads, terms),
-            answer: Answer::new(respond),
+            answer: Answer::new(respond, Pace::new(terms)),
             line,
             digest,
             read_timeout: None,
+            write_timeout: None,
             drain_timeout: None,
             given_up: false,
         }
@@ -193,11 +196,11 @@ impl Session for Stream {
     }
 
     fn set_write_timeout(&mut self, timeout: Option<Duration>) {
-        self.answer.patience = timeout;
+        self.write_timeout = timeout;
     }
 
     fn get_write_timeout(&self) -> Option<Duration> {
-        self.answer.patience
+        self.write_timeout
     }
 
     fn set_total_drain_timeout(&mut self, timeout: Option<Duration>) {

@@ -17,16 +17,16 @@ use tokio::io::AsyncReadExt;
 use super::{Broken, Failed, request, unconnected};
 use crate::upstream::MAX_INTERIM;
 use crate::upstream::link::{Connecting, Leg};
-use crate::upstream::prepared::Prepared;
+use crate::upstream::prepared::{Prepared, Silence};
 
-/// One try, on a connection that has been idle for less than `idle`, or on a new one. The target may be silent for `silence`.
+/// One try, on a connection that has been idle for less than `idle`, or on a new one.
 ///
 /// # Errors
 /// There is no connection.
 pub(super) async fn attempt(
     prepared: &Prepared,
     call: &Call,
-    silence: Duration,
+    silence: Silence,
     idle: Duration,
 ) -> Result<Result<Answer, Broken>, Failed> {
     let asked = Asked { is_head: call.method == Method::HEAD, upgrade: false };
@@ -34,7 +34,7 @@ pub(super) async fn attempt(
     let stream = Connecting(leg.clone()).connect(peer.address()).await.map_err(|error| unconnected(&error))?;
     let mut http = HttpSession::H1(Http1Session::new(Box::new(stream)));
     http.set_write_timeout(Some(prepared.timeouts().write.get()));
-    http.set_read_timeout(Some(silence));
+    http.set_read_timeout(Some(silence.first_byte));
     let mut session = Session { http, leg, silence };
     let answer = session.exchange(prepared, call).await;
     if answer.is_ok() {
@@ -47,7 +47,7 @@ pub(super) async fn attempt(
 struct Session {
     http: HttpSession,
     leg: Arc<Leg>,
-    silence: Duration,
+    silence: Silence,
 }
 
 impl Session {
@@ -55,6 +55,7 @@ impl Session {
     async fn exchange(&mut self, prepared: &Prepared, call: &Call) -> Result<Answer, Broken> {
         self.send(prepared, call).await.map_err(|error| self.unanswered(error))?;
         self.read_head().await?;
+        self.http.set_read_timeout(Some(self.silence.later));
         let mut body = BytesMut::new();
         loop {
             let chunk = self.http.read_response_body().await;
@@ -82,7 +83,7 @@ impl Session {
             if let Err(error) = self.http.read_response_header().await {
                 let error = self.explained(error);
                 return Err(match error.etype() {
-                    ErrorType::ReadTimedout => Broken::TimedOut(self.silence),
+                    ErrorType::ReadTimedout => Broken::TimedOut(self.silence.first_byte),
                     // Malformed: no better on another connection.
                     ErrorType::HTTPStatus(_) => Broken::InAnswer(error.to_string()),
                     _ => self.unanswered(error),

@@ -11,17 +11,17 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{Broken, Failed, request, unconnected};
 use crate::fault::Fault;
-use crate::upstream::prepared::Prepared;
+use crate::upstream::prepared::{Prepared, Silence};
 use crate::upstream::{ANSWERS, Ending, Stream};
 
-/// One try. The target may be silent for `silence`.
+/// One try.
 ///
 /// # Errors
 /// There is no connection, or the target does not speak HTTP/2.
 pub(super) async fn attempt(
     prepared: &Prepared,
     call: &Call,
-    silence: Duration,
+    silence: Silence,
 ) -> Result<Result<Answer, Broken>, Failed> {
     let stream = Stream::open(prepared.dial()).await.map_err(|error| unconnected(&error))?;
     let stream = stream.ok_or_else(|| {
@@ -33,7 +33,7 @@ pub(super) async fn attempt(
 
 /// Sends the request and reads the whole answer, within the target's timeouts and the call's bound. Both at once: the target may
 /// answer before it has read everything, and need not read the rest.
-async fn exchange(mut stream: Stream, prepared: &Prepared, call: &Call, silence: Duration) -> Result<Answer, Broken> {
+async fn exchange(mut stream: Stream, prepared: &Prepared, call: &Call, silence: Silence) -> Result<Answer, Broken> {
     let impossible = |error: &dyn ToString| Broken::InAnswer(error.to_string());
     let head = request(prepared, call).map_err(|error| impossible(&error))?;
     let begun = stream.begin(http::Request::from_parts(head.into(), ()), call.body.is_empty());
@@ -44,7 +44,7 @@ async fn exchange(mut stream: Stream, prepared: &Prepared, call: &Call, silence:
     let write = stream.write_limit();
     let (mut sending, mut is_sent) = (pin!(send(out, call.body.clone(), write)), false);
     // Its time begins when it has everything.
-    let mut patience = pin!(sleep(silence));
+    let mut patience = pin!(sleep(silence.first_byte));
     let answer = loop {
         tokio::select! {
             biased;
@@ -55,12 +55,12 @@ async fn exchange(mut stream: Stream, prepared: &Prepared, call: &Call, silence:
                     return Err(Broken::TimedOut(write));
                 }
                 is_sent = true;
-                patience.as_mut().reset(Instant::now() + silence);
+                patience.as_mut().reset(Instant::now() + silence.first_byte);
             }
             () = &mut patience, if is_sent => {
                 // It may hang with all its streams.
                 stream.retire();
-                return Err(Broken::TimedOut(silence));
+                return Err(Broken::TimedOut(silence.first_byte));
             }
         }
     };
@@ -69,7 +69,7 @@ async fn exchange(mut stream: Stream, prepared: &Prepared, call: &Call, silence:
     if bytes > ANSWERS.head_bytes {
         return Err(Broken::InAnswer("the head of an answer is too large".to_owned()));
     }
-    let mut reading = pin!(read(body, call.max_body, silence));
+    let mut reading = pin!(read(body, call.max_body, silence.later));
     let body = loop {
         tokio::select! {
             biased;

@@ -20,7 +20,7 @@ use portreeve_plugin::{Answer, Call, CallError};
 
 pub(crate) use self::fetch::Fetcher;
 use super::pool::Pool;
-use super::prepared::Prepared;
+use super::prepared::{Prepared, Silence};
 use crate::fault::Fault;
 use crate::head::is_hop_by_hop;
 
@@ -57,7 +57,9 @@ type Failed = (Fault, CallError);
 /// One try at one target, and again on other connections if kept ones turned out to be dead before anything came back.
 pub(super) async fn attempt(prepared: &Prepared, call: &Call, left: Duration) -> Result<Answer, Failed> {
     let timeouts = prepared.timeouts();
-    let (silence, kept) = (timeouts.first_byte.get().min(left), timeouts.idle.get().min(KEPT));
+    // The answer is gathered, so that the time of the call bounds all of it.
+    let silence = Silence { first_byte: timeouts.first_byte.get().min(left), later: left };
+    let kept = timeouts.idle.get().min(KEPT);
     let mut stale = 0;
     loop {
         let tried = if prepared.is_multiplexed() {

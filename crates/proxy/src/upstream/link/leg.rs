@@ -19,14 +19,14 @@ use super::loan::Loan;
 use super::rival::{Rival, Settled};
 use crate::trailers::Carrier;
 use crate::upstream::hedge::Hedge;
+use crate::upstream::prepared::Silence;
 use crate::web_socket::WebSocket;
 
 /// What an attempt asks of its connection.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::upstream) struct Terms {
     pub(in crate::upstream) asked: Asked,
-    /// Longest silence of the target while anything is expected of it.
-    pub(in crate::upstream) silence: Duration,
+    pub(in crate::upstream) silence: Silence,
     /// A kept connection serves only if it has been idle for less.
     pub(in crate::upstream) idle: Duration,
 }

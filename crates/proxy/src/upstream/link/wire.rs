@@ -228,7 +228,9 @@ impl Link {
                 self.patience.clear();
                 return Poll::Pending;
             }
-            ready!(self.patience.poll_within(cx, leg.terms.silence));
+            let silence = leg.terms.silence;
+            let limit = if self.answers.answer().is_none() { silence.first_byte } else { silence.later };
+            ready!(self.patience.poll_within(cx, limit));
             self.spent = true;
             leg.fail(Fault::Silent);
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));

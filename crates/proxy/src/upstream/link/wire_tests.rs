@@ -11,12 +11,13 @@ use super::super::idle;
 use super::super::leg::Terms;
 use super::super::loan::Loan;
 use super::*;
+use crate::upstream::Silence;
 
 const HINTS: &[u8] = b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n";
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 const TERMS: Terms = Terms {
     asked: Asked { is_head: false, upgrade: false },
-    silence: Duration::from_secs(10),
+    silence: Silence { first_byte: Duration::from_secs(10), later: Duration::from_secs(10) },
     idle: Duration::from_secs(10),
 };
 
