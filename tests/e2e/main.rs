@@ -22,6 +22,8 @@ mod cancelled;
 #[cfg(test)]
 mod chain;
 #[cfg(test)]
+mod circuit_breaker;
+#[cfg(test)]
 mod clocks;
 #[cfg(test)]
 mod connections;

@@ -13,12 +13,12 @@ use crate::listener::Facts;
 use crate::phases::{facts, fatal};
 use crate::upstream::{Leg, RetryCause};
 use crate::web_socket::WebSocket;
-use crate::{grpc, head, web_socket};
+use crate::{head, web_socket};
 
 /// The target's head, before anything else sees it: the place to try again by status.
 pub(crate) fn comes(session: &mut Session, answer: &mut ResponseHeader, cx: &mut Request) -> Result<()> {
     cx.check_answer(answer, session.req_header()).map_err(|bad| bad_target(bad.to_string()))?;
-    cx.target_answered(answer.status);
+    cx.target_answered(answer);
     let cause = RetryCause::Status(answer.status.as_u16());
     if cx.retry_terms().is_some_and(|terms| terms.cover(cause))
         && replayable(session, cx)
@@ -39,7 +39,6 @@ pub(crate) async fn goes_on(session: &mut Session, answer: &mut ResponseHeader, 
         return Ok(());
     }
     let nominated = head::strip_hop_by_hop(answer);
-    cx.grpc_status = grpc::status(&answer.headers);
     cx.answer_begins(answer);
     if let Some(facts) = facts(session.digest()) {
         cx.begins(&facts.line);

@@ -36,7 +36,7 @@ pub(crate) async fn fail(session: &mut Session, error: &Error, cx: &mut Request)
     let page = cx.pending.take().unwrap_or_else(|| match error.etype() {
         ErrorType::HTTPStatus(413) => Reply::problem(status, "the request body is longer than is allowed here"),
         ErrorType::HTTPStatus(503) => {
-            Reply::status(status).header(http::header::RETRY_AFTER, http::HeaderValue::from_static("1"))
+            Reply::status(status).header(http::header::RETRY_AFTER, http::HeaderValue::from(cx.comes_back_after()))
         }
         _ => Reply::status(status),
     });

@@ -20,6 +20,7 @@ mod trailers;
 mod tries;
 
 use crate::fault::Fault;
+use crate::grpc;
 use crate::listener::Line;
 use crate::mirror::{Copy, Mirror};
 use crate::route::{End, Route};
@@ -278,9 +279,9 @@ impl Request {
                 "no plugin of the chain answered or chose an upstream",
             );
         };
-        let Some((member, in_flight)) = pool.pick_for(&self.wants, &self.tried) else {
-            let fault = pool.why_nobody(&self.tried);
-            return Err(self.refused(fault));
+        let (member, in_flight) = match pool.pick_for(&self.wants, &self.tried) {
+            Ok(picked) => picked,
+            Err(fault) => return Err(self.refused(fault)),
         };
         // A client in HTTP/2 has no line of its own to keep the time of an attempt.
         let first_byte = member.prepared.timeouts().first_byte.get().min(limit.unwrap_or(left)).min(left);
@@ -302,6 +303,7 @@ impl Request {
         self.leg = means.leg().cloned();
         self.in_flight = Some(in_flight);
         self.told = None;
+        self.grpc_status = None;
         self.tried.push(member.target.address);
         self.attempt.number += 1;
         self.attempt.target = Some(member.target.address);
@@ -402,10 +404,11 @@ impl Request {
     }
 
     /// The target has begun its answer.
-    pub(crate) fn target_answered(&mut self, status: StatusCode) {
+    pub(crate) fn target_answered(&mut self, answer: &ResponseHeader) {
         self.settle();
-        if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
-            self.report(Told::by_status(status));
+        if !answer.status.is_informational() || answer.status == StatusCode::SWITCHING_PROTOCOLS {
+            self.grpc_status = grpc::status(&answer.headers);
+            self.report(Told::by_answer(answer.status, self.grpc_status));
         }
     }
 

@@ -39,6 +39,8 @@ pub(crate) enum Fault {
     QueueTimeout,
     /// Its place in the queue was given to a request of a higher tier.
     Shed,
+    /// Too much of the upstream fails, so that it is not asked for a while (`circuit_breaker`).
+    CircuitOpen,
     /// The time of the request passed: the route's `timeout`, or what its client gave it.
     Deadline,
 }
@@ -65,6 +67,7 @@ impl Fault {
             Self::QueueFull => "queue_full",
             Self::QueueTimeout => "queue_timeout",
             Self::Shed => "shed",
+            Self::CircuitOpen => "circuit_open",
             Self::Deadline => "deadline",
         }
     }
@@ -84,6 +87,7 @@ impl Fault {
                 | Self::QueueFull
                 | Self::QueueTimeout
                 | Self::Shed
+                | Self::CircuitOpen
                 | Self::TargetAnswered
         )
     }
@@ -96,6 +100,7 @@ impl Fault {
             Self::QueueFull => "the upstream is full and its queue too",
             Self::QueueTimeout => "the upstream is full and had no turn in time",
             Self::Shed => "the upstream is full and a request of a higher tier took the place",
+            Self::CircuitOpen => "too much of the upstream fails, and it is not asked for a while",
             Self::Deadline => "the route's timeout passed",
             other => other.as_str(),
         }
@@ -104,9 +109,12 @@ impl Fault {
     /// The status a client is sent (RFC 9110 §15.6.3 to §15.6.5).
     pub(crate) const fn status(self) -> StatusCode {
         match self {
-            Self::NoTarget | Self::TargetsFull | Self::QueueFull | Self::QueueTimeout | Self::Shed => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::NoTarget
+            | Self::TargetsFull
+            | Self::QueueFull
+            | Self::QueueTimeout
+            | Self::Shed
+            | Self::CircuitOpen => StatusCode::SERVICE_UNAVAILABLE,
             Self::ConnectTimeout | Self::AnswerTimeout | Self::PerTryTimeout | Self::Deadline => {
                 StatusCode::GATEWAY_TIMEOUT
             }
@@ -176,7 +184,8 @@ mod tests {
 
     #[test]
     fn what_is_full_or_away_is_503_and_never_tried_again() {
-        for fault in [Fault::NoTarget, Fault::TargetsFull, Fault::QueueFull, Fault::QueueTimeout, Fault::Shed] {
+        use Fault as F;
+        for fault in [F::NoTarget, F::TargetsFull, F::QueueFull, F::QueueTimeout, F::Shed, F::CircuitOpen] {
             assert_eq!((fault.status().as_u16(), fault.retry_cause()), (503, None));
         }
     }

@@ -12,6 +12,9 @@ const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
+/// The code by which a server says that it cannot serve now.
+pub(crate) const UNAVAILABLE: u16 = 14;
+
 /// What describes a body, which an answer of a status alone does not have.
 static OF_A_BODY: [HeaderName; 7] = [
     header::CONTENT_LENGTH,

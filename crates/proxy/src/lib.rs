@@ -44,6 +44,6 @@ pub use engine::{Engine, StartError};
 pub use listener::{BindError, Drained, Inherited};
 pub use snapshot::{CertificateStatus, Closed, Snapshot};
 pub use upstream::{
-    LastCheck, LimitStatus, OperateError, Operation, Order, PoolStatus, SourceStatus, Standing, TargetState,
-    TargetStatus,
+    CircuitStatus, CircuitWord, LastCheck, LimitStatus, OperateError, Operation, Order, PoolStatus, SourceStatus,
+    Standing, TargetState, TargetStatus,
 };

@@ -16,6 +16,9 @@ pub(super) fn check_upstream(upstream: &Node, path: &ConfigPath, report: &mut Re
     if let Some(hedge) = upstream.entry("hedge") {
         check_hedge(hedge, upstream, path, report);
     }
+    if let Some(breaker) = upstream.get("circuit_breaker") {
+        check_circuit_breaker(breaker, &path.key("circuit_breaker"), report);
+    }
     if let Some(limits) = upstream.entry("limits") {
         let path = path.key("limits");
         if !limits.value.entries().is_empty() && BOUNDS.iter().all(|key| limits.value.get(key).is_none()) {
@@ -28,6 +31,16 @@ pub(super) fn check_upstream(upstream: &Node, path: &ConfigPath, report: &mut Re
             report.error(path.key("connections_per_target"), connections.key.span, message);
         }
         check_adaptive(&limits.value, &path, report);
+    }
+}
+
+/// What would open at the first failure.
+fn check_circuit_breaker(breaker: &Node, path: &ConfigPath, report: &mut Report) {
+    if let Some(node) = breaker.get("failures")
+        && node.str().and_then(|text| text.parse().ok()).is_some_and(|share: Percent| share.fraction() <= 0.0)
+    {
+        let message = "any failure at all would open it; write the share that is too much, such as 50%";
+        report.error(path.key("failures"), node.span, message);
     }
 }
 

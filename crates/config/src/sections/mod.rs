@@ -45,9 +45,9 @@ pub(crate) use tier::MAX_LINE;
 pub use tier::Tier;
 pub use tls::{Certificate, ClientAuth, ClientAuthMode, Hsts, ListenerTls, RedirectToHttps, TlsVersion, UnknownSni};
 pub use upstream::{
-    AdaptiveLimit, Backoff, Balance, CheckMethod, Discover, Failover, Health, HealthExpect, Hedge, Near, Outlier,
-    Probe, Protocol, ProxyProtocol, Retry, RetryOn, RouteRetry, Sticky, Target, Timeouts, Upstream, UpstreamLimits,
-    UpstreamTls,
+    AdaptiveLimit, Backoff, Balance, CheckMethod, CircuitBreaker, Discover, Failover, Health, HealthExpect, Hedge,
+    Near, Outlier, Probe, Protocol, ProxyProtocol, Retry, RetryOn, RouteRetry, Sticky, Target, Timeouts, Upstream,
+    UpstreamLimits, UpstreamTls,
 };
 pub use usage::{Usage, UsageExport};
 pub use zones::{Coordinates, Country, Zone};

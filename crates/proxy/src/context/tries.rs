@@ -9,7 +9,7 @@ use pingora::{Error, ErrorType, Result};
 
 use super::Request;
 use crate::fault::Fault;
-use crate::upstream::{Failed, RetryCause, RetryTerms, Told};
+use crate::upstream::{Failed, Pool, RetryCause, RetryTerms, Told};
 
 impl Request {
     /// Waits for what has to come before the next attempt: the pause after the one that failed, and the turn of this request
@@ -19,6 +19,7 @@ impl Request {
         if !pause.is_zero() {
             watched(session, tokio::time::sleep(pause)).await?;
         }
+        // With a place it has had its turn, and asks the circuit breaker again when a target is picked.
         let limited = self.pool().filter(|pool| self.slot.is_none() && pool.is_limited());
         let Some(pool) = limited else { return Ok(()) };
         let tier = self.exchange.consumer.as_ref().and_then(|consumer| consumer.tier.as_deref());
@@ -29,6 +30,13 @@ impl Request {
             }
             Err(fault) => Err(self.refused(fault)),
         }
+    }
+
+    /// In how many seconds a client that is told 503 may come back, at least 1.
+    pub(crate) fn comes_back_after(&self) -> u64 {
+        let is_open = self.fault == Some(Fault::CircuitOpen);
+        let left = self.pool().filter(|_| is_open).and_then(Pool::refuses).unwrap_or_default();
+        left.as_secs() + u64::from(left.subsec_nanos() > 0 || left.is_zero())
     }
 
     /// Until when tries may be begun.

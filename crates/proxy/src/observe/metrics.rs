@@ -15,7 +15,7 @@ use super::targets::TargetGauges;
 use super::tcp::{TcpMetrics, TcpVecs};
 use crate::fault::Fault;
 use crate::snapshot::Snapshot;
-use crate::upstream::RetryCause;
+use crate::upstream::{CircuitWord, RetryCause};
 
 /// A metric and what it says.
 type Named = (&'static str, &'static str);
@@ -29,6 +29,12 @@ const FAILURES: Named =
     ("portreeve_upstream_failures_total", "Attempts that failed, and requests that came to no attempt, by reason.");
 const RETRIES: Named =
     ("portreeve_upstream_retries_total", "Retries that were made, and those that the budget did not allow.");
+const CIRCUIT_STATE: Named = (
+    "portreeve_upstream_circuit_state",
+    "Whether the circuit of an upstream is closed (0), half open (1) or open (2), where it has a circuit breaker.",
+);
+const CIRCUIT_OPENINGS: Named =
+    ("portreeve_upstream_circuit_openings_total", "How often the circuit of an upstream has opened.");
 const UPSTREAM_LIMIT: Named =
     ("portreeve_upstream_limit_requests", "Requests that an upstream with limits may have in flight now.");
 const HEDGES: Named = (
@@ -88,6 +94,8 @@ pub(crate) struct Metrics {
     hedges: IntCounterVec,
     upstream_in_flight: IntGaugeVec,
     upstream_limit: IntGaugeVec,
+    circuit_state: IntGaugeVec,
+    circuit_openings: IntCounterVec,
     upstream_waiting: IntGaugeVec,
     mirrored: IntCounterVec,
     discoveries: IntCounterVec,
@@ -137,6 +145,8 @@ impl Metrics {
             retries: counters(RETRIES, &["upstream", "outcome"])?,
             upstream_in_flight: gauges(UPSTREAM_IN_FLIGHT, &["upstream"])?,
             upstream_limit: gauges(UPSTREAM_LIMIT, &["upstream"])?,
+            circuit_state: gauges(CIRCUIT_STATE, &["upstream"])?,
+            circuit_openings: counters(CIRCUIT_OPENINGS, &["upstream"])?,
             upstream_waiting: gauges(UPSTREAM_WAITING, &["upstream"])?,
             mirrored: counters(MIRRORED, &["route", "outcome"])?,
             discoveries: counters(DISCOVERIES, &["upstream", "result"])?,
@@ -192,6 +202,7 @@ impl Metrics {
                 counters: Default::default(),
             }),
             discoveries: Discoveries { upstream: upstream.into(), results: self.discoveries.clone() },
+            openings: self.circuit_openings.clone(),
         }
     }
 
@@ -277,7 +288,16 @@ impl Metrics {
         self.upstream_in_flight.reset();
         self.upstream_waiting.reset();
         self.upstream_limit.reset();
+        self.circuit_state.reset();
         for pool in snapshot.pools() {
+            if let Some(circuit) = &pool.circuit {
+                let state = match circuit.state {
+                    CircuitWord::Closed => 0,
+                    CircuitWord::HalfOpen => 1,
+                    CircuitWord::Open => 2,
+                };
+                self.circuit_state.with_label_values(&[&*pool.name]).set(state);
+            }
             if let Some(limits) = &pool.limits {
                 self.upstream_in_flight.with_label_values(&[&*pool.name]).set(i64::from(limits.in_flight));
                 let waiting = i64::try_from(limits.waiting).unwrap_or(i64::MAX);
@@ -337,6 +357,7 @@ pub(crate) struct UpstreamMetrics {
     hedges: Hedges,
     reasons: Arc<Reasons>,
     pub(crate) discoveries: Discoveries,
+    openings: IntCounterVec,
 }
 
 /// What came of asking twice. Made when first counted: few upstreams are hedged.
@@ -407,7 +428,7 @@ impl UpstreamMetrics {
             (Fault::Deadline, _) | (_, Some(RetryCause::Timeout)) => self.timed_out.inc(),
             (Fault::NoTarget, _) => self.unavailable.inc(),
             // No target was asked.
-            (Fault::TargetsFull | Fault::QueueFull | Fault::QueueTimeout | Fault::Shed, _) => {}
+            (Fault::TargetsFull | Fault::QueueFull | Fault::QueueTimeout | Fault::Shed | Fault::CircuitOpen, _) => {}
             _ => self.failed.inc(),
         }
         self.blame(fault);
@@ -419,6 +440,11 @@ impl UpstreamMetrics {
         if let Some(counter) = counters.get(fault as usize) {
             counter.get_or_init(|| failures.with_label_values(&[&**upstream, fault.as_str()])).inc();
         }
+    }
+
+    /// How often its circuit has opened. Made where there is one.
+    pub(crate) fn circuit_openings(&self) -> IntCounter {
+        self.openings.with_label_values(&[&*self.reasons.upstream])
     }
 
     /// A retry is made.

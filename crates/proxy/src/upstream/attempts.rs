@@ -11,6 +11,7 @@ use super::limits::Told;
 use super::pool::Pool;
 use super::retry::{Cause, Failed, Terms};
 use crate::fault::Fault;
+use crate::grpc;
 
 impl Pool {
     /// Tries targets until one answers or the policy has had enough.
@@ -48,10 +49,8 @@ impl Pool {
     }
 
     async fn attempt(&self, call: &Call, tried: &mut Tried, until: Instant) -> Result<Answer, (Fault, CallError)> {
-        let Some((member, in_flight)) = self.pick(fastrand::u64(..), tried) else {
-            let fault = self.why_nobody(tried);
-            return Err((fault, self.refused(fault)));
-        };
+        let picked = self.pick(fastrand::u64(..), tried);
+        let (member, in_flight) = picked.map_err(|fault| (fault, self.refused(fault)))?;
         tried.push(member.target.address);
         let left = until.saturating_duration_since(Instant::now());
         let asked = attempt(&member.prepared, call, left);
@@ -73,7 +72,7 @@ impl Pool {
     fn refused(&self, fault: Fault) -> CallError {
         self.metrics.failed(fault);
         match fault {
-            Fault::NoTarget => CallError::Unavailable(self.name.clone()),
+            Fault::NoTarget | Fault::CircuitOpen => CallError::Unavailable(self.name.clone()),
             Fault::Deadline => CallError::TimedOut(Duration::ZERO),
             _ => CallError::Full(self.name.clone()),
         }
@@ -83,7 +82,7 @@ impl Pool {
 /// What an attempt says of its target: what is only too large for the caller is a good answer.
 fn judged(outcome: &Result<Answer, (Fault, CallError)>) -> Option<Told> {
     match outcome {
-        Ok(answer) => Some(Told::by_status(answer.status)),
+        Ok(answer) => Some(Told::by_answer(answer.status, grpc::status(&answer.headers))),
         Err((_, CallError::TooLarge(_))) => Some(Told::Answered),
         Err((fault, _)) => fault.blames_target().then(|| Told::by_fault(*fault)),
     }

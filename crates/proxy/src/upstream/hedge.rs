@@ -75,6 +75,7 @@ impl Hedge {
     /// Somebody else to ask, if somebody has room and the budget allows it. The request is counted there.
     pub(super) fn second(&self) -> Option<Second> {
         let now = Instant::now();
+        let pass = self.hedges.limits.pass(now).ok()?;
         let (member, in_flight) =
             self.hedges.limits.pick(&self.hedges.members.picker.load(), now, &self.wants, &self.tried)?;
         // Last, so that nothing is paid for nobody.
@@ -82,7 +83,7 @@ impl Hedge {
             self.hedges.metrics.hedge_over_budget();
             return None;
         }
-        Some(Second { hedges: self.hedges.clone(), member, in_flight: Some(in_flight) })
+        Some(Second { hedges: self.hedges.clone(), member, in_flight: Some(in_flight.by(pass)) })
     }
 }
 

@@ -9,16 +9,18 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use http::StatusCode;
 use parking_lot::Mutex;
-use portreeve_balance::{Adaptive, Bounds, InFlight, Member, Order, Outcome, Picker, Sample, Tried};
+use portreeve_balance::{Adaptive, Bounds, InFlight, Member, Order, Outcome, Pass, Picker, Sample, Tried};
 use portreeve_config::{AdaptiveLimit, UpstreamLimits};
 use serde::Serialize;
 
+use super::breaker::Breaker;
 use super::gate::{Entry, Found, Gate, Slot};
 use super::link::{Bound, Connections};
 use super::pool::is_failure;
 use super::prepared::Prepared;
 use super::sticky::Stay;
 use crate::fault::Fault;
+use crate::grpc;
 
 /// A target and a request counted there.
 pub(super) type Picked = (Arc<Member<Prepared>>, InFlight);
@@ -58,13 +60,20 @@ pub(super) struct Limits {
     /// The bound that is found by how fast targets answer. Handed on as well.
     adaptive: Option<Arc<Adaptive>>,
     priorities: ArcSwap<Priorities>,
+    /// Whether anybody is asked at all.
+    breaker: Option<Breaker>,
     /// By target; handed on like the gate.
     connections: Arc<Mutex<HashMap<SocketAddr, Weak<Connections>>>>,
 }
 
 impl Limits {
     /// `is_near`: which targets serve depends on the client.
-    pub(super) fn new(config: Option<&UpstreamLimits>, is_near: bool, before: Option<&Self>) -> Self {
+    pub(super) fn new(
+        config: Option<&UpstreamLimits>,
+        breaker: Option<Breaker>,
+        is_near: bool,
+        before: Option<&Self>,
+    ) -> Self {
         let gate = before.map(|before| before.gate.clone()).unwrap_or_default();
         let adaptive = config.and_then(|config| config.adaptive.as_ref()).map(|adaptive| {
             let (bounds, before) = (bounds(adaptive), before.and_then(|before| before.adaptive.as_ref()));
@@ -75,7 +84,22 @@ impl Limits {
             }
         });
         let connections = before.map(|before| before.connections.clone()).unwrap_or_default();
-        Self { config: config.cloned(), is_near, gate, adaptive, priorities: ArcSwap::default(), connections }
+        let (config, priorities) = (config.cloned(), ArcSwap::default());
+        Self { config, is_near, gate, adaptive, priorities, breaker, connections }
+    }
+
+    /// The circuit breaker, if there is one.
+    pub(super) fn breaker(&self) -> Option<&Breaker> {
+        self.breaker.as_ref()
+    }
+
+    /// The right to one attempt, where there is a circuit breaker.
+    ///
+    /// # Errors
+    /// [`Fault::CircuitOpen`]: nobody is to be asked.
+    pub(super) fn pass(&self, now: Instant) -> Result<Option<Pass>, Fault> {
+        let Some(breaker) = &self.breaker else { return Ok(None) };
+        breaker.pass(now).map(Some).ok_or(Fault::CircuitOpen)
     }
 
     /// The bound on the connections to this target, if there is one.
@@ -108,6 +132,10 @@ impl Limits {
         tier: Option<&str>,
         until: Instant,
     ) -> Result<Option<Slot>, Fault> {
+        // Nobody waits for a turn that would be none.
+        if self.breaker.as_ref().is_some_and(|breaker| breaker.refuses(Instant::now()).is_some()) {
+            return Err(Fault::CircuitOpen);
+        }
         let Some(limits) = &self.config else { return Ok(None) };
         let capacity = self.capacity(limits, picker);
         if capacity == 0 {
@@ -142,6 +170,9 @@ impl Limits {
 
     /// Learns from an attempt how much the upstream can bear.
     pub(super) fn learn(&self, attempt: &InFlight, told: Told, now: Instant) {
+        if let Some(breaker) = &self.breaker {
+            breaker.learn(attempt, told, now);
+        }
         let Some(adaptive) = &self.adaptive else { return };
         let sample = match told {
             Told::Answered => Sample::Answered(attempt.took(now)),
@@ -230,6 +261,11 @@ pub(crate) enum Told {
 }
 
 impl Told {
+    /// By the head of an answer: its status, and that of gRPC if it stands there already.
+    pub(crate) fn by_answer(status: StatusCode, of_grpc: Option<u16>) -> Self {
+        if of_grpc == Some(grpc::UNAVAILABLE) { Self::Strained } else { Self::by_status(status) }
+    }
+
     /// By the status of an answer.
     pub(crate) fn by_status(status: StatusCode) -> Self {
         match status {

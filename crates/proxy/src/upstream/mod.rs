@@ -7,6 +7,7 @@
 mod announcement;
 mod answer;
 mod attempts;
+mod breaker;
 mod budget;
 mod call;
 mod discovery;
@@ -33,6 +34,7 @@ use std::borrow::Cow;
 
 pub(crate) use announcement::announcement;
 pub(crate) use answer::{BadAnswer, MAX_INTERIM, check_response};
+pub use breaker::{CircuitStatus, CircuitWord};
 pub(crate) use call::Fetcher;
 pub use discovery::SourceStatus;
 pub(crate) use discovery::{Resolver, TargetSources};

@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use super::breaker::{Breaker, CircuitStatus};
 use super::discovery::{Followed, TargetSources, follow};
 use super::gate::Slot;
 use super::hedge::{Hedge, Hedges};
@@ -71,7 +72,12 @@ impl Pool {
         let Parts { name, config, transport, key, metrics, sources, near } = parts;
         let of_before = before.map(|before| &*before.members);
         let is_near = config.failover.near.is_some();
-        let limits = Arc::new(Limits::new(config.limits.as_ref(), is_near, before.map(|before| &*before.limits)));
+        let limits_before = before.map(|before| &*before.limits);
+        let breaker = config
+            .circuit_breaker
+            .as_ref()
+            .map(|breaker| Breaker::new(breaker, name.clone(), &metrics, limits_before.and_then(Limits::breaker)));
+        let limits = Arc::new(Limits::new(config.limits.as_ref(), breaker, is_near, limits_before));
         let members =
             Members::new(name.clone(), config, transport, registry, (sources, near, limits.clone()), of_before);
         let members = Arc::new(members);
@@ -165,26 +171,40 @@ impl Pool {
 
     /// Picks an available target with room that this request has not tried, and counts the request there for as long as the
     /// guard lives.
-    pub(crate) fn pick(&self, key: u64, tried: &[SocketAddr]) -> Option<Picked> {
+    ///
+    /// # Errors
+    /// Why nobody was picked.
+    pub(crate) fn pick(&self, key: u64, tried: &[SocketAddr]) -> Result<Picked, Fault> {
         self.pick_for(&Wants { key, ..Wants::default() }, tried)
     }
 
     /// Like [`Pool::pick`], but goes back to where the client was before, if that can be picked, and else asks the zones in the
     /// client's own order.
-    pub(crate) fn pick_for(&self, wants: &Wants, tried: &[SocketAddr]) -> Option<Picked> {
+    ///
+    /// # Errors
+    /// Why nobody was picked.
+    pub(crate) fn pick_for(&self, wants: &Wants, tried: &[SocketAddr]) -> Result<Picked, Fault> {
         let (now, picker) = (Instant::now(), self.members.picker.load());
+        let pass = self.limits.pass(now)?;
         let there = wants.stay.and_then(|stay| {
             let member = picker.return_to(stay.place, now, tried)?;
             (member.target.address == stay.address).then_some(member)
         });
         let back = there.and_then(|member| self.limits.take(member, now));
-        back.or_else(|| self.limits.pick(&picker, now, wants, tried))
+        let picked = back.or_else(|| self.limits.pick(&picker, now, wants, tried));
+        picked
+            .map(|(member, in_flight)| (member, in_flight.by(pass)))
+            .ok_or_else(|| if picker.has_another(now, tried) { Fault::TargetsFull } else { Fault::NoTarget })
     }
 
-    /// Why nobody was picked.
-    pub(crate) fn why_nobody(&self, tried: &[SocketAddr]) -> Fault {
-        let is_left = self.members.picker.load().has_another(Instant::now(), tried);
-        if is_left { Fault::TargetsFull } else { Fault::NoTarget }
+    /// How long nobody is asked, where its circuit breaker has it so; zero where that is not known.
+    pub(crate) fn refuses(&self) -> Option<Duration> {
+        self.limits.breaker()?.refuses(Instant::now())
+    }
+
+    /// How its circuit breaker stands, if it has one.
+    pub(super) fn circuit(&self, now: Instant) -> Option<CircuitStatus> {
+        self.limits.breaker().map(|breaker| breaker.status(now))
     }
 
     /// The longest that one attempt may wait for the head of an answer, if the file says so.
@@ -307,7 +327,8 @@ impl Pool {
         tried: &[SocketAddr],
         until: Instant,
     ) -> Option<Duration> {
-        if !self.members.picker.load().has_another(Instant::now(), tried) {
+        // One that was let through no more is none: the client is told of this failure.
+        if self.refuses().is_some() || !self.members.picker.load().has_another(Instant::now(), tried) {
             return None;
         }
         match terms.take(failed, Instant::now(), until) {

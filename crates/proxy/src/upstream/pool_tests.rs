@@ -124,7 +124,7 @@ fn target(pool: &Pool, address: &str) -> TargetStatus {
 
 /// Who is picked in so many picks.
 fn picked(pool: &Pool) -> Vec<String> {
-    let mut all: Vec<_> = (0..64).filter_map(|_| Some(pool.pick(0, &[])?.0.target.address.to_string())).collect();
+    let mut all: Vec<_> = (0..64).filter_map(|_| Some(pool.pick(0, &[]).ok()?.0.target.address.to_string())).collect();
     all.sort();
     all.dedup();
     all
@@ -184,10 +184,10 @@ async fn a_start_waits_for_dns_only_so_long_and_a_late_answer_joins() {
     names.open.send_replace(false);
     let begun = tokio::time::Instant::now();
     let pool = started(&of(&["a.test:80"], 2), &names, &registry, None).await;
-    assert_eq!((begun.elapsed(), pool.pick(0, &[]).is_none()), (FIRST_RESOLVE, true));
+    assert_eq!((begun.elapsed(), pool.pick(0, &[]).is_err()), (FIRST_RESOLVE, true));
     names.open.send_replace(true);
     pass(1).await;
-    assert!(pool.pick(0, &[]).is_some());
+    assert!(pool.pick(0, &[]).is_ok());
 }
 
 #[tokio::test(start_paused = true)]
@@ -204,7 +204,7 @@ async fn a_pool_at_rest_asks_for_nothing_and_one_that_is_dropped_asks_no_more() 
     let (names, registry) = (Names::new(&[("a.test", "10.0.0.1")]), TargetRegistry::default());
     let pool = pool(&of(&["a.test:80", "10.0.0.1:80"], 2), &names, &registry, None);
     pass(100).await;
-    assert_eq!((names.asked(), pool.pick(0, &[]).is_none()), (0, true));
+    assert_eq!((names.asked(), pool.pick(0, &[]).is_err()), (0, true));
     pool.start(&Handle::current()).await;
     pass(100).await;
     let asked = names.asked();
@@ -400,7 +400,7 @@ async fn a_disabled_target_is_not_checked_and_proves_itself_again() {
     assert_eq!((target(&pool, &address).state, registry.watched_now()), (TargetState::Up, 1));
     let now = pool.operate(&address, Operation::Disable, "x").unwrap();
     assert_eq!((now.state, registry.watched_now(), now.last_check), (TargetState::Disabled, 0, None));
-    assert!(pool.pick(0, &[]).is_none());
+    assert!(pool.pick(0, &[]).is_err());
     let now = pool.operate(&address, Operation::Enable, "x").unwrap();
     assert_eq!(now.state, TargetState::Unproven);
     pool.members.first_round().await;
@@ -479,7 +479,7 @@ proptest! {
                         pools[place] = Some(fresh);
                     }
                     Step::Remove { place } => pools[place] = None,
-                    Step::Pick { place } => if let Some((member, in_flight)) = pools[place].as_ref().and_then(|pool| pool.pick(0, &[])) {
+                    Step::Pick { place } => if let Some((member, in_flight)) = pools[place].as_ref().and_then(|pool| pool.pick(0, &[]).ok()) {
                         targets_seen.push(member.target.clone());
                         busy.push_back(in_flight);
                     },

@@ -7,6 +7,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use portreeve_balance::Bar;
 use serde::Serialize;
 
+use super::breaker::CircuitStatus;
 use super::discovery::SourceStatus;
 use super::health::LastCheck;
 use super::limits::LimitStatus;
@@ -26,6 +27,9 @@ pub struct PoolStatus {
     /// How full it is, if it has `limits`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<LimitStatus>,
+    /// Whether it is asked at all, if it has a `circuit_breaker`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub circuit: Option<CircuitStatus>,
     /// Its targets now, in the order of their addresses.
     pub targets: Vec<TargetStatus>,
     /// Where targets are found that the file does not write as addresses.
@@ -143,6 +147,7 @@ impl Pool {
             available: targets.iter().filter(|target| target.available).count(),
             in_flight: targets.iter().map(|target| u64::from(target.in_flight)).sum(),
             limits: self.limits(),
+            circuit: self.circuit(now),
             targets,
             sources: self.members.sources.status(),
         }

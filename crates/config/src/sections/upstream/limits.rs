@@ -1,4 +1,4 @@
-//! `upstreams.X.limits`: how much of the gateway's traffic an upstream is asked to bear at once (circuit breaking).
+//! `upstreams.X.limits`: how much of the gateway's traffic an upstream is asked to bear at once.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,7 @@
 //! `upstreams`: named pools and how they are balanced, checked, retried and timed. One file for each part.
 
 mod balance;
+mod circuit_breaker;
 mod discover;
 mod failover;
 mod health;
@@ -21,6 +22,7 @@ use crate::sections::OneOrMany;
 use crate::units::Duration;
 
 pub use balance::Balance;
+pub use circuit_breaker::CircuitBreaker;
 pub use discover::Discover;
 pub use failover::{Failover, Near};
 pub use health::{CheckMethod, Health, HealthExpect, Probe};
@@ -61,6 +63,9 @@ pub struct Upstream {
     /// Takes targets out whose answers are bad.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outlier: Option<Outlier>,
+    /// Stops asking all of them for a while when too much fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub circuit_breaker: Option<CircuitBreaker>,
     /// Active health checks. Without this key every target counts as healthy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<Health>,

@@ -7,8 +7,8 @@ use crate::units::{Duration, Percent};
 
 /// Takes a target out for a while when attempts at it fail. `outlier: {}` is enough.
 ///
-/// An attempt fails if no connection can be made, if it breaks off, if no answer comes in time, or with a status of 500, 502,
-/// 503 or 504. A target comes back by time alone, and with `slow_start` little by little. The last target that is left is
+/// An attempt fails if no connection can be made, if it breaks off, if no answer comes in time, with a status of 500, 502, 503
+/// or 504, or with gRPC's status UNAVAILABLE in the head. A target comes back by time alone, and with `slow_start` little by little. The last target that is left is
 /// never ejected.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -55,9 +55,7 @@ pub(super) async fn dial(pool: &Pool, caller: &Caller<'_>, account: &mut Account
     let (wants, mut tried, mut made) = (pool.client_wants(caller.client), Tried::new(), 0);
     pool.earn_retry();
     loop {
-        let Some((member, in_flight)) = pool.pick_for(&wants, &tried) else {
-            return Err(refused(pool.why_nobody(&tried)));
-        };
+        let (member, in_flight) = pool.pick_for(&wants, &tried).map_err(refused)?;
         let address = member.target.address;
         tried.push(address);
         account.tries(address);
