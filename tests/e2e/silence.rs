@@ -202,7 +202,7 @@ impl Answering {
     }
 
     /// Until the gateway has given the exchange up.
-    async fn is_left(self) {
+    async fn until_left(self) {
         match self {
             Self::Http1(mut wire) => drop(wire.rest().await),
             Self::Http2 { mut sending, .. } => {
@@ -282,7 +282,7 @@ async fn an_answer_that_falls_silent_is_cut_after_the_idle_time_whoever_speaks_w
         target.says("piece").await;
         client.hears("piece").await;
         assert!(!client.hears_the_end().await, "{pair:?}: what was cut must not look whole");
-        target.is_left().await;
+        target.until_left().await;
         let took = begun.elapsed();
         assert!(took >= Duration::from_millis(195) && took < Duration::from_secs(10), "{pair:?}: {took:?}");
     };

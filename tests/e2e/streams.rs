@@ -1,4 +1,4 @@
-//! WebSockets and event streams: silence bounds them once they are open, and until then the time that anybody has.
+//! Upgraded connections and event streams: silence bounds them once they are open, and until then the time that anybody has.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -91,7 +91,7 @@ async fn a_side_of_a_web_socket_that_takes_nothing_holds_up_nothing_that_it_send
         let flooded = tokio::time::timeout(Duration::from_millis(500), takes.send(&frame)).await;
         assert!(flooded.is_err(), "{target_takes}: all of it was taken");
         let (masked, key): (u8, &[u8]) = if target_takes { (0x80, &[0; 4]) } else { (0, &[]) };
-        let frame = [&[0x82, masked | 126, 0x10, 0][..], key, &vec![b'y'; 0x1000]].concat();
+        let frame = [&[0x82, masked | 0x7e, 0x10, 0][..], key, &vec![b'y'; 0x1000]].concat();
         for _ in 0..64 {
             sends.send(&frame).await;
             let mut came = 0;

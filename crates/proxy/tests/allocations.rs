@@ -170,7 +170,7 @@ fn a_proxied_request_allocates_no_more_than_it_did_and_its_line_in_the_log_nothi
     assert!(std::fs::read_to_string(file).unwrap().lines().count() > 1_000);
     // Whoever lowers these numbers keeps the win; whoever raises them should know why.
     // The bytes are those of a build without optimisation: futures are larger there.
-    let most = [(28.0, 37e3), (33.0, 37e3), (30.0, 36e3)];
+    let most = [(28.0, 37e3), (33.0, 38e3), (30.0, 36e3)];
     for ((what, (times, bytes)), most) in off.into_iter().zip(most) {
         assert!(times <= most.0 && bytes <= most.1, "{what}: {times} times, {bytes} bytes");
     }

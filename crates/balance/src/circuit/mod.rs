@@ -1,6 +1,7 @@
 //! The circuit breaker of a pool: when too large a share of its attempts fails, nobody is asked for a while; then a few attempts
 //! show whether it is well again. Asking and reporting take no lock, and allocate nothing.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -75,15 +76,24 @@ pub enum CircuitChange {
 /// The right to one attempt. One that is dropped without a report says nothing, and lets another in its place.
 #[derive(Debug)]
 pub struct Pass {
-    phase: u64,
-    probe: Option<Probe>,
+    /// Which phase it was begun in: its number above bits that are all set. Every request carries room for one.
+    number: NonZeroU64,
+    /// Where it is a probe.
+    probes: Option<Arc<Circuit>>,
+    is_told: AtomicBool,
 }
 
-#[derive(Debug)]
-struct Probe {
-    circuit: Arc<Circuit>,
-    phase: u64,
-    is_told: AtomicBool,
+impl Pass {
+    fn of(phase: u64, probes: Option<Arc<Circuit>>) -> Self {
+        let number = NonZeroU64::MIN.saturating_add((phase | KIND) - 1);
+        Self { number, probes, is_told: AtomicBool::new(false) }
+    }
+
+    /// The phase in which it was begun.
+    fn phase(&self) -> u64 {
+        let kind = if self.probes.is_some() { HALF_OPEN } else { CLOSED };
+        (self.number.get() & !KIND) | kind
+    }
 }
 
 /// What is known of the probes of one phase.
@@ -130,7 +140,7 @@ impl Circuit {
         loop {
             let phase = self.phase.load(Ordering::Acquire);
             match phase & KIND {
-                CLOSED => return Ok(Pass { phase, probe: None }),
+                CLOSED => return Ok(Pass::of(phase, None)),
                 OPEN => {
                     let left = self.until.load(Ordering::Acquire).saturating_sub(nanos(now));
                     if left > 0 {
@@ -146,8 +156,7 @@ impl Circuit {
                         is_room
                     };
                     self.probing(phase, let_in).ok_or(Duration::ZERO)?;
-                    let probe = Probe { circuit: self.clone(), phase, is_told: AtomicBool::new(false) };
-                    return Ok(Pass { phase, probe: Some(probe) });
+                    return Ok(Pass::of(phase, Some(self.clone())));
                 }
             }
         }
@@ -192,28 +201,25 @@ impl Circuit {
 
     /// Takes note of what came of an attempt; once for each. Those that were begun in another phase say nothing of this one.
     pub fn report(&self, policy: &CircuitPolicy, pass: &Pass, failed: bool, now: Instant) -> Option<CircuitChange> {
-        let nanos = nanos(now);
-        if let Some(probe) = &pass.probe {
-            if probe.is_told.swap(true, Ordering::Relaxed) {
-                return None;
-            }
+        let (nanos, phase) = (nanos(now), pass.phase());
+        let is_told = pass.probes.is_some() && pass.is_told.swap(true, Ordering::Relaxed);
+        if is_told || self.phase.load(Ordering::Acquire) != phase {
+            return None;
+        }
+        if pass.probes.is_some() {
             if failed {
-                return self.open(pass.phase, policy, nanos, Counts::default());
+                return self.open(phase, policy, nanos, Counts::default());
             }
             let succeed = |probing: &mut Probing| {
                 probing.succeeded = probing.succeeded.saturating_add(1);
                 true
             };
-            let succeeded = self.probing(pass.phase, succeed)?.succeeded;
-            if succeeded < policy.probes || self.phase.load(Ordering::Acquire) != pass.phase {
+            if self.probing(phase, succeed)?.succeeded < policy.probes {
                 return None;
             }
             // Nobody counts while it is half open.
             self.window.clear();
-            return self.change(pass.phase, CLOSED).then_some(CircuitChange::Closed);
-        }
-        if self.phase.load(Ordering::Acquire) != pass.phase {
-            return None;
+            return self.change(phase, CLOSED).then_some(CircuitChange::Closed);
         }
         self.window.observe(failed, policy.window, nanos);
         if !failed {
@@ -223,7 +229,7 @@ impl Circuit {
         if counts.attempts < policy.minimum || counts.rate() < policy.failures {
             return None;
         }
-        self.open(pass.phase, policy, nanos, counts)
+        self.open(phase, policy, nanos, counts)
     }
 
     fn open(&self, phase: u64, policy: &CircuitPolicy, nanos: u64, counts: Counts) -> Option<CircuitChange> {
@@ -255,18 +261,19 @@ impl Circuit {
     }
 }
 
-impl Drop for Probe {
+impl Drop for Pass {
     /// Nothing came of it: another may try.
     fn drop(&mut self) {
-        let is_current = self.circuit.phase.load(Ordering::Acquire) == self.phase;
-        if *self.is_told.get_mut() || !is_current {
+        let phase = self.phase();
+        let Some(circuit) = self.probes.as_ref().filter(|_| !self.is_told.load(Ordering::Relaxed)) else { return };
+        if circuit.phase.load(Ordering::Acquire) != phase {
             return;
         }
         let give_back = |probing: &mut Probing| {
             probing.begun = probing.begun.saturating_sub(1);
             true
         };
-        self.circuit.probing(self.phase, give_back);
+        circuit.probing(phase, give_back);
     }
 }
 

@@ -7,7 +7,7 @@ use portreeve_config::units::LogTarget;
 use portreeve_plugin::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{FAILED, File, WRONG, complain, print};
+use super::{FAILED, File, WRONG, complain};
 use crate::demo::{Aside, Places, Samples, guide};
 use crate::load::load;
 use crate::logging;
@@ -85,6 +85,6 @@ async fn serve(registry: &Registry, file: &File) -> ExitCode {
         Some(()) = interrupt.recv() => {}
     }
     running.stop(Duration::ZERO, HURRY).await;
-    drop(aside);
-    print("\nThe demo has ended.\n")
+    aside.end("\nThe demo has ended.\n").ok();
+    ExitCode::SUCCESS
 }

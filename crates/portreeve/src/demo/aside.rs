@@ -15,9 +15,10 @@ const ERR: &str = "gateway.log";
 #[derive(Debug)]
 pub(crate) struct Aside {
     folder: PathBuf,
-    /// What they were before.
+    /// What they were before, and whether they are to be so again.
     out: File,
     err: File,
+    is_over: bool,
 }
 
 impl Aside {
@@ -30,7 +31,7 @@ impl Aside {
         // Nobody else's: it fails if there is anything of that name.
         DirBuilder::new().mode(0o700).create(&folder)?;
         let (out, err) = (io::stdout().as_fd().try_clone_to_owned(), io::stderr().as_fd().try_clone_to_owned());
-        let aside = Self { folder, out: out?.into(), err: err?.into() };
+        let aside = Self { folder, out: out?.into(), err: err?.into(), is_over: false };
         io::stdout().flush()?;
         dup2_stdout(File::create(aside.out_file())?)?;
         dup2_stderr(File::create(aside.err_file())?)?;
@@ -47,6 +48,15 @@ impl Aside {
         self.folder.join(ERR)
     }
 
+    /// The last that is said: what is still logged is nobody's.
+    ///
+    /// # Errors
+    /// When nobody reads there any more.
+    pub(crate) fn end(mut self, text: &str) -> io::Result<()> {
+        self.is_over = true;
+        self.say(text)
+    }
+
     /// Writes to where standard output went before.
     ///
     /// # Errors
@@ -59,8 +69,10 @@ impl Aside {
 impl Drop for Aside {
     fn drop(&mut self) {
         io::stdout().flush().ok();
-        dup2_stdout(&self.out).ok();
-        dup2_stderr(&self.err).ok();
+        if !self.is_over {
+            dup2_stdout(&self.out).ok();
+            dup2_stderr(&self.err).ok();
+        }
         std::fs::remove_dir_all(&self.folder).ok();
     }
 }
