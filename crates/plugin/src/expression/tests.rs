@@ -192,6 +192,8 @@ fn errors_say_where_and_what_was_probably_meant() {
         ("(claims.a) == true", "at character 12: a condition cannot be compared; join conditions with `&&` or `||`"),
         ("claims.a == (1)", "at character 13: parentheses hold conditions; a value stands without"),
         ("claims.a claims.b", "at character 10: expected `&&`, `||` or the end"),
+        ("exists(claims.plan)", "at character 1: unknown word `exists`; did you mean `has(claims.plan)`?"),
+        ("request.ip == '::1'", "at character 9: `request` has no `ip`; did you mean `client_ip`?"),
         ("claims.a & claims.b", "at character 10: did you mean `&&`?"),
         ("claims.a == 'x", "at character 13: this quote is never closed"),
         ("claims.a in [[1]]", "at character 14: a list holds text, numbers, true, false and null"),

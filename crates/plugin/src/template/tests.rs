@@ -140,6 +140,8 @@ fn errors_say_where_and_what_was_probably_meant() {
             "${x.y}",
             "at character 3: there is no `x`; a reference starts with one of request, params, consumer, claims, calls, response, env",
         ),
+        ("${request.ip}", "at character 11: `request` has no `ip`; did you mean `client_ip`?"),
+        ("${consumer.name}", "at character 12: `consumer` has no `name`; did you mean `id`?"),
         ("é ${request.pth}", "at character 13: `request` has no `pth`; did you mean `path`?"),
         ("${consumer.x}", "at character 12: `consumer` has no `x`; it has id, tier, groups"),
         (
