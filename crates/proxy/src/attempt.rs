@@ -59,11 +59,13 @@ pub(crate) fn prepares(upstream: &mut RequestHeader, cx: &mut Request) -> Result
 /// No connection: nothing was sent, so any request may be tried elsewhere.
 #[expect(clippy::unnecessary_box_returns, reason = "Pingora's hooks return boxed errors")]
 pub(crate) fn is_not_connected(cx: &mut Request, mut error: Box<Error>) -> Box<Error> {
-    let fault = Fault::of(&error);
-    // Whatever it was: there is no connection.
-    let is_known = fault.retry_cause() == Some(RetryCause::Connect);
-    cx.failed(if is_known { fault } else { Fault::ConnectFailed });
+    let fault = Fault::of_connecting(&error);
+    cx.failed(fault);
     cx.leave_target();
+    if fault == Fault::NoDescriptors {
+        // No better elsewhere.
+        return fault.error();
+    }
     error.set_retry(cx.may_retry(RetryCause::Connect, None));
     error
 }

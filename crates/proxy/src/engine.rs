@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use crate::accounts::{self, StepAccount};
 use crate::acme::Acme;
 use crate::compile::{Purpose, compile};
+use crate::descriptors;
 use crate::listener::{BindError, Copies, Drained, Inherited, Listening, Workers, watch_expiry};
 use crate::observe::{AccessLog, Metrics, UsageKeeper};
 use crate::phases::Phases;
@@ -151,6 +152,7 @@ impl Engine {
         let shared = Arc::new(Shared::new(control)?);
         let mut listening = Listening::inheriting(inherited);
         let mut change = listening.plan(&loaded, workers.max(1))?;
+        let config = loaded.clone();
         let snapshot = compiled(loaded, &registry, &shared, None, change.numbers()).await?;
         for closed in snapshot.closed() {
             closed.tell();
@@ -159,6 +161,7 @@ impl Engine {
         start_pools(&snapshot, &shared).await;
         let live = Arc::new(ArcSwap::from_pointee(snapshot));
         let workers = Workers::start(workers, &Phases::new(live.clone(), shared.metrics.clone()))?;
+        descriptors::share_out(&config.config, workers.count());
         // Nothing is closed by the first configuration.
         drop(listening.carry_out(change, &workers));
         listening.let_go();
@@ -214,6 +217,7 @@ impl Engine {
         let before = self.live.swap(Arc::new(snapshot));
         self.shared.upstreams.orders().settle(&loaded.config.upstreams);
         self.live.load().pools.iter().for_each(|pool| pool.heed_orders());
+        descriptors::share_out(&loaded.config, count);
         // A generation may be large, and plugins may do anything when they are dropped.
         self.shared.control.spawn_blocking(move || drop(before));
         let closed = self.workers.lock().as_ref().map(|workers| listening.carry_out(change, workers));

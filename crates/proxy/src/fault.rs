@@ -6,6 +6,9 @@ use pingora::{Error, ErrorType};
 
 use crate::upstream::RetryCause;
 
+/// The status is 503, of which Pingora has no word for a connection.
+const NO_DESCRIPTORS: ErrorType = ErrorType::CustomCode("no descriptor is left", 503);
+
 /// What went wrong between the gateway and the targets of an upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Fault {
@@ -13,8 +16,10 @@ pub(crate) enum Fault {
     ConnectRefused,
     /// No connection within `timeouts.connect`, TLS included.
     ConnectTimeout,
-    /// No connection for another reason: no route to it, no port or descriptor left.
+    /// No connection for another reason: no route to it, no port left.
     ConnectFailed,
+    /// No descriptor left for a connection to a target.
+    NoDescriptors,
     /// The target did not prove who it is, or did not take our proof.
     TlsFailed,
     /// The connection was lost before the answer's head.
@@ -55,6 +60,7 @@ impl Fault {
             Self::ConnectRefused => "connect_refused",
             Self::ConnectTimeout => "connect_timeout",
             Self::ConnectFailed => "connect_failed",
+            Self::NoDescriptors => "no_descriptors",
             Self::TlsFailed => "tls_failed",
             Self::Reset => "reset",
             Self::AnswerTimeout => "answer_timeout",
@@ -82,7 +88,8 @@ impl Fault {
         // `TargetAnswered` has been judged by its status already.
         !matches!(
             self,
-            Self::NoTarget
+            Self::NoDescriptors
+                | Self::NoTarget
                 | Self::TargetsFull
                 | Self::QueueFull
                 | Self::QueueTimeout
@@ -95,6 +102,7 @@ impl Fault {
     /// What to say of it in the log, where no error says more.
     pub(crate) const fn text(self) -> &'static str {
         match self {
+            Self::NoDescriptors => "no file descriptor is left for a connection to a target",
             Self::NoTarget => "no target is available",
             Self::TargetsFull => "every target is full",
             Self::QueueFull => "the upstream is full and its queue too",
@@ -109,7 +117,8 @@ impl Fault {
     /// The status a client is sent (RFC 9110 §15.6.3 to §15.6.5).
     pub(crate) const fn status(self) -> StatusCode {
         match self {
-            Self::NoTarget
+            Self::NoDescriptors
+            | Self::NoTarget
             | Self::TargetsFull
             | Self::QueueFull
             | Self::QueueTimeout
@@ -128,10 +137,17 @@ impl Fault {
         Error::explain(ErrorType::HTTPStatus(self.status().as_u16()), self.text())
     }
 
+    /// The error of a connection that no descriptor is left for.
+    #[expect(clippy::unnecessary_box_returns, reason = "Pingora's errors are boxed")]
+    pub(crate) fn no_descriptors() -> Box<Error> {
+        Error::explain(NO_DESCRIPTORS, Self::NoDescriptors.text())
+    }
+
     /// What became of an attempt that ended in this error of the target's side.
     pub(crate) fn of(error: &Error) -> Self {
         use ErrorType as E;
         match error.etype() {
+            error if *error == NO_DESCRIPTORS => Self::NoDescriptors,
             E::ConnectRefused => Self::ConnectRefused,
             E::ConnectTimedout | E::TLSHandshakeTimedout => Self::ConnectTimeout,
             E::TLSHandshakeFailure | E::InvalidCert | E::HandshakeError | E::TLSWantX509Lookup => Self::TlsFailed,
@@ -147,7 +163,8 @@ impl Fault {
     /// The same of an error that came before anything was sent.
     pub(crate) fn of_connecting(error: &Error) -> Self {
         let fault = Self::of(error);
-        if fault.retry_cause() == Some(RetryCause::Connect) { fault } else { Self::ConnectFailed }
+        let is_known = fault == Self::NoDescriptors || fault.retry_cause() == Some(RetryCause::Connect);
+        if is_known { fault } else { Self::ConnectFailed }
     }
 
     /// What the retry policy calls it; `None` for what is never tried again.
@@ -185,8 +202,11 @@ mod tests {
     #[test]
     fn what_is_full_or_away_is_503_and_never_tried_again() {
         use Fault as F;
-        for fault in [F::NoTarget, F::TargetsFull, F::QueueFull, F::QueueTimeout, F::Shed, F::CircuitOpen] {
+        let full = [F::NoTarget, F::TargetsFull, F::QueueFull, F::QueueTimeout, F::Shed, F::CircuitOpen];
+        for fault in full.into_iter().chain([F::NoDescriptors]) {
             assert_eq!((fault.status().as_u16(), fault.retry_cause()), (503, None));
+            assert!(!fault.blames_target());
         }
+        assert_eq!(Fault::of_connecting(&Fault::no_descriptors()), Fault::NoDescriptors);
     }
 }

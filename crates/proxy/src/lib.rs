@@ -13,6 +13,7 @@ mod compile;
 mod conclusion;
 mod context;
 mod crumbs;
+mod descriptors;
 mod engine;
 mod exchange;
 mod fault;
@@ -40,6 +41,7 @@ mod upstream;
 mod web_socket;
 
 pub use accounts::StepAccount;
+pub use descriptors::{ADMIN_CONNECTIONS, limit_descriptors, tell_not_accepted};
 pub use engine::{Engine, StartError};
 pub use listener::{BindError, Drained, Inherited};
 pub use snapshot::{CertificateStatus, Closed, Snapshot};

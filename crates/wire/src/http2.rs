@@ -1,5 +1,5 @@
-//! Where the frames of an HTTP/2 client begin and end (RFC 9113 §4.1): just enough to know how long a head is on its way, and
-//! how much of a body has come, without reading what the frames say.
+//! Where the frames of an HTTP/2 client begin and end (RFC 9113 §4.1): just enough to know how long a head is on its way, how
+//! much of a body has come, and what frames cost that carry nothing, without reading what the frames say.
 
 /// The preface of a client (RFC 9113 §3.4), which comes before its first frame.
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -11,6 +11,8 @@ const HEADER: usize = 9;
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
 const ACK: u8 = 1;
@@ -31,6 +33,8 @@ pub struct Frames {
     open: bool,
     /// Heads that have come whole.
     heads: u64,
+    /// What the frames so far have cost.
+    cost: u64,
 }
 
 /// The first frame of a client, which belongs to its preface.
@@ -81,6 +85,7 @@ impl Frames {
             let is_proper = self.kind() == SETTINGS && self.flags() & ACK == 0;
             self.opening = if is_proper { Opening::Proper } else { Opening::Improper };
         }
+        self.cost += self.cost_of_frame();
         match self.kind() {
             HEADERS => self.open = !self.ends_headers(),
             CONTINUATION if self.ends_headers() => self.open = false,
@@ -93,6 +98,20 @@ impl Frames {
             self.heads += 1;
         }
         self.filled = 0;
+    }
+
+    /// What the frame that begins costs whoever must look at it, in the cheapest of frames: see [`Frames::cost`].
+    fn cost_of_frame(&self) -> u64 {
+        let of_length = self.left as u64 / 256;
+        match (self.kind(), self.flags() & ACK != 0) {
+            // Held to a window, and the short ones to a budget, by whoever reads them.
+            (DATA, _) => 0,
+            // A client has nothing to answer but what it was asked, and goes away once.
+            (PING, true) | (GOAWAY, _) => 100,
+            // Each is answered, and may change the windows of all streams.
+            (SETTINGS, _) => 10 + of_length,
+            _ => 1 + of_length,
+        }
     }
 
     fn kind(&self) -> u8 {
@@ -125,6 +144,13 @@ impl Frames {
     /// Heads that have come whole.
     pub fn heads(&self) -> u64 {
         self.heads
+    }
+
+    /// What the frames so far cost whoever must look at them, but for `DATA`: 1 for a short one (`HEADERS`, `PRIORITY`,
+    /// `RST_STREAM`, `PING`, `WINDOW_UPDATE`, what nobody knows), 10 for `SETTINGS`, 100 for an answer to a `PING` and for
+    /// `GOAWAY`, and 1 more for each 256 bytes. Whether they were of use is for others to say.
+    pub fn cost(&self) -> u64 {
+        self.cost
     }
 
     /// The stream whose `DATA` frame is on its way, and how many bytes of it have come. h2 hands a frame on when it is whole.
@@ -210,6 +236,23 @@ mod tests {
         let mut frames = greeted();
         frames.take(&frame(1, 5, 1, b""));
         assert_eq!((frames.in_head(), frames.heads()), (false, 1));
+    }
+
+    #[test]
+    fn frames_cost_what_it_takes_to_look_at_them_and_those_that_a_client_has_no_reason_to_send_much_more() {
+        let cost = |bytes: Vec<u8>| {
+            let mut frames = greeted();
+            frames.take(&bytes);
+            frames.cost()
+        };
+        for kind in [1, 2, 3, 6, 8, 9, 0xee] {
+            assert_eq!(cost(frame(kind, 0, 1, &[0; 8])), 1, "{kind}");
+            assert_eq!(cost(frame(kind, 0, 1, &[0; 16_384])), 65, "{kind}");
+        }
+        assert_eq!(cost(frame(0, 0, 1, &[0; 1_000])), 0);
+        assert_eq!((cost(frame(4, 0, 0, b"")), cost(frame(4, 1, 0, b""))), (10, 10));
+        assert_eq!((cost(frame(6, 1, 0, &[0; 8])), cost(frame(7, 0, 0, &[0; 8]))), (100, 100));
+        assert_eq!(cost(frame(6, 0, 0, &[0; 8]).repeat(1_000)), 1_000);
     }
 
     #[test]

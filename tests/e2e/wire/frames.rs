@@ -9,51 +9,51 @@ use tokio::time::timeout;
 
 use super::PATIENCE;
 
-pub(super) const DATA: u8 = 0;
-pub(super) const HEADERS: u8 = 1;
-pub(super) const PRIORITY: u8 = 2;
-pub(super) const RST_STREAM: u8 = 3;
-pub(super) const SETTINGS: u8 = 4;
-pub(super) const PUSH_PROMISE: u8 = 5;
-pub(super) const PING: u8 = 6;
-pub(super) const GOAWAY: u8 = 7;
-pub(super) const WINDOW_UPDATE: u8 = 8;
-pub(super) const CONTINUATION: u8 = 9;
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const PRIORITY: u8 = 2;
+pub(crate) const RST_STREAM: u8 = 3;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const PUSH_PROMISE: u8 = 5;
+pub(crate) const PING: u8 = 6;
+pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
+pub(crate) const CONTINUATION: u8 = 9;
 
 /// `ACK` of SETTINGS and PING, `END_STREAM` of DATA and HEADERS.
-pub(super) const ACK: u8 = 1;
-pub(super) const END_STREAM: u8 = 1;
-pub(super) const END_HEADERS: u8 = 4;
-pub(super) const PADDED: u8 = 8;
-pub(super) const WITH_PRIORITY: u8 = 32;
+pub(crate) const ACK: u8 = 1;
+pub(crate) const END_STREAM: u8 = 1;
+pub(crate) const END_HEADERS: u8 = 4;
+pub(crate) const PADDED: u8 = 8;
+pub(crate) const WITH_PRIORITY: u8 = 32;
 /// A request in one frame.
-pub(super) const WHOLE: u8 = END_STREAM | END_HEADERS;
+pub(crate) const WHOLE: u8 = END_STREAM | END_HEADERS;
 
-pub(super) const PROTOCOL_ERROR: u32 = 1;
-pub(super) const FLOW_CONTROL_ERROR: u32 = 3;
-pub(super) const STREAM_CLOSED: u32 = 5;
-pub(super) const FRAME_SIZE_ERROR: u32 = 6;
-pub(super) const REFUSED_STREAM: u32 = 7;
-pub(super) const CANCEL: u32 = 8;
-pub(super) const COMPRESSION_ERROR: u32 = 9;
-pub(super) const ENHANCE_YOUR_CALM: u32 = 11;
+pub(crate) const PROTOCOL_ERROR: u32 = 1;
+pub(crate) const FLOW_CONTROL_ERROR: u32 = 3;
+pub(crate) const STREAM_CLOSED: u32 = 5;
+pub(crate) const FRAME_SIZE_ERROR: u32 = 6;
+pub(crate) const REFUSED_STREAM: u32 = 7;
+pub(crate) const CANCEL: u32 = 8;
+pub(crate) const COMPRESSION_ERROR: u32 = 9;
+pub(crate) const ENHANCE_YOUR_CALM: u32 = 11;
 
-pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A frame.
-pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: impl AsRef<[u8]>) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: impl AsRef<[u8]>) -> Vec<u8> {
     let payload = payload.as_ref();
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
 /// A header block.
-pub(super) fn block(fields: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     fields.iter().flat_map(|(name, value)| literal(name.as_bytes(), value.as_bytes())).collect()
 }
 
 /// One field of a header block.
-pub(super) fn literal(name: &[u8], value: &[u8]) -> Vec<u8> {
+pub(crate) fn literal(name: &[u8], value: &[u8]) -> Vec<u8> {
     let mut field = vec![0];
     for text in [name, value] {
         // An integer with a prefix of 7 bits (RFC 7541 §5.1); no Huffman code.
@@ -74,63 +74,63 @@ pub(super) fn literal(name: &[u8], value: &[u8]) -> Vec<u8> {
 }
 
 /// What every request has.
-pub(super) fn pseudo(method: &'static str, path: &'static str) -> Vec<(&'static str, &'static str)> {
+pub(crate) fn pseudo(method: &'static str, path: &'static str) -> Vec<(&'static str, &'static str)> {
     vec![(":method", method), (":scheme", "http"), (":authority", "a.example"), (":path", path)]
 }
 
 /// A GET in one frame.
-pub(super) fn get(stream: u32) -> Vec<u8> {
+pub(crate) fn get(stream: u32) -> Vec<u8> {
     frame(HEADERS, WHOLE, stream, block(&pseudo("GET", "/")))
 }
 
 /// The head of a POST, whose body follows.
-pub(super) fn post(stream: u32, more: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn post(stream: u32, more: &[(&str, &str)]) -> Vec<u8> {
     frame(HEADERS, END_HEADERS, stream, [block(&pseudo("POST", "/")), block(more)].concat())
 }
 
 /// What the gateway has said on a connection so far.
 #[derive(Debug, Default)]
-pub(super) struct Told {
-    pub(super) goaway: Option<u32>,
-    pub(super) closed: bool,
-    pub(super) resets: BTreeMap<u32, u32>,
-    pub(super) statuses: BTreeMap<u32, u16>,
+pub(crate) struct Told {
+    pub(crate) goaway: Option<u32>,
+    pub(crate) closed: bool,
+    pub(crate) resets: BTreeMap<u32, u32>,
+    pub(crate) statuses: BTreeMap<u32, u16>,
     /// Streams that the gateway has ended.
-    pub(super) ended: BTreeSet<u32>,
-    pub(super) pongs: usize,
-    pub(super) bytes: usize,
+    pub(crate) ended: BTreeSet<u32>,
+    pub(crate) pongs: usize,
+    pub(crate) bytes: usize,
     /// What it allows, by number (RFC 9113 §6.5.2).
-    pub(super) settings: BTreeMap<u16, u32>,
+    pub(crate) settings: BTreeMap<u16, u32>,
     /// By how much it has widened the window of the connection.
-    pub(super) widened: u32,
+    pub(crate) widened: u32,
 }
 
 /// A connection of HTTP/2.
-pub(super) struct Frames {
+pub(crate) struct Frames {
     wire: Wire,
     unread: Vec<u8>,
-    pub(super) told: Told,
+    pub(crate) told: Told,
 }
 
 impl Frames {
     /// One on which nothing has been sent.
-    pub(super) async fn bare(address: SocketAddr) -> Self {
+    pub(crate) async fn bare(address: SocketAddr) -> Self {
         Self { wire: Wire::connect(address).await, unread: Vec::new(), told: Told::default() }
     }
 
     /// One that has been opened properly.
-    pub(super) async fn open(address: SocketAddr) -> Self {
+    pub(crate) async fn open(address: SocketAddr) -> Self {
         let mut frames = Self::bare(address).await;
         frames.send([PREFACE, &frame(SETTINGS, 0, 0, []), &frame(SETTINGS, ACK, 0, [])].concat()).await;
         frames
     }
 
-    pub(super) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.wire.send(bytes).await;
     }
 
     /// Listens until `done`, or until the connection ends. Whether it was in time.
-    pub(super) async fn hear(&mut self, done: impl Fn(&Told) -> bool) -> bool {
+    pub(crate) async fn hear(&mut self, done: impl Fn(&Told) -> bool) -> bool {
         let listen = async {
             while !done(&self.told) && !self.told.closed {
                 let next = self.wire.next().await;

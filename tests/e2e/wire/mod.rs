@@ -8,9 +8,10 @@ mod advisories;
 mod audit;
 mod doors;
 mod floods;
-mod frames;
+pub(crate) mod frames;
 mod http1;
 mod http2;
+mod overhead;
 mod pipelines;
 mod recorder;
 mod unusual;
@@ -24,7 +25,7 @@ use audit::audit;
 use recorder::{Heard, Recorder};
 
 /// The longest that one row may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A gateway with one open route, before a recording origin.
 struct Bench {

@@ -9,11 +9,14 @@ use crate::units::{Duration, Size};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ListenerLimits {
-    /// Connections open at once. Further ones are closed as they come.
+    /// Connections open at once. Further ones are closed as they come. However many are allowed here, clients have together no
+    /// more than there are file descriptors for.
     #[schemars(range(min = 1))]
     pub connections: u32,
-    /// Connections open at once from one client: an IPv4 address, or an IPv6 network of 64 bits. `trusted_proxies`
-    /// are not counted, since many clients stand behind one.
+    /// Connections open at once from one client: an IPv4 address, or an IPv6 network of 64 bits. In HTTP/2 each request in hand
+    /// beyond the first of its connection counts as one more, and is refused where there is no room (`REFUSED_STREAM`, which
+    /// lets a client ask again). Never more, over all listeners, than the half of what there are file descriptors for.
+    /// `trusted_proxies` are not counted, since many clients stand behind one.
     #[schemars(range(min = 1))]
     pub connections_per_client: u32,
     /// Requests on one connection, after which it is closed. In HTTP/2 the client is asked to make no more there (GOAWAY), and

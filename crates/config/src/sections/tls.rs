@@ -34,7 +34,10 @@ pub struct ListenerTls {
     /// What happens to clients that ask for a name which no certificate has, or for none.
     #[serde(default)]
     pub unknown_sni: UnknownSni,
-    /// Asks clients for certificates of their own. Plugins can read what was presented.
+    /// Asks clients for certificates of their own. With `mode: require` this is asked for every route of the listener, also those
+    /// that are `public: true`: whoever has a certificate that an authority in `ca` has issued is let in, whatever name is in it.
+    /// It says nothing of who calls: there is no consumer, templates and targets are not told, and limits take all of them for
+    /// one. Only a plugin of one's own can read what was presented, until the plugin `mtls` makes consumers of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_auth: Option<ClientAuth>,
     /// Tells browsers to use HTTPS only from now on (RFC 6797): `Strict-Transport-Security` on every answer of this listener.

@@ -28,11 +28,12 @@ use tokio::time::Instant;
 
 use super::deadline::Deadline;
 use super::facts::{Facts, Line};
-use super::http2::Uploads;
+use super::http2::{Overhead, Uploads};
 use super::pace::Pace;
 use super::refused::Reason;
 use super::terms::Terms;
 use super::transport::Transport;
+use crate::descriptors;
 use crate::incoming::head_length;
 use crate::web_socket::{Farewell, Guest};
 
@@ -81,6 +82,7 @@ enum Reading {
 struct Arriving {
     frames: Frames,
     uploads: Arc<Uploads>,
+    overhead: Overhead,
 }
 
 /// An accepted connection.
@@ -116,6 +118,8 @@ pub(super) struct Connection {
     /// Waiting for bytes of the body in hand since then, and before that for so long.
     waiting: Option<Instant>,
     waited: Duration,
+    /// Bytes thrown away after the last word to a client that floods.
+    lingered: u64,
     line: Arc<Line>,
     socket: Arc<SocketDigest>,
     facts: Arc<ProxyDigest>,
@@ -154,6 +158,7 @@ impl Connection {
             stalled: Deadline::default(),
             waiting: None,
             waited: Duration::ZERO,
+            lingered: 0,
             line,
             socket: Arc::new(socket),
             facts,
@@ -168,7 +173,8 @@ impl Connection {
     /// From here on HTTP/2 is spoken. Bytes pass as they come, but a head must be whole in time, whatever else waits.
     pub(super) fn pass_frames(&mut self, uploads: Arc<Uploads>) {
         self.reading = Reading::Frames;
-        self.frames = Some(Box::new(Arriving { frames: Frames::default(), uploads }));
+        let overhead = Overhead::new(std::time::Instant::now());
+        self.frames = Some(Box::new(Arriving { frames: Frames::default(), uploads, overhead }));
         self.patience.clear();
     }
 
@@ -269,7 +275,7 @@ impl Connection {
                 }
                 Poll::Ready(_) => return Poll::Ready(Next::Nothing),
                 Poll::Pending => {
-                    let limit = if in_head { self.terms.head } else { self.terms.idle };
+                    let limit = if in_head { self.terms.head } else { descriptors::idle(self.terms.idle) };
                     ready!(self.patience.poll_within(cx, limit));
                     return Poll::Ready(if in_head { Next::Refused(Reason::SlowHead) } else { Next::Nothing });
                 }
@@ -570,7 +576,8 @@ impl AsyncWrite for Connection {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_send(cx))?;
         let shut = Pin::new(&mut self.io).poll_shutdown(cx).map_ok(|()| 0);
-        self.poll_taken(cx, shut).map_ok(|_| ())
+        ready!(self.poll_taken(cx, shut))?;
+        if self.line.is_flooded() { self.poll_linger(cx).map(Ok) } else { Poll::Ready(Ok(())) }
     }
 }
 

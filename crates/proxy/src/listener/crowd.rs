@@ -1,12 +1,14 @@
-//! How many connections a listener has, in all and from each client. A connection counts for as long as its guard lives.
+//! How many connections a listener has, in all and from each client. A connection counts for as long as its guard lives, and so
+//! does each of the requests that it has at once in HTTP/2.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
+
+use crate::descriptors;
 
 /// An IPv6 client owns at least a network of this many bits (RFC 6177).
 const IPV6_NETWORK: u32 = 64;
@@ -16,15 +18,27 @@ const IPV6_NETWORK: u32 = 64;
 pub(super) struct Crowd {
     all: AtomicUsize,
     /// Only clients that are connected have an entry. Taken once when a connection begins and once when it ends.
-    clients: Mutex<HashMap<IpAddr, usize>>,
+    clients: Mutex<HashMap<IpAddr, Arc<AtomicUsize>>>,
 }
 
 /// One connection, counted.
 #[derive(Debug)]
 pub(super) struct Place {
     crowd: Arc<Crowd>,
-    client: Option<IpAddr>,
+    client: Option<Client>,
 }
+
+/// What one client has at once.
+#[derive(Debug)]
+struct Client {
+    network: IpAddr,
+    count: Arc<AtomicUsize>,
+    limit: usize,
+}
+
+/// A further request of a connection, counted. The connection counts for as long as it lives, whatever has become of itself.
+#[derive(Debug)]
+pub(super) struct Another(Arc<Place>);
 
 /// Why there is no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,34 +66,54 @@ impl Crowd {
 }
 
 impl Place {
-    /// Counts it for its client as well, who may have `limit`.
+    /// Counts it for its client as well, who may have `limit`, and no more than its share of the descriptors.
     pub(super) fn of_client(&mut self, client: IpAddr, limit: usize) -> Result<(), Full> {
-        let client = network(client);
-        match self.crowd.clients.lock().entry(client) {
-            Entry::Occupied(known) if *known.get() >= limit => return Err(Full::Client),
-            Entry::Occupied(mut known) => *known.get_mut() += 1,
-            Entry::Vacant(new) => {
-                new.insert(1);
-            }
+        let network = network(client);
+        let limit = limit.min(descriptors::of_one_client());
+        let mut clients = self.crowd.clients.lock();
+        let count = clients.get(&network).cloned().unwrap_or_default();
+        // Who has nothing yet has no entry, either.
+        if count.load(Ordering::Relaxed) >= limit {
+            return Err(Full::Client);
         }
-        self.client = Some(client);
+        if count.fetch_add(1, Ordering::Relaxed) == 0 {
+            clients.insert(network, count.clone());
+        }
+        self.client = Some(Client { network, count, limit });
         Ok(())
+    }
+
+    /// Counts one more for its client: a request beside another one. Takes no lock.
+    pub(super) fn another(self: &Arc<Self>) -> Result<Another, Full> {
+        if let Some(Client { count, limit, .. }) = &self.client
+            && count.fetch_add(1, Ordering::Relaxed) >= *limit
+        {
+            count.fetch_sub(1, Ordering::Relaxed);
+            return Err(Full::Client);
+        }
+        Ok(Another(self.clone()))
+    }
+}
+
+impl Drop for Another {
+    fn drop(&mut self) {
+        if let Some(client) = &self.0.client {
+            client.count.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         self.crowd.all.fetch_sub(1, Ordering::Relaxed);
-        let Some(client) = self.client else { return };
+        let Some(Client { network, count, .. }) = self.client.take() else { return };
         let mut clients = self.crowd.clients.lock();
-        if let Entry::Occupied(mut known) = clients.entry(client) {
-            *known.get_mut() -= 1;
-            if *known.get() == 0 {
-                known.remove();
-                // A crowd that came and went leaves no table behind.
-                if clients.capacity() > 1024 && clients.len() * 4 < clients.capacity() {
-                    clients.shrink_to_fit();
-                }
+        // Whatever else is counted has a place of its own.
+        if count.fetch_sub(1, Ordering::Relaxed) == 1 {
+            clients.remove(&network);
+            // A crowd that came and went leaves no table behind.
+            if clients.capacity() > 1024 && clients.len() * 4 < clients.capacity() {
+                clients.shrink_to_fit();
             }
         }
     }
@@ -117,5 +151,30 @@ mod tests {
         assert_eq!(crowd.known_clients(), 2);
         drop(places);
         assert_eq!((crowd.known_clients(), crowd.all.load(Ordering::Relaxed)), (0, 0));
+    }
+
+    #[test]
+    fn requests_at_once_count_for_their_client_as_its_connections_do() {
+        let crowd = Arc::new(Crowd::default());
+        let (mut first, mut second) = (crowd.enter(9).unwrap(), crowd.enter(9).unwrap());
+        let client = "192.0.2.1".parse().unwrap();
+        first.of_client(client, 3).unwrap();
+        let first = Arc::new(first);
+        let (one, another) = (first.another().unwrap(), first.another().unwrap());
+        assert_eq!(first.another().unwrap_err(), Full::Client);
+        assert_eq!(second.of_client(client, 3), Err(Full::Client));
+        drop(one);
+        assert!(second.of_client(client, 3).is_ok());
+        assert_eq!(first.another().unwrap_err(), Full::Client);
+        drop((first, second));
+        assert_eq!(crowd.known_clients(), 1, "a request outlives its connection");
+        drop(another);
+        assert_eq!((crowd.known_clients(), crowd.all.load(Ordering::Relaxed)), (0, 0));
+    }
+
+    #[test]
+    fn requests_of_a_connection_whose_client_is_not_counted_are_not_counted() {
+        let place = Arc::new(Arc::new(Crowd::default()).enter(9).unwrap());
+        assert!((0..100).all(|_| place.another().is_ok()));
     }
 }

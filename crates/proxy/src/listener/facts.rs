@@ -66,6 +66,7 @@ impl Facts {
 pub(crate) struct Line {
     last: AtomicBool,
     held: AtomicBool,
+    flooded: AtomicBool,
     web_socket: OnceLock<Arc<WebSocket>>,
     times: Mutex<Times>,
     /// What follows the bodies of the request in hand and of its answer.
@@ -81,6 +82,8 @@ struct Common {
     malformed: AtomicU32,
     /// Requests that the client gave up before they were answered.
     given_up: AtomicU32,
+    /// What was served, in what frames cost, since the connection looked last.
+    worth: AtomicU32,
     /// The last element of `Forwarded`, and the host it names.
     element: Mutex<Option<(Option<HeaderValue>, HeaderValue)>>,
 }
@@ -115,6 +118,7 @@ impl Line {
         Arc::new(Self {
             last: AtomicBool::default(),
             held: AtomicBool::default(),
+            flooded: AtomicBool::default(),
             web_socket: OnceLock::new(),
             times: Mutex::default(),
             trailers: Carrier::default(),
@@ -168,6 +172,25 @@ impl Line {
     /// So many requests of this connection were given up before they were answered.
     pub(super) fn given_up(&self) -> u32 {
         self.common.given_up.load(Ordering::Relaxed)
+    }
+
+    /// The client sends more frames than anything it asks for is worth.
+    pub(super) fn set_flooded(&self) {
+        self.flooded.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_flooded(&self) -> bool {
+        self.flooded.load(Ordering::Relaxed)
+    }
+
+    /// Something was served that is worth so much: see [`Overhead`](super::http2::Overhead).
+    pub(super) fn served(&self, worth: u32) {
+        self.common.worth.fetch_add(worth, Ordering::Relaxed);
+    }
+
+    /// What was served since this was last asked.
+    pub(super) fn take_worth(&self) -> u32 {
+        self.common.worth.swap(0, Ordering::Relaxed)
     }
 
     /// Until when what is waited for in the request in hand must have come; `None` for no longer. Whatever waits for the target,

@@ -16,7 +16,7 @@ use crate::reply;
 /// connection, and the client might lose the answer with it.
 const LINGER: Duration = Duration::from_secs(1);
 /// And only so many bytes of it.
-const LINGER_BYTES: u64 = 256 * 1024;
+pub(super) const LINGER_BYTES: u64 = 256 * 1024;
 /// For sending the answer.
 const SEND: Duration = Duration::from_secs(5);
 
@@ -38,6 +38,8 @@ pub(crate) enum Reason {
     Breach,
     /// Its connection asked for more of what serves nobody than is good for others (RFC 9113 §10.5), and ended with it.
     Flood,
+    /// Its client has as many requests in hand as it may have connections.
+    Crowded,
 }
 
 impl Reason {
@@ -47,8 +49,9 @@ impl Reason {
             Self::Malformed(refusal) => StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST),
             Self::SlowHead | Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Self::Late => StatusCode::GATEWAY_TIMEOUT,
-            // Never sent: the connection has ended.
+            // Never sent: the connection has ended, or the stream was refused.
             Self::Breach | Self::Flood => StatusCode::BAD_REQUEST,
+            Self::Crowded => StatusCode::TOO_MANY_REQUESTS,
         }
     }
 
@@ -61,6 +64,7 @@ impl Reason {
             Self::Late => "late",
             Self::Breach => "http2_breach",
             Self::Flood => "http2_flood",
+            Self::Crowded => "too_many_of_client",
         }
     }
 }
@@ -74,6 +78,9 @@ impl fmt::Display for Reason {
             Self::Late => f.write_str("the time of the request passed"),
             Self::Breach => f.write_str("refused: the connection broke the rules of HTTP/2"),
             Self::Flood => f.write_str("refused: the connection asked for too much of what serves nobody"),
+            Self::Crowded => {
+                f.write_str("refused: the client has as much at once as limits.connections_per_client allows")
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::connection::{Connection, Next};
-use super::crowd::{Crowd, Full};
+use super::crowd::{Crowd, Full, Place};
 use super::facts::Facts;
 use super::http1::{Http1, Served};
 use super::http2;
@@ -21,6 +21,7 @@ use super::refused::{self, Reason};
 use super::tcp::{self, Tcp};
 use super::terms::Terms;
 use super::transport::{Rewound, Transport};
+use crate::descriptors;
 use crate::phases::Phases;
 use crate::snapshot::Entrance;
 use crate::web_socket::Farewell;
@@ -55,6 +56,10 @@ impl Serving {
         // A listener that has left the configuration meanwhile serves nobody.
         let Some(entrance) = self.phases.entrance(self.listener) else { return };
         let (begun, mut client) = (Instant::now(), peer);
+        // Closed as it comes, so that it never waits for what others hold.
+        let Some(_descriptor) = descriptors::of_client() else {
+            return self.phases.connection_refused(&entrance, client, "no_descriptors", begun.elapsed());
+        };
         if let Err(reason) = self.admit(io, peer, &mut client, &entrance).await {
             self.phases.connection_refused(&entrance, client, reason, begun.elapsed());
         }
@@ -104,13 +109,19 @@ impl Serving {
         let Ok(connection) = Connection::new(transport, facts.clone(), terms.clone(), self.farewell.clone()) else {
             return Ok(());
         };
-        self.speak(Box::new(connection), http2, &facts, entrance).await;
-        drop(place);
+        self.speak(Box::new(connection), http2, &facts, entrance, Arc::new(place)).await;
         Ok(())
     }
 
     /// One request after the other, or HTTP/2.
-    async fn speak(&self, mut connection: Box<Connection>, http2: bool, facts: &Facts, entrance: &Entrance) {
+    async fn speak(
+        &self,
+        mut connection: Box<Connection>,
+        http2: bool,
+        facts: &Facts,
+        entrance: &Entrance,
+        place: Arc<Place>,
+    ) {
         let http1 = Http1::of(&connection, self.stop.clone());
         let mut stop = self.stop.clone();
         let stopping = stop.wait_for(|stopping| *stopping).map(drop).fuse();
@@ -122,7 +133,7 @@ impl Serving {
                 Next::Request => {}
                 Next::Http2 => {
                     // Boxed: it is larger than all that an HTTP/1.1 connection carries.
-                    return Box::pin(http2::serve(*connection, self, facts, entrance)).await;
+                    return Box::pin(http2::serve(*connection, self, facts, entrance, place)).await;
                 }
                 Next::Nothing => return,
                 Next::Refused(reason) => return self.refuse(*connection, reason, facts, entrance).await,

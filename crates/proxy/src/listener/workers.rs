@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::crowd::Crowd;
 use super::serve::Serving;
 use super::socket::{Sockets, waiting};
+use crate::descriptors;
 use crate::phases::Phases;
 use crate::web_socket::Farewell;
 
@@ -247,7 +248,6 @@ struct Door {
 impl Door {
     /// Accepts until `closing`, serves whoever had been connected by then, and closes.
     async fn accept(self, socket: TcpListener, mut closing: oneshot::Receiver<()>) {
-        let mut resting = false;
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -255,17 +255,12 @@ impl Door {
                 accepted = socket.accept() => accepted,
             };
             match accepted {
-                Ok((io, peer)) => {
-                    resting = false;
-                    self.serve(io, peer);
-                }
+                Ok((io, peer)) => self.serve(io, peer),
                 // The client gave up between the handshake and our accept.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
-                    if !resting {
-                        tracing::error!(%error, "Accepting failed; it rests for a moment.");
-                    }
-                    resting = true;
+                    // Those who wait are accepted later; a loop that tried at once would take the worker from those who are served.
+                    descriptors::tell_not_accepted(&error);
                     tokio::time::timeout(ACCEPT_REST, &mut closing).await.ok();
                 }
             }

@@ -14,7 +14,9 @@ use pingora::{Error, ErrorType, OrErr, Result};
 use smallvec::SmallVec;
 use tokio::time::{Instant, timeout_at};
 
+use super::waste::worth;
 use crate::grpc;
+use crate::listener::facts::Line;
 use crate::listener::pace::Pace;
 
 /// Takes off the fields that HTTP/2 does not have (RFC 9113 §8.2.2).
@@ -115,21 +117,16 @@ impl Answer {
         sent.or_err(ErrorType::WriteError, "while an interim head was sent").map_err(Error::into_down)
     }
 
-    /// Sends a piece of the body, as the client has room for it, until this moment: one stream may be left without a window, which
-    /// its connection does not notice.
-    pub(super) async fn write_body(
-        &mut self,
-        mut data: Bytes,
-        end: bool,
-        until: Option<std::time::Instant>,
-    ) -> Result<()> {
+    /// Sends a piece of the body, as the client has room for it, until the time of its request is up: one stream may be left without
+    /// a window, which its connection does not notice.
+    pub(super) async fn write_body(&mut self, mut data: Bytes, end: bool, line: &Line) -> Result<()> {
         if self.ended {
             return Ok(());
         }
         let Some(writer) = self.writer.as_mut() else {
             return Error::e_explain(ErrorType::H2Error, "a body before the head");
         };
-        let until = until.map(|until| Instant::from(until).max(Instant::now() + LAST_WORD));
+        let until = line.deadline().map(|until| Instant::from(until).max(Instant::now() + LAST_WORD));
         loop {
             // Without bytes there is nothing to wait for.
             let room = if data.is_empty() { 0 } else { room(writer, data.len(), &mut self.pace, until).await? };
@@ -139,6 +136,7 @@ impl Answer {
             let piece = data.split_to(room.min(data.len()));
             self.sent += piece.len();
             self.pace.took(piece.len());
+            line.served(worth(piece.len(), data.is_empty()));
             let sent = writer.send_data(piece, end && data.is_empty());
             sent.or_err(ErrorType::WriteError, "while the body was sent").map_err(Error::into_down)?;
             if data.is_empty() {

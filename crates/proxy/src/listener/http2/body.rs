@@ -11,6 +11,7 @@ use portreeve_wire::http1::Bounds;
 use tokio::time::Instant;
 
 use super::uploads::Uploads;
+use super::waste::worth;
 use crate::listener::connection::BODY_GRACE;
 use crate::listener::deadline::Deadline;
 use crate::listener::facts::Line;
@@ -97,6 +98,9 @@ impl Body {
         }
         let Some(bytes) = next.transpose().map_err(Ended::Broken)? else { return self.poll_trailers(cx) };
         self.read += bytes.len();
+        if !bytes.is_empty() {
+            self.line.served(worth(bytes.len(), true));
+        }
         // It fails for more than was received only.
         self.reader.flow_control().release_capacity(bytes.len()).ok();
         if let Some(kept) = &mut self.kept {

@@ -31,13 +31,16 @@ use tokio::time::timeout;
 use self::running::Running;
 use self::stream::Stream;
 pub(super) use self::uploads::Uploads;
-use self::waste::Waste;
+pub(super) use self::waste::Overhead;
+use self::waste::{OF_REQUEST, Waste};
 use super::connection::Connection;
+use super::crowd::Place;
 use super::deadline::Deadline;
 use super::facts::Facts;
 use super::refused::{ALLOW, Reason};
 use super::serve::Serving;
 use super::terms::Terms;
+use crate::descriptors;
 use crate::snapshot::Entrance;
 
 /// Requests at once on one connection.
@@ -95,7 +98,13 @@ struct Streams<'s> {
 }
 
 /// Serves a connection to its end.
-pub(super) async fn serve(mut connection: Connection, serving: &Serving, facts: &Facts, entrance: &Entrance) {
+pub(super) async fn serve(
+    mut connection: Connection,
+    serving: &Serving,
+    facts: &Facts,
+    entrance: &Entrance,
+    place: Arc<Place>,
+) {
     let digest = connection.digest();
     let uploads = Arc::<Uploads>::default();
     connection.pass_frames(uploads.clone());
@@ -104,7 +113,7 @@ pub(super) async fn serve(mut connection: Connection, serving: &Serving, facts: 
     match options(&entrance.terms).handshake(connection).await {
         Ok(mut http2) => {
             let left = entrance.terms.requests_per_connection;
-            let (running, leaving, waste) = (Arc::default(), false, Waste::new(started));
+            let (running, leaving, waste) = (Running::new(place), false, Waste::new(started));
             let mut streams = Streams { serving, facts, entrance, digest, uploads, running, left, leaving, waste };
             // What is still running afterwards finds out for itself that its client has left, and has its line in the log.
             streams.run(&mut http2).await;
@@ -125,6 +134,11 @@ fn blame(facts: &Facts, error: &h2::Error) {
     }
 }
 
+/// Ends a connection that the last has been said on. Whoever does not take it is not waited for.
+async fn farewell(http2: &mut Http2) {
+    timeout(FAREWELL, poll_fn(|cx| http2.poll_closed(cx))).await.ok();
+}
+
 impl Streams<'_> {
     /// Accepts streams until the connection ends, or has been idle for too long.
     async fn run(&mut self, http2: &mut Http2) {
@@ -142,11 +156,14 @@ impl Streams<'_> {
                     Some(Err(error)) => return blame(self.facts, &error),
                     None => return,
                 },
+                // Found out while more was asked for, which this has just been.
+                () = poll_fn(|_| if self.facts.line.is_flooded() { Poll::Ready(()) } else { Poll::Pending }) => {
+                    self.end(http2);
+                    return farewell(http2).await;
+                }
                 () = poll_fn(|cx| self.poll_idle(cx, &mut silence)) => {
                     http2.abrupt_shutdown(Code::NO_ERROR);
-                    // Whoever does not take it has been idle long enough.
-                    timeout(FAREWELL, poll_fn(|cx| http2.poll_closed(cx))).await.ok();
-                    return;
+                    return farewell(http2).await;
                 }
             }
         }
@@ -158,7 +175,7 @@ impl Streams<'_> {
             silence.clear();
             return Poll::Pending;
         }
-        silence.poll_within(cx, self.entrance.terms.idle)
+        silence.poll_within(cx, descriptors::idle(self.entrance.terms.idle))
     }
 
     /// Asks the client to make no more requests here. Those that are on the way are served.
@@ -191,17 +208,26 @@ impl Streams<'_> {
         if request.method() == Method::CONNECT {
             return self.refuse(respond, Reason::Malformed(Refusal::Connect));
         }
+        let Ok(counted) = self.running.begins() else { return self.put_off(respond) };
+        self.facts.line.served(OF_REQUEST);
         // Each stream has a line of its own to the hooks of its request.
         let facts = Facts { line: self.facts.line.of_stream(), ..self.facts.clone() };
         let line = facts.line.clone();
         let Ok(carried) = facts.carried() else { return };
         let digest = Digest { proxy_digest: Some(carried), ..self.digest.clone() };
         let stream = Box::new(Stream::new(request, respond, digest, line, &self.uploads, &self.entrance.terms));
-        let (proxy, stop, counted) = (self.serving.proxy.clone(), self.serving.stop.clone(), self.running.begins());
+        let (proxy, stop) = (self.serving.proxy.clone(), self.serving.stop.clone());
         tokio::spawn(async move {
             proxy.process_new_http(ServerSession::new_custom(stream), &stop).await;
             drop(counted);
         });
+    }
+
+    /// The client has as much at once as it may. Nothing of the request was looked at, so it may ask again (RFC 9113 §8.7).
+    fn put_off(&self, mut respond: SendResponse<Bytes>) {
+        respond.send_reset(Code::REFUSED_STREAM);
+        let id = fresh_request_id();
+        self.serving.phases.request_refused(self.entrance, self.facts, Reason::Crowded, &id, Duration::ZERO, None);
     }
 
     /// Answers what no hook is to see.

@@ -6,21 +6,34 @@ use std::task::{Context, Poll};
 
 use futures::task::AtomicWaker;
 
+use crate::listener::crowd::{Another, Full, Place};
+
 /// Counts them. Their connection is woken by the last one's end only: others mean nothing to it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Running {
     requests: AtomicUsize,
     connection: AtomicWaker,
+    place: Arc<Place>,
 }
 
 /// A request that is being served, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Counted(Arc<Running>);
+pub(super) struct Counted {
+    running: Arc<Running>,
+    _another: Option<Another>,
+}
 
 impl Running {
-    pub(super) fn begins(self: &Arc<Self>) -> Counted {
+    pub(super) fn new(place: Arc<Place>) -> Arc<Self> {
+        Arc::new(Self { requests: AtomicUsize::new(0), connection: AtomicWaker::new(), place })
+    }
+
+    /// Another request: it counts for its client as a connection does if it is not the only one of its own.
+    pub(super) fn begins(self: &Arc<Self>) -> Result<Counted, Full> {
+        let is_only = self.requests.load(Ordering::Relaxed) == 0;
+        let another = if is_only { None } else { Some(self.place.another()?) };
         self.requests.fetch_add(1, Ordering::Relaxed);
-        Counted(self.clone())
+        Ok(Counted { running: self.clone(), _another: another })
     }
 
     /// Ready while no request is being served. For one task, the connection's.
@@ -33,8 +46,8 @@ impl Running {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        if self.0.requests.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.connection.wake();
+        if self.running.requests.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.running.connection.wake();
         }
     }
 }
@@ -44,6 +57,7 @@ mod tests {
     use std::task::{Wake, Waker};
 
     use super::*;
+    use crate::listener::crowd::Crowd;
 
     #[derive(Default)]
     struct Woken(AtomicUsize);
@@ -56,11 +70,12 @@ mod tests {
 
     #[test]
     fn a_connection_is_woken_by_the_end_of_its_last_request_alone() {
-        let (running, woken) = (Arc::<Running>::default(), Arc::<Woken>::default());
+        let place = Arc::new(Crowd::default()).enter(1).unwrap();
+        let (running, woken) = (Running::new(Arc::new(place)), Arc::<Woken>::default());
         let waker = Waker::from(woken.clone());
         let is_none = || running.poll_none(&mut Context::from_waker(&waker)).is_ready();
         assert!(is_none());
-        let (one, another) = (running.begins(), running.begins());
+        let (one, another) = (running.begins().unwrap(), running.begins().unwrap());
         assert!(!is_none());
         drop(one);
         assert_eq!((is_none(), woken.0.load(Ordering::Relaxed)), (false, 0));

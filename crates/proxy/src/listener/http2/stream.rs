@@ -146,7 +146,7 @@ impl Session for Stream {
     }
 
     async fn write_body(&mut self, data: Bytes, end: bool) -> Result<()> {
-        self.answer.write_body(data, end, self.line.deadline()).await
+        self.answer.write_body(data, end, &self.line).await
     }
 
     async fn write_trailers(&mut self, trailers: HeaderMap) -> Result<()> {
@@ -164,7 +164,7 @@ impl Session for Stream {
                 HttpTask::Body(data, end) => {
                     if let Some(data) = data.filter(|data| !data.is_empty()) {
                         let end = end && !self.line.trailers.has_due();
-                        self.answer.write_body(data, end, self.line.deadline()).await?;
+                        self.answer.write_body(data, end, &self.line).await?;
                     }
                     end
                 }

@@ -15,6 +15,7 @@ use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::account::Account;
+use crate::descriptors::{self, Descriptor};
 use crate::fault::Fault;
 use crate::upstream::{Failed, Io, Pool, RetryCause, Slot, Told, announcement};
 
@@ -55,18 +56,24 @@ pub(super) async fn dial(pool: &Pool, caller: &Caller<'_>, account: &mut Account
     let (wants, mut tried, mut made) = (pool.client_wants(caller.client), Tried::new(), 0);
     pool.earn_retry();
     loop {
+        let Some(descriptor) = descriptors::of_target() else { return Err(refused(Fault::NoDescriptors)) };
         let (member, in_flight) = pool.pick_for(&wants, &tried).map_err(refused)?;
         let address = member.target.address;
         tried.push(address);
         account.tries(address);
         made += 1;
-        let connecting = connect(address, &first, transport.stream_tls().zip(member.prepared.server_name()));
+        let tls = transport.stream_tls().zip(member.prepared.server_name());
+        let connecting = connect(address, &first, tls, descriptor);
         let fault = match timeout(transport.connect_within(), connecting).await {
             Ok(Ok(target)) => {
                 pool.metrics.answered();
                 // The time to a connection stands for that to a first byte, which a target of TCP may never send.
                 pool.report(&in_flight, Told::Answered);
                 return Ok((target, Held { _slot: slot, _in_flight: in_flight }));
+            }
+            Ok(Err(error)) if descriptors::is_exhaustion(&error) => {
+                descriptors::tell(&error);
+                return Err(refused(Fault::NoDescriptors));
             }
             Ok(Err(error)) => {
                 tracing::debug!(upstream = %pool.name, %address, %error, "The target could not be connected to.");
@@ -87,6 +94,7 @@ async fn connect(
     address: SocketAddr,
     first: &[u8],
     tls: Option<(&Arc<ClientConfig>, ServerName<'static>)>,
+    descriptor: Descriptor,
 ) -> io::Result<Io> {
     let mut io = TcpStream::connect(address).await?;
     // Pieces have the size their sender gave them; waiting for more (Nagle) would only delay them.
@@ -94,7 +102,7 @@ async fn connect(
     if !first.is_empty() {
         io.write_all(first).await?;
     }
-    let Some((tls, name)) = tls else { return Ok(Io::Plain(io)) };
+    let Some((tls, name)) = tls else { return Ok(Io::Plain(io, descriptor)) };
     let stream = TlsConnector::from(tls.clone()).connect(name, io).await?;
-    Ok(Io::Tls(Box::new(stream)))
+    Ok(Io::Tls(Box::new(stream), descriptor))
 }

@@ -19,6 +19,8 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use super::bound::{Bound, Connections, Turn};
 use super::io::Io;
 use super::wire::Link;
+use crate::descriptors;
+use crate::fault::Fault;
 use crate::upstream::announcement;
 
 /// What connections to one target are made of, and how many there are. Prepared at load.
@@ -106,16 +108,23 @@ impl Dial {
     /// A transport to the target, TLS included. `first` goes before everything else.
     ///
     /// # Errors
-    /// Nobody answers at the address, or not who should. How long that may take is for whoever waits.
+    /// Nobody answers at the address, or not who should, or no descriptor is left. How long that may take is for whoever waits.
     pub(in crate::upstream) async fn connect(&self, first: &[u8]) -> pingora::Result<Io> {
-        let mut io = ext::connect(&self.address, None).await?;
+        let Some(descriptor) = descriptors::of_target() else { return Err(Fault::no_descriptors()) };
+        let mut io = ext::connect(&self.address, None).await.map_err(|error| {
+            if !descriptors::is_exhaustion(&*error) {
+                return error;
+            }
+            descriptors::tell(&error);
+            Fault::no_descriptors()
+        })?;
         io.set_nodelay(true).or_err(ErrorType::ConnectError, "setting TCP_NODELAY")?;
         if !first.is_empty() {
             io.write_all(first).await.or_err(ErrorType::ConnectError, "no PROXY protocol header could be sent")?;
         }
-        let Some((connector, name)) = &self.tls else { return Ok(Io::Plain(io)) };
+        let Some((connector, name)) = &self.tls else { return Ok(Io::Plain(io, descriptor)) };
         match connector.connect(name.clone(), io).await {
-            Ok(tls) => Ok(Io::Tls(Box::new(tls))),
+            Ok(tls) => Ok(Io::Tls(Box::new(tls), descriptor)),
             Err(error) => Error::e_because(ErrorType::TLSHandshakeFailure, "TLS with the target", error),
         }
     }

@@ -9,9 +9,8 @@ use tokio::time::Instant;
 
 use super::Dial;
 use super::wire::Link;
+use crate::descriptors::kept_by_worker;
 
-/// Connections that one worker keeps, to all targets together.
-const MOST: usize = 512;
 /// How often those that have been idle for too long, or that their targets have closed, are let go.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -66,7 +65,7 @@ pub(super) fn keep(link: Box<Link>) {
     let Ok(runtime) = Handle::try_current() else { return };
     let kept = IDLE.try_with(|idle| {
         let mut idle = idle.borrow_mut();
-        if idle.count < MOST {
+        if idle.count < kept_by_worker() {
             idle.count += 1;
             let key = link.dial().key();
             idle.links.entry(key).or_default().push(Kept { link, since: Instant::now() });

@@ -9,28 +9,31 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-/// The transport of a connection.
+use crate::descriptors::Descriptor;
+
+/// The transport of a connection, which takes up a descriptor for as long as it lives.
 #[derive(Debug)]
+#[expect(dead_code, reason = "a descriptor is held, and nothing asked of it")]
 pub(crate) enum Io {
-    Plain(TcpStream),
+    Plain(TcpStream, Descriptor),
     /// Boxed: a TLS session is some kilobytes, which plain connections need not carry.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<TcpStream>>, Descriptor),
 }
 
 impl Io {
     /// The socket beneath.
     pub(crate) fn socket(&self) -> SockRef<'_> {
         SockRef::from(match self {
-            Self::Plain(io) => io,
-            Self::Tls(tls) => tls.get_ref().0,
+            Self::Plain(io, _) => io,
+            Self::Tls(tls, _) => tls.get_ref().0,
         })
     }
 
     /// Whether the target has agreed to speak HTTP/2, where that was asked (RFC 7301). Without TLS nobody can ask.
     pub(in crate::upstream) fn agrees_to_http2(&self) -> bool {
         match self {
-            Self::Plain(_) => true,
-            Self::Tls(io) => io.get_ref().1.alpn_protocol() == Some(b"h2"),
+            Self::Plain(..) => true,
+            Self::Tls(io, _) => io.get_ref().1.alpn_protocol() == Some(b"h2"),
         }
     }
 }
@@ -38,8 +41,8 @@ impl Io {
 impl AsyncRead for Io {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_read(cx, buf),
-            Self::Tls(io) => Pin::new(io).poll_read(cx, buf),
+            Self::Plain(io, _) => Pin::new(io).poll_read(cx, buf),
+            Self::Tls(io, _) => Pin::new(io).poll_read(cx, buf),
         }
     }
 }
@@ -47,8 +50,8 @@ impl AsyncRead for Io {
 impl AsyncWrite for Io {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_write(cx, buf),
-            Self::Tls(io) => Pin::new(io).poll_write(cx, buf),
+            Self::Plain(io, _) => Pin::new(io).poll_write(cx, buf),
+            Self::Tls(io, _) => Pin::new(io).poll_write(cx, buf),
         }
     }
 
@@ -58,29 +61,29 @@ impl AsyncWrite for Io {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_write_vectored(cx, bufs),
-            Self::Tls(io) => Pin::new(io).poll_write_vectored(cx, bufs),
+            Self::Plain(io, _) => Pin::new(io).poll_write_vectored(cx, bufs),
+            Self::Tls(io, _) => Pin::new(io).poll_write_vectored(cx, bufs),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
         match self {
-            Self::Plain(io) => io.is_write_vectored(),
-            Self::Tls(io) => io.is_write_vectored(),
+            Self::Plain(io, _) => io.is_write_vectored(),
+            Self::Tls(io, _) => io.is_write_vectored(),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_flush(cx),
-            Self::Tls(io) => Pin::new(io).poll_flush(cx),
+            Self::Plain(io, _) => Pin::new(io).poll_flush(cx),
+            Self::Tls(io, _) => Pin::new(io).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_shutdown(cx),
-            Self::Tls(io) => Pin::new(io).poll_shutdown(cx),
+            Self::Plain(io, _) => Pin::new(io).poll_shutdown(cx),
+            Self::Tls(io, _) => Pin::new(io).poll_shutdown(cx),
         }
     }
 }

@@ -133,9 +133,11 @@ impl Link {
     pub(super) fn is_quiet(&mut self) -> bool {
         let mut byte = [0];
         match &mut self.io {
-            Io::Plain(io) => matches!(io.try_read(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock),
+            Io::Plain(io, _) => {
+                matches!(io.try_read(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+            }
             // What comes may be of TLS itself, such as a session ticket.
-            Io::Tls(io) => {
+            Io::Tls(io, _) => {
                 let mut buf = ReadBuf::new(&mut byte);
                 Pin::new(io).poll_read(&mut Context::from_waker(Waker::noop()), &mut buf).is_pending()
             }

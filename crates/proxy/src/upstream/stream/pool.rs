@@ -10,10 +10,9 @@ use pingora::ErrorType;
 use super::Stream;
 use super::connection::{Connection, STREAMS, Waiting};
 use super::refused::Refused;
+use crate::descriptors::kept_by_worker;
 use crate::upstream::link::Dial;
 
-/// Idle connections that one worker keeps, to all targets together.
-const MOST: usize = 512;
 /// How often those that have been idle for too long, or have ended, are let go.
 const SWEEP: Duration = Duration::from_secs(1);
 /// Connections that a request waits for in vain: each was full when its turn came.
@@ -80,9 +79,10 @@ impl Pool {
     fn tidy(&mut self) -> bool {
         self.retain(|connection| connection.idle_since().is_none_or(|since| since.elapsed() < connection.idle_limit()));
         let mut idle: Vec<_> = self.connections.values().flatten().filter_map(|one| one.idle_since()).collect();
-        if idle.len() > MOST {
+        let most = kept_by_worker();
+        if idle.len() > most {
             idle.sort_unstable();
-            let kept_since = idle.get(idle.len() - MOST).copied();
+            let kept_since = idle.get(idle.len() - most).copied();
             self.retain(|connection| connection.idle_since().is_none_or(|since| Some(since) >= kept_since));
         }
         self.is_swept = !self.connections.is_empty();
