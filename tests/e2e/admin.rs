@@ -78,7 +78,9 @@ routes: [{ name: all, match: { path: "/**" }, public: true, respond: { status: 2
     for probe in ["/livez", "/readyz"] {
         assert_eq!(admin.get(probe).await.status, 200, "{probe}");
     }
-    assert_eq!(admin.get("/nowhere").await.status, 404);
+    // What there is is not told, either.
+    assert_eq!(admin.get("/nowhere").await.status, 401);
+    assert_eq!(admin.get("/nowhere").bearer(&secret()).await.status, 404);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

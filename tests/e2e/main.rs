@@ -9,6 +9,8 @@ mod adaptive;
 #[cfg(test)]
 mod admin;
 #[cfg(test)]
+mod admin_port;
+#[cfg(test)]
 mod answers;
 #[cfg(test)]
 mod balancing;
@@ -29,6 +31,8 @@ mod clocks;
 mod connections;
 #[cfg(test)]
 mod deadlines;
+#[cfg(test)]
+mod descriptors;
 #[cfg(test)]
 mod discovery;
 #[cfg(test)]

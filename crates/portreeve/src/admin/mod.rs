@@ -1,7 +1,9 @@
 //! The admin port: metrics, health, status, reload, targets. On loopback by default; elsewhere only with a token.
 
+mod guests;
 mod limits;
 mod pages;
+mod port;
 mod targets;
 mod token;
 mod usage;
@@ -12,7 +14,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post, put};
 use portreeve_proxy::Engine;
 use tokio::net::TcpListener;
@@ -52,16 +54,16 @@ pub(crate) async fn serve(
     // Without a copy there is only no admin port to hand over.
     let copy = listener.as_fd().try_clone_to_owned().ok().map(StdListener::from);
     let shown = Shown { engine, reloader, since: Instant::now() };
-    tasks.spawn(async move {
-        // Ends only with the process, or when the task is dropped.
-        let service = router(shown).into_make_service_with_connect_info::<SocketAddr>();
-        axum::serve(listener, service).await.ok();
-    });
+    // Ends only with the process, or when the task is dropped.
+    tasks.spawn(port::serve(listener, shown));
     Ok((address, copy))
 }
 
+/// What is asked where. Who may ask is decided before: see [`token::refusal`].
 fn router(shown: Shown) -> Router {
-    let guarded = Router::new()
+    Router::new()
+        .route("/livez", get(pages::livez))
+        .route("/readyz", get(pages::readyz))
         .route("/metrics", get(pages::metrics))
         .route("/api/v1/status", get(pages::status))
         .route("/api/v1/config", get(pages::config))
@@ -77,7 +79,6 @@ fn router(shown: Shown) -> Router {
         .route("/api/v1/upstreams/{name}/targets/{address}/disable", post(targets::disable))
         .route("/api/v1/upstreams/{name}/targets/{address}/enable", post(targets::enable))
         .route("/api/v1/upstreams/{name}/targets/{address}/weight", put(targets::weigh).post(targets::weigh))
-        .layer(from_fn_with_state(shown.clone(), token::required));
-    let open = Router::new().route("/livez", get(pages::livez)).route("/readyz", get(pages::readyz));
-    guarded.merge(open).with_state(shown)
+        .layer(DefaultBodyLimit::max(port::BODY))
+        .with_state(shown)
 }

@@ -107,8 +107,11 @@ pub(super) async fn plugins(State(shown): State<Shown>) -> impl IntoResponse {
 
 /// Reads the file again. 200 with the new generation, or 422 with every error.
 pub(super) async fn reload(State(shown): State<Shown>) -> Response {
-    match shown.reloader.reload("admin").await {
-        Ok(generation) => Json(json!({ "generation": generation })).into_response(),
-        Err(error) => (StatusCode::UNPROCESSABLE_ENTITY, error).into_response(),
+    // It goes on to its end, whether whoever has asked waits for it or not.
+    let reload = tokio::spawn(async move { shown.reloader.reload("admin").await });
+    match reload.await {
+        Ok(Ok(generation)) => Json(json!({ "generation": generation })).into_response(),
+        Ok(Err(error)) => (StatusCode::UNPROCESSABLE_ENTITY, error).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
     }
 }

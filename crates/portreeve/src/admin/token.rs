@@ -2,33 +2,44 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use axum::extract::{Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, header};
-use axum::middleware::Next;
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{SHA256, digest};
+use axum::http::{HeaderValue, Method, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::Shown;
 
-/// Lets a request pass that carries the token of the configuration in effect, or any if it has none.
-pub(super) async fn required(State(shown): State<Shown>, request: Request, next: Next) -> Response {
+/// Whether anybody may ask this: whoever balances load has no token.
+pub(super) fn is_probe<B>(request: &Request<B>) -> bool {
+    matches!(request.uri().path(), "/livez" | "/readyz") && matches!(*request.method(), Method::GET | Method::HEAD)
+}
+
+/// The answer to a request that does not carry the token of the configuration in effect; without one, to a request that comes
+/// from elsewhere than this machine. Decided by the head alone, before anything of its body is read and whatever it asks for.
+pub(super) fn refusal<B>(shown: &Shown, request: &Request<B>) -> Option<Response> {
+    if is_probe(request) {
+        return None;
+    }
     let loaded = shown.reloader.loaded();
     let Some(token) = loaded.config.admin.as_ref().and_then(|admin| admin.token.as_ref()) else {
         return match request.headers().get(header::HOST).and_then(|host| host.to_str().ok()) {
-            Some(_) if is_of_another_page(&request) => {
-                (StatusCode::FORBIDDEN, "without a token, web pages of others change nothing here\n").into_response()
+            Some(_) if is_of_another_page(request) => Some(
+                (StatusCode::FORBIDDEN, "without a token, web pages of others change nothing here\n").into_response(),
+            ),
+            Some(host) if is_of_this_machine(host) => None,
+            _ => {
+                let how = "without a token, the admin port is asked by address or as localhost\n";
+                Some((StatusCode::FORBIDDEN, how).into_response())
             }
-            Some(host) if is_of_this_machine(host) => next.run(request).await,
-            _ => (StatusCode::FORBIDDEN, "without a token, the admin port is asked by address or as localhost\n")
-                .into_response(),
         };
     };
     let given =
         request.headers().get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
     if given.is_some_and(|given| same(given, token.expose().as_bytes())) {
-        return next.run(request).await;
+        return None;
     }
-    (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], "the admin port wants its token\n")
-        .into_response()
+    let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
+    Some((StatusCode::UNAUTHORIZED, challenge, "the admin port wants its token\n").into_response())
 }
 
 /// Whether a `Host` is one that nobody else can own: an address, `localhost`, or a name without a dot, as containers have. A web
@@ -43,7 +54,7 @@ fn is_of_this_machine(host: &str) -> bool {
 
 /// Whether a browser sends this for a page that is not ours: it tells whose it is whenever a request may change something
 /// (Fetch, §3.2), also to 127.0.0.1 and without being asked. `curl` and scripts send neither header.
-fn is_of_another_page(request: &Request) -> bool {
+fn is_of_another_page<B>(request: &Request<B>) -> bool {
     if matches!(*request.method(), Method::GET | Method::HEAD) {
         return false;
     }
@@ -56,27 +67,22 @@ fn is_of_another_page(request: &Request) -> bool {
     }
 }
 
-/// Compares in a time that depends on the length alone, so that a token cannot be found out byte by byte.
-fn same(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
+/// Compares in a time that says nothing of what is the same, nor how long it is, so that a token cannot be found out byte by
+/// byte.
+fn same(given: &[u8], token: &[u8]) -> bool {
+    let (given, token) = (digest(&SHA256, given), digest(&SHA256, token));
+    verify_slices_are_equal(given.as_ref(), token.as_ref()).is_ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use axum::body::Body;
-    use axum::extract::Request;
-
-    use super::{is_of_another_page, is_of_this_machine, same};
+    use super::{Request, is_of_another_page, is_of_this_machine, same};
 
     #[test]
     fn a_web_page_of_somebody_else_changes_nothing() {
         let request = |method: &str, headers: &[(&str, &str)]| {
             let request = Request::builder().method(method).header("host", "127.0.0.1:9901");
-            headers
-                .iter()
-                .fold(request, |request, (name, value)| request.header(*name, *value))
-                .body(Body::empty())
-                .unwrap()
+            headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).body(()).unwrap()
         };
         for theirs in [
             &[("origin", "https://evil.example")][..],
@@ -117,6 +123,7 @@ mod tests {
         assert!(same(b"secret", b"secret"));
         assert!(!same(b"secret", b"secreT"));
         assert!(!same(b"secret", b"secret2"));
+        assert!(!same(b"secre", b"secret"));
         assert!(!same(b"", b"x"));
     }
 }
