@@ -59,7 +59,10 @@ async fn whoever_has_the_token_is_answered_while_others_hold_hundreds_of_connect
 async fn the_token_is_asked_for_before_anything_is_read_or_looked_for() {
     let (_gateway, admin, token) = guarded().await;
     let head = |line: &str, more: &str| format!("{line} HTTP/1.1\r\nhost: a\r\n{more}\r\n");
-    let wrong = format!("authorization: Bearer {}x\r\n", &token[..token.len() - 1]);
+    let (mut wrong, last) = (token.clone(), if token.ends_with('x') { 'y' } else { 'x' });
+    wrong.pop();
+    wrong.push(last);
+    let wrong = format!("authorization: Bearer {wrong}\r\n");
     for more in
         ["", &*wrong, "authorization: Basic YTpi\r\n", "content-length: 99999999\r\n", "transfer-encoding: chunked\r\n"]
     {

@@ -87,6 +87,8 @@ async fn when_clients_hold_all_that_there_is_the_admin_port_and_those_who_are_co
     let yaml = at(&[&a], &format!("{HEAD}{LISTENER}upstreams: {{ a: {{ targets: ['@a'] }} }}\n{ROUTE}"));
     let (_folder, process, public, admin) = with_few(256, &yaml).await;
     let mut early = Wire::connect(public).await;
+    early.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert_eq!(early.answer().await.status, 200);
     let mut held = Vec::new();
     for n in 0..1_000_u16 {
         let [high, low] = n.to_be_bytes();

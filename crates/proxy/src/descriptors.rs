@@ -259,13 +259,12 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_the_system_is_known_beneath_others() {
-        let error = pingora::Error::because(
-            pingora::ErrorType::ConnectError,
-            "no connection",
-            io::Error::from_raw_os_error(24),
-        );
-        assert!(is_exhaustion(&*error));
+    fn an_error_of_the_system_is_known_as_it_is_and_beneath_others() {
+        let exhausted = || io::Error::from_raw_os_error(24);
+        assert!(is_exhaustion(&exhausted()));
+        assert!(is_exhaustion(
+            &*pingora::Error::because(pingora::ErrorType::ConnectError, "", exhausted()).cause.unwrap()
+        ));
         assert!(!is_exhaustion(&io::Error::from_raw_os_error(111)));
     }
 }

@@ -112,7 +112,7 @@ impl Dial {
     pub(in crate::upstream) async fn connect(&self, first: &[u8]) -> pingora::Result<Io> {
         let Some(descriptor) = descriptors::of_target() else { return Err(Fault::no_descriptors()) };
         let mut io = ext::connect(&self.address, None).await.map_err(|error| {
-            if !descriptors::is_exhaustion(&*error) {
+            if !error.cause.as_deref().is_some_and(|cause| descriptors::is_exhaustion(cause)) {
                 return error;
             }
             descriptors::tell(&error);
