@@ -22,6 +22,8 @@ fn v2(kind: [u8; 2], rest: &[u8]) -> Vec<u8> {
 type Row = (&'static str, Vec<u8>, &'static [(&'static str, &'static str)], &'static str);
 
 const FOR: &str = "x-forwarded-for";
+/// A client of which no address is known.
+const NOBODY: &str = "0.0.0.0";
 
 /// To a listener that is connected to by a trusted proxy.
 fn rows_behind_a_proxy() -> Vec<Row> {
@@ -37,7 +39,31 @@ fn rows_behind_a_proxy() -> Vec<Row> {
             "198.51.100.1",
         ),
         ("the same in two fields", vec![], &[(FOR, "192.0.2.66"), (FOR, "198.51.100.1")], "198.51.100.1"),
-        ("nobody that has an address", vec![], &[(FOR, "192.0.2.66, unknown")], "127.0.0.1"),
+        ("nobody that has an address", vec![], &[(FOR, "192.0.2.66, unknown")], NOBODY),
+        ("an empty list", vec![], &[(FOR, ",")], "127.0.0.1"),
+        ("members that are empty", vec![], &[(FOR, "192.0.2.66,, 198.51.100.1,")], "198.51.100.1"),
+        ("one of ours, and what it had sent", vec![], &[(FOR, "198.51.100.1, x, 10.0.0.8")], NOBODY),
+        ("Forwarded that a client has begun badly", vec![], &[("forwarded", "x, for=198.51.100.1")], "198.51.100.1"),
+        (
+            "the same with a quotation mark",
+            vec![],
+            &[("forwarded", "for=\", for=198.51.100.1;host=\"a\"")],
+            "198.51.100.1",
+        ),
+        ("Forwarded that cannot be read", vec![], &[("forwarded", "x")], NOBODY),
+        ("Forwarded by who hides the client", vec![], &[("forwarded", "for=_hidden")], NOBODY),
+        (
+            "one of ours by the one, a stranger by the other",
+            vec![],
+            &[(FOR, "10.0.0.8"), ("forwarded", "for=192.0.2.66")],
+            "192.0.2.66",
+        ),
+        (
+            "nothing by the one, a stranger by the other",
+            vec![],
+            &[(FOR, ""), ("forwarded", "for=192.0.2.66")],
+            "192.0.2.66",
+        ),
         ("Forwarded", vec![], &[("forwarded", "for=192.0.2.66, for=\"[2001:db8::7]:9\";proto=https")], "2001:db8::7"),
         ("both", vec![], &[("forwarded", "for=192.0.2.66"), (FOR, "198.51.100.1")], "198.51.100.1"),
     ]
@@ -64,8 +90,9 @@ fn rows_with_a_header() -> Vec<Row> {
             &[(FOR, "198.51.100.1")],
             "198.51.100.1",
         ),
-        ("for nobody known", v1("UNKNOWN"), &[], "127.0.0.1"),
-        ("for nobody known, by its fields", v1("UNKNOWN"), &[(FOR, "198.51.100.1")], "198.51.100.1"),
+        ("for nobody known", v1("UNKNOWN"), &[], NOBODY),
+        ("for nobody known, whatever that says", v1("UNKNOWN"), &[(FOR, "198.51.100.1")], NOBODY),
+        ("for nobody known, in version 2", v2([0x21, 0], &[]), &[(FOR, "127.0.0.1")], NOBODY),
         ("version 2", v2([0x21, 0x11], &[203, 0, 113, 7, 192, 0, 2, 1, 0x1f, 0x90, 0, 80]), &[], "203.0.113.7"),
         ("version 2 with IPv6", v2([0x21, 0x21], &six), &[(FOR, "198.51.100.1")], "2001:db8::7"),
         ("version 2 with IPv4 as IPv6", v2([0x21, 0x21], &mapped.concat()), &[], "203.0.113.7"),
@@ -158,6 +185,16 @@ routes:
     public: true
     plugins: [ip-filter: {{ allow: ["203.0.113.0/24"] }}]
     respond: {{ status: 200, body: ok }}
+  - name: house
+    match: {{ path: /house }}
+    public: true
+    plugins: [ip-filter: {{ allow: ["127.0.0.0/8", "10.0.0.0/8"] }}]
+    respond: {{ status: 200, body: ok }}
+  - name: exempt
+    match: {{ path: /exempt }}
+    public: true
+    plugins: [rate-limit: {{ by: "all", limit: {{ rate: 1/h }}, exempt: {{ networks: ["127.0.0.0/8", "10.0.0.0/8"] }} }}]
+    respond: {{ status: 200, body: ok }}
 "#
     );
     let gateway = Gateway::spawn(&yaml).await;
@@ -221,6 +258,39 @@ async fn limits_and_filters_go_by_the_client_whoever_speaks_for_it() {
         for (client, status) in [("203.0.113.7", 200), ("198.51.100.1", 403)] {
             assert_eq!(ways.ask(way, "proxied", &header(client), "/staff", none).await.0, status, "{way} {client}");
             assert_eq!(ways.ask(way, "plain", b"", "/staff", &[(FOR, client)]).await.0, status, "{way} {client}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_cannot_be_read_is_never_taken_for_one_of_ours() {
+    let ways = ways("127.0.0.0/8, 10.0.0.0/8", "off").await;
+    let unknown = b"PROXY UNKNOWN\r\n".to_vec();
+    let mut asked = 0;
+    for (listener, before, fields) in [
+        ("plain", vec![], [("forwarded", "x, for=203.0.113.9")]),
+        ("plain", vec![], [("forwarded", "for=\"10.0.0.9, for=203.0.113.9")]),
+        ("plain", vec![], [("forwarded", "for=10.0.0.9;for=10.0.0.8, for=203.0.113.9;host=\"a, b\"")]),
+        ("plain", vec![], [("forwarded", "for=10.0.0.9, for=unknown")]),
+        ("plain", vec![], [("forwarded", "for=10.0.0.9, proto=http")]),
+        ("plain", vec![], [(FOR, "10.0.0.9, garbage")]),
+        ("plain", vec![], [(FOR, "10.0.0.9, [10.0.0.8]")]),
+        ("plain", vec![], [(FOR, "10.0.0.9, 10.0.0.256, 10.0.0.8")]),
+        ("proxied", unknown.clone(), [(FOR, "10.0.0.9")]),
+    ] {
+        for way in 0..4 {
+            assert_eq!(ways.ask(way, listener, &before, "/house", &fields).await.0, 403, "{way} {fields:?}");
+            let status = if asked == 0 { 200 } else { 429 };
+            assert_eq!(ways.ask(way, listener, &before, "/exempt", &fields).await.0, status, "{way} {fields:?}");
+            asked += 1;
+        }
+    }
+    let list = vec!["10.0.0.7"; 40].join(", ");
+    for way in 0..4 {
+        assert_eq!(ways.ask(way, "plain", b"", "/house", &[(FOR, &list)]).await.0, 403);
+        // What is read whole is believed, of our own as well.
+        for fields in [&[(FOR, "10.0.0.9, 10.0.0.8")][..], &[], &[("forwarded", "for=10.0.0.9")]] {
+            assert_eq!(ways.ask(way, "plain", b"", "/house", fields).await.0, 200, "{way} {fields:?}");
         }
     }
 }

@@ -63,6 +63,8 @@ mod limits;
 #[cfg(test)]
 mod logs;
 #[cfg(test)]
+mod look_alikes;
+#[cfg(test)]
 mod multiplexed;
 #[cfg(test)]
 mod narrowed;

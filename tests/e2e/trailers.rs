@@ -76,10 +76,24 @@ async fn trailers_of_a_request_reach_its_target_and_no_other_request() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn trailers_cannot_say_what_a_head_may_not_or_has_said() {
     let origin = RawOrigin::start().await;
-    let gateway = before(&[origin.address()], "").await;
+    let yaml = format!(
+        "upstreams: {{ raw: {{ targets: [\"{}\"] }} }}
+routes:
+  - {{ name: all, match: {{ path: '/**' }}, public: true, upstream: raw }}
+  - name: other
+    match: {{ path: /other }}
+    public: true
+    plugins:
+      - headers: {{ request: {{ set: {{ x-tenant: ours }}, remove: [x-secret] }} }}
+      - rate-limit: {{ by: '${{request.headers.x-plan:-none}}', limit: {{ rate: 9/s }} }}
+    upstream: raw",
+        origin.address()
+    );
+    let gateway = Gateway::setup().workers(1).spawn(&yaml).await;
     let mut client = gateway.wire().await;
-    let forged = "x-user-id: root\r\nX_User_Id: root\r\nx-consumer-tier: gold\r\nx-real_ip: ::1\r\n";
-    let said = "x-tier: gold\r\nX_Tier: gold\r\nuser-agent: b\r\n";
+    let forged = "x-user-id: root\r\nX_User_Id: root\r\nx-consumer-tier: gold\r\nx-real_ip: ::1\r\nremote.user: root\r\n\
+                  x-auth-request-email: root\r\nx-tenant: root\r\nx.tenant: root\r\nx-secret: 1\r\nx-plan: gold\r\n";
+    let said = "x-tier: gold\r\nX_Tier: gold\r\nx.tier: gold\r\nuser-agent: b\r\n";
     let hop = "x-hop: 1\r\n";
     client.send(upload("x-tier: free\r\nuser-agent: a\r\nconnection: x-hop\r\n")).await;
     client.send(format!("3\r\nabc\r\n0\r\n{forged}{said}{hop}x-good: 1\r\n\r\n")).await;

@@ -50,6 +50,7 @@ mod error;
 mod exchange;
 pub mod expression;
 mod facts;
+mod fields;
 mod host;
 mod key;
 mod limits;
@@ -70,6 +71,7 @@ pub use cx::{LogCx, Origin, RequestBodyCx, RequestCx, ResponseBodyCx, ResponseCx
 pub use decision::{Decision, Verdict};
 pub use error::{BuildError, Error, Result};
 pub use expression::Expression;
+pub use fields::RequestFields;
 pub use host::{Fetch, Host, Task};
 pub use key::{Key, NoKey, Seeds};
 pub use limits::{Account, Limits, NoAccount, Standing, Subject};
@@ -92,7 +94,7 @@ pub mod prelude {
     pub use crate::{
         Access, BodyAccess, Build, BuildError, Call, CallError, ClientTls, Clock, Consumer, Counter, Error, Expression,
         Flow, Gauge, Histogram, Hooks, Host, JsonTemplate, Key, LogCx, Origin, Plugin, Reply, RequestBodyCx, RequestCx,
-        ResponseBodyCx, ResponseCx, Result, Template, UpstreamCx, units,
+        RequestFields, ResponseBodyCx, ResponseCx, Result, Template, UpstreamCx, units,
     };
 }
 
@@ -104,6 +106,7 @@ pub mod engine {
     pub use crate::cx::{Attempt, Origin, Summary, View, cookie, host, query_value};
     pub use crate::error::{Cause, Failure};
     pub use crate::exchange::{Exchange, Param, Params, RequestId, fresh_request_id};
+    pub use crate::fields::{headers_in_expression, headers_in_template, headers_of};
     pub use crate::host::{Engine, Shared};
     pub use crate::metrics::Metrics;
     pub use crate::registry::hook_names;

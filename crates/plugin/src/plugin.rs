@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::cx::{LogCx, RequestBodyCx, RequestCx, ResponseBodyCx, ResponseCx, UpstreamCx};
 use crate::error::{BuildError, Result};
+use crate::fields::RequestFields;
 use crate::host::Host;
 use crate::limits::Limits;
 use crate::reply::Flow;
@@ -30,6 +31,13 @@ pub trait Plugin: Send + Sync + 'static {
     /// How this instance wants to see bodies in the body hooks it takes part in: chunk by chunk unless it says otherwise.
     fn body_access(&self) -> BodyAccess {
         BodyAccess::default()
+    }
+
+    /// Which fields of requests this instance reads, sets and removes: asked once, at load. What is set here is taken from
+    /// clients that send it themselves, so a plugin that sets a field without saying so leaves it to be forged on routes
+    /// that it is not on. The test kit proves that all that is set and removed is told.
+    fn request_fields(&self) -> RequestFields {
+        RequestFields::none()
     }
 
     /// Head of the request, before a target is chosen. In chain order. May answer, may wait.

@@ -40,6 +40,10 @@ impl Plugin for Ask {
         Hooks::REQUEST
     }
 
+    fn request_fields(&self) -> RequestFields {
+        RequestFields::none().sets(["x-waited", "x-told"].map(HeaderName::from_static))
+    }
+
     async fn on_request(&self, cx: &mut RequestCx<'_>) -> Result<Flow> {
         self.asked.inc();
         let started = self.clock.now();
@@ -160,6 +164,7 @@ const PANICS: u8 = 1;
 const ERRS: u8 = 2;
 const MIXES: u8 = 3;
 const HIDES_HOOKS: u8 = 4;
+const HIDES_FIELDS: u8 = 9;
 
 /// A plugin with one fault, or none.
 struct Faulty<const FAULT: u8> {
@@ -185,6 +190,9 @@ impl<const FAULT: u8> Plugin for Faulty<FAULT> {
         }
         if FAULT == ERRS && cx.headers().values().any(|value| value.to_str().is_err()) {
             return Err(Error::new("not text"));
+        }
+        if FAULT == HIDES_FIELDS {
+            cx.set_header(HeaderName::from_static("x-hidden"), HeaderValue::from_static("1"));
         }
         let path = cx.path().to_owned();
         *cx.state() = path;
@@ -216,6 +224,7 @@ build!(PANICS, "panics", Strict);
 build!(ERRS, "errs", Strict);
 build!(MIXES, "mixes", Strict);
 build!(HIDES_HOOKS, "hides-hooks", Strict);
+build!(HIDES_FIELDS, "hides-fields", Strict);
 build!(5, "lax", Lax);
 build!(6, "silent", Silent);
 build!(7, "Not_Kebab", Strict);
@@ -245,6 +254,10 @@ fn each_broken_rule_is_named() {
         (
             complaint::<Faulty<HIDES_HOOKS>>(),
             "hides-hooks: a request (GET /a/b?c=d) comes out differently when all hooks are called",
+        ),
+        (
+            complaint::<Faulty<HIDES_FIELDS>>(),
+            "hides-fields: a request (GET /a/b?c=d) changed the field x-hidden of a request; does `request_fields()` tell",
         ),
         (complaint::<Faulty<5>>(), "lax: an unknown setting is accepted"),
         (complaint::<Faulty<6>>(), "silent: settings without a doc comment: named"),

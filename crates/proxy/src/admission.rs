@@ -129,7 +129,7 @@ fn forward(session: &mut Session, cx: &mut Request) -> Result<(), Reply> {
     let digest = session.digest().and_then(|digest| digest.proxy_digest.clone());
     let facts = digest.as_ref().and_then(|digest| digest.user_data.as_ref()?.downcast_ref());
     let Some(facts) = facts else { return Ok(()) };
-    match forwarding::forward(session.req_header_mut(), facts, &cx.snapshot.place_headers) {
+    match forwarding::forward(session.req_header_mut(), facts, &cx.snapshot.strangers) {
         Ok(client) => cx.exchange.client = client,
         Err(forwarding::Loop) => return Err(refuse(cx, StatusCode::LOOP_DETECTED, "the request goes in a circle")),
     }

@@ -154,6 +154,9 @@ fn told(session: &Session, cx: &Request) -> Header {
     if cx.pool().is_none_or(|pool| pool.transport().announces().is_none()) {
         return Header::Local;
     }
+    if cx.exchange.client.ip().is_unspecified() {
+        return Header::Unknown;
+    }
     let of_proxy = facts(session.digest()).and_then(|facts| facts.destination);
     let own = || session.server_addr().and_then(|address| address.as_inet().copied());
     let destination = of_proxy.or_else(own).unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));

@@ -3,7 +3,7 @@
 //! `X-Forwarded-For`, `-Proto`, `-Host`, `Forwarded` (RFC 7239) and `Via` (RFC 9110 §7.6.3) are the gateway's to say. What a
 //! client says there is believed, and passed on, only if it is one of `trusted_proxies`.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -11,26 +11,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Version, header};
 use pingora::http::RequestHeader;
 use portreeve_wire::forwarded::{Element, by_forwarded, by_x_forwarded_for};
 
-use crate::listener::Facts;
+use crate::listener::{Facts, nobody};
+use crate::strangers::Strangers;
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-
-/// What proxies say of the client. Kept only from those that are trusted.
-static OF_PROXIES: [HeaderName; 4] = [FOR, PROTO, HOST, header::FORWARDED];
-
-/// Fields that upstreams believe and that nobody but a gateway may set: removed from every request (design: safe defaults).
-static FORGEABLE: [HeaderName; 7] = [
-    HeaderName::from_static("x-forwarded-port"),
-    HeaderName::from_static("x-forwarded-prefix"),
-    HeaderName::from_static("x-real-ip"),
-    HeaderName::from_static("x-user-id"),
-    HeaderName::from_static("x-consumer-id"),
-    HeaderName::from_static("x-consumer-tier"),
-    // Of copies alone: see `mirror.rs`.
-    HeaderName::from_static("x-mirrored"),
-];
 
 /// The version that the request was received in, and how we call ourselves (RFC 9110 §7.6.3).
 fn via_of(version: Version) -> &'static str {
@@ -48,22 +34,12 @@ const MAX_LOOPS: usize = 8;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Loop;
 
-/// Finds out who the client is, and tells the upstream. `of_places` are the fields by which proxies say where clients are.
+/// Takes off what strangers may not say, finds out who the client is, and tells the upstream.
 ///
 /// # Errors
 /// [`Loop`] if `Via` says that the request goes in a circle.
-pub(crate) fn forward(head: &mut RequestHeader, facts: &Facts, of_places: &[HeaderName]) -> Result<SocketAddr, Loop> {
-    remove_forged(head, facts.trusted);
-    if !facts.trusted && !of_places.is_empty() {
-        let reads_as = |name: &HeaderName, place: &HeaderName| {
-            name == place || name.as_str().contains('_') && name.as_str().replace('_', "-") == place.as_str()
-        };
-        let tells = |name: &&HeaderName| of_places.iter().any(|place| reads_as(name, place));
-        let told: Vec<_> = head.headers.keys().filter(tells).cloned().collect();
-        for name in &told {
-            head.remove_header(name);
-        }
-    }
+pub(crate) fn forward(head: &mut RequestHeader, facts: &Facts, strangers: &Strangers) -> Result<SocketAddr, Loop> {
+    strangers.strip(head, facts.trusted);
     let client = if facts.trusted { believed(&head.headers, facts) } else { facts.client };
     let scheme = if facts.tls.is_some() { "https" } else { "http" };
     let (host, via) = (asked_host(head), via(head)?);
@@ -85,51 +61,26 @@ pub(crate) fn forward(head: &mut RequestHeader, facts: &Facts, of_places: &[Head
     Ok(client)
 }
 
-/// Usually there is nothing to remove, and one look at each field's first letters finds that out.
-fn remove_forged(head: &mut RequestHeader, trusted: bool) {
-    let suspicious = |name: &HeaderName| {
-        let text = name.as_str();
-        text.starts_with("x-") || *name == header::FORWARDED || text.contains('_')
-    };
-    if !head.headers.keys().any(suspicious) {
-        return;
-    }
-    let ours = || OF_PROXIES.iter().chain(&FORGEABLE);
-    for name in &FORGEABLE {
-        head.remove_header(name);
-    }
-    if !trusted {
-        for name in &OF_PROXIES {
-            head.remove_header(name);
-        }
-    }
-    // CGI and its heirs read `X_User_Id` as `X-User-Id`.
-    let folded = |name: &HeaderName| {
-        name.as_str().contains('_') && ours().any(|our| name.as_str().replace('_', "-") == our.as_str())
-    };
-    let alike: Vec<_> = head.headers.keys().filter(|name| folded(name)).cloned().collect();
-    for name in &alike {
-        head.remove_header(name);
-    }
-}
-
-/// Whether this field is a gateway's to set, or is read as one that is.
-pub(crate) fn is_ours(name: &HeaderName) -> bool {
-    let ours = || OF_PROXIES.iter().chain(&FORGEABLE);
-    let text = name.as_str();
-    ours().any(|our| name == our) || text.contains('_') && ours().any(|our| text.replace('_', "-") == our.as_str())
-}
-
-/// The client, as the trusted proxy we talk to says. Only the address is known then.
+/// The client, as the trusted proxy we talk to says. Only the address is known then; nobody's, if it cannot be read.
+///
+/// Where both fields are there, `X-Forwarded-For` counts, which nearly every proxy writes; but an address of ours that it gives
+/// does not stand against one of somebody else in `Forwarded`.
 fn believed(headers: &HeaderMap, facts: &Facts) -> SocketAddr {
     let values = |name: &HeaderName| headers.get_all(name).iter().map(HeaderValue::as_bytes);
     let (peer, trusted) = (facts.client.ip(), |address| facts.trusted_proxies.contain(address));
-    let client = if headers.contains_key(FOR) {
-        by_x_forwarded_for(peer, trusted, values(&FOR))
+    let client = by_x_forwarded_for(peer, trusted, values(&FOR));
+    let is_ours = |client: Option<IpAddr>| client.is_some_and(trusted);
+    let client = if is_ours(client) && headers.contains_key(header::FORWARDED) {
+        let other = by_forwarded(peer, trusted, values(&header::FORWARDED));
+        if is_ours(other) && client != Some(peer) { client } else { other }
     } else {
-        by_forwarded(peer, trusted, values(&header::FORWARDED))
+        client
     };
-    if client == peer { facts.client } else { SocketAddr::new(client, 0) }
+    match client {
+        Some(client) if client == peer => facts.client,
+        Some(client) => SocketAddr::new(client, 0),
+        None => nobody(),
+    }
 }
 
 /// Adds to what the proxies before us said.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use portreeve_config::units::Networks;
 
 use super::*;
+use crate::strangers::Fields;
 
 fn facts(client: &str, trusted: &[&str]) -> Facts {
     let networks: Vec<_> = trusted.iter().map(|network| network.parse().unwrap()).collect();
@@ -45,7 +46,7 @@ fn a_stranger_cannot_say_who_it_is() {
         ("forwarded", "for=127.0.0.1"),
         ("X_Forwarded_For", "127.0.0.1"),
     ]);
-    let client = forward(&mut head, &facts("192.0.2.7:5", &["10.0.0.0/8"]), &[]).unwrap();
+    let client = forward(&mut head, &facts("192.0.2.7:5", &["10.0.0.0/8"]), &Fields::default().compile()).unwrap();
     assert_eq!(client, "192.0.2.7:5".parse().unwrap());
     let said = [
         ("forwarded", "for=192.0.2.7;proto=http;host=x;by=_portreeve"),
@@ -69,7 +70,7 @@ fn a_trusted_proxy_is_believed_and_added_to() {
         ("x-user-id", "root"),
         ("x-mirrored", "true"),
     ]);
-    let client = forward(&mut head, &facts("10.0.0.1:5", &["10.0.0.0/8"]), &[]).unwrap();
+    let client = forward(&mut head, &facts("10.0.0.1:5", &["10.0.0.0/8"]), &Fields::default().compile()).unwrap();
     assert_eq!(client.ip(), "203.0.113.9".parse::<std::net::IpAddr>().unwrap());
     assert_eq!(field(&head, "x-forwarded-for"), "203.0.113.9, 10.0.0.2, 10.0.0.1");
     assert_eq!(field(&head, "x-forwarded-proto"), "https");
@@ -86,7 +87,7 @@ fn what_a_trusted_proxy_says_twice_or_wrongly_is_replaced() {
         ("x-forwarded-host", "a"),
         ("x-forwarded-host", "b"),
     ]);
-    forward(&mut head, &facts("10.0.0.1:5", &["10.0.0.0/8"]), &[]).unwrap();
+    forward(&mut head, &facts("10.0.0.1:5", &["10.0.0.0/8"]), &Fields::default().compile()).unwrap();
     assert_eq!((field(&head, "x-forwarded-proto"), field(&head, "x-forwarded-host")), ("http", "x"));
 }
 
@@ -94,6 +95,7 @@ fn what_a_trusted_proxy_says_twice_or_wrongly_is_replaced() {
 fn a_request_that_goes_in_a_circle_is_refused() {
     let mut head = request(&[("host", "x")]);
     let facts = facts("192.0.2.7:5", &[]);
-    let rounds = std::iter::from_fn(|| forward(&mut head, &facts, &[]).ok()).count();
+    let strangers = Fields::default().compile();
+    let rounds = std::iter::from_fn(|| forward(&mut head, &facts, &strangers).ok()).count();
     assert_eq!(rounds, MAX_LOOPS);
 }

@@ -35,6 +35,7 @@ mod route;
 mod snapshot;
 mod split;
 mod status;
+mod strangers;
 mod trailers;
 mod upload;
 mod upstream;

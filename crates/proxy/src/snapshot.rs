@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use http::HeaderName;
 use portreeve_config::Diagnostics;
 use portreeve_plugin::engine::Chain;
 use portreeve_router::Router;
@@ -14,6 +13,7 @@ use crate::listener::{Expiry, Tcp, Terms, Tls, now};
 use crate::observe::{AccessLog, RouteMetrics};
 use crate::pages::Pages;
 use crate::route::Route;
+use crate::strangers::Strangers;
 use crate::upstream::{Pool, PoolStatus, Priorities};
 
 /// One generation.
@@ -26,8 +26,8 @@ pub struct Snapshot {
     /// By the number of the listener in the engine; `None` for listeners that this generation does not have.
     pub(crate) listeners: Box<[Option<Arc<Entrance>>]>,
     pub(crate) pools: Box<[Arc<Pool>]>,
-    /// By which trusted proxies tell where clients are: what anybody else says there is forged.
-    pub(crate) place_headers: Box<[HeaderName]>,
+    /// Which fields of requests are taken, since only this gateway or trusted proxies may say them.
+    pub(crate) strangers: Strangers,
     /// Which tiers go first.
     pub(crate) priorities: Arc<Priorities>,
     pub(crate) access_log: AccessLog,

@@ -8,8 +8,9 @@ use parking_lot::Mutex;
 use pingora::http::{RequestHeader, ResponseHeader};
 use portreeve_wire::http1::{self, Bounds, Refusal};
 
+use crate::head;
+use crate::strangers::{Strangers, reads_as};
 use crate::upstream::Leg;
-use crate::{forwarding, head};
 
 /// Trailers on their way over one connection. An exchange has its own: a client's [`Line`](crate::listener::Line), an
 /// attempt's [`Leg`].
@@ -166,13 +167,13 @@ impl Terms {
     }
 
     /// The request's body has come to its end: what followed it, if that goes on. `changed`: the body may be another one now.
-    pub(crate) fn request_ends(&self, from: &Carrier, changed: bool) -> Option<Box<HeaderMap>> {
+    pub(crate) fn request_ends(&self, from: &Carrier, strangers: &Strangers, changed: bool) -> Option<Box<HeaderMap>> {
         let said = self.said.as_ref()?;
         // Kept for another attempt.
         let mut fields = from.came.lock().clone()?;
         remove(&mut fields, |name| {
             let is_said = said.iter().any(|said| reads_as(name, said));
-            is_said || self.of_client.contains(name) || forwarding::is_ours(name) || changed && head::is_body_fact(name)
+            is_said || self.of_client.contains(name) || strangers.knows(name) || changed && head::is_body_fact(name)
         });
         Some(fields)
     }
@@ -225,13 +226,6 @@ fn remove(fields: &mut HeaderMap, these: impl Fn(&HeaderName) -> bool) {
     for name in &gone {
         fields.remove(name);
     }
-}
-
-/// Whether somebody takes the one name for the other: CGI and its heirs read `X_Tier` as `X-Tier`.
-fn reads_as(name: &HeaderName, other: &HeaderName) -> bool {
-    let (name, other) = (name.as_str(), other.as_str());
-    let same = |(a, b): (u8, u8)| a == b || matches!((a, b), (b'-' | b'_', b'-' | b'_'));
-    name.len() == other.len() && name.bytes().zip(other.bytes()).all(same)
 }
 
 #[cfg(test)]

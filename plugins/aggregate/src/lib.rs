@@ -39,6 +39,11 @@ impl Plugin for Aggregate {
         Hooks::REQUEST
     }
 
+    fn request_fields(&self) -> RequestFields {
+        let set = self.calls.iter().flat_map(|call| &call.headers).map(|(name, _)| name.clone());
+        RequestFields::none().reads(self.forward_headers.iter().cloned()).sets(set).sets([REQUEST_ID])
+    }
+
     async fn on_request(&self, cx: &mut RequestCx<'_>) -> Result<Flow> {
         let headers = self.common_headers(cx);
         let mut ready = Vec::with_capacity(self.calls.len());

@@ -26,6 +26,12 @@ impl Plugin for Headers {
         request | response
     }
 
+    fn request_fields(&self) -> RequestFields {
+        let Edits { remove, set, add } = &self.request;
+        let set = set.iter().chain(add).map(|edit| edit.name.clone());
+        RequestFields::none().sets(set).removes(remove.iter().cloned())
+    }
+
     async fn on_request(&self, cx: &mut RequestCx<'_>) -> Result<Flow> {
         for name in &self.request.remove {
             cx.remove_header(name);

@@ -59,6 +59,12 @@ impl Plugin for Jwt {
         Hooks::REQUEST
     }
 
+    fn request_fields(&self) -> RequestFields {
+        let header = self.bearer.header().clone();
+        let removed = (!self.forward_token).then(|| header.clone());
+        RequestFields::none().reads([header]).removes(removed)
+    }
+
     async fn on_request(&self, cx: &mut RequestCx<'_>) -> Result<Flow> {
         let found = match self.bearer.find(cx.headers()) {
             Ok(token) => self.known(token).ok_or(token),

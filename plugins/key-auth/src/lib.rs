@@ -45,6 +45,11 @@ impl Plugin for KeyAuth {
         Hooks::REQUEST
     }
 
+    fn request_fields(&self) -> RequestFields {
+        let removed = self.header.clone().filter(|_| !self.forward_key);
+        RequestFields::none().reads(self.header.clone()).removes(removed)
+    }
+
     async fn on_request(&self, cx: &mut RequestCx<'_>) -> Result<Flow> {
         let consumer = match self.find(cx) {
             Ok(key) => self.vault.owner(&key).cloned().ok_or("the key is nobody's"),

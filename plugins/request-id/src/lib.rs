@@ -36,6 +36,11 @@ impl Plugin for RequestId {
         Hooks::REQUEST | Hooks::RESPONSE
     }
 
+    fn request_fields(&self) -> RequestFields {
+        let read = self.trust_incoming.then(|| self.header.clone());
+        RequestFields::none().reads(read).sets([self.header.clone()])
+    }
+
     async fn on_request(&self, cx: &mut RequestCx<'_>) -> Result<Flow> {
         let kept = if self.trust_incoming { self.incoming(cx) } else { None };
         if let Some(id) = kept {

@@ -62,6 +62,14 @@ impl Plugin for Versioning {
         Hooks::REQUEST | Hooks::RESPONSE
     }
 
+    fn request_fields(&self) -> RequestFields {
+        let read = self.places.iter().filter_map(|place| match &place.from {
+            From::Header(name) => Some(name.clone()),
+            _ => None,
+        });
+        RequestFields::none().reads(read)
+    }
+
     async fn on_request(&self, cx: &mut RequestCx<'_>) -> Result<Flow> {
         for place in &self.places {
             let Some(name) = place.from.find(cx) else { continue };

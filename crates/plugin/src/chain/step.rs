@@ -12,6 +12,7 @@ use crate::decision::{Decision, Verdict};
 use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::expression::Expression;
+use crate::fields::{RequestFields, headers_of};
 use crate::limits::{Account, NoAccount, Subject};
 use crate::metrics::{DecisionCounters, Metrics};
 use crate::plugin::{BodyAccess, Hooks, Plugin};
@@ -112,6 +113,17 @@ impl Step {
     /// The hooks it takes part in.
     pub fn hooks(&self) -> Hooks {
         self.hooks
+    }
+
+    /// Which fields of requests it reads, sets and removes, with those that its conditions name.
+    pub fn request_fields(&self) -> RequestFields {
+        let named = self.when.iter().flat_map(|condition| headers_of(condition.references()));
+        self.plugin.request_fields().reads(named)
+    }
+
+    /// Whether every request that comes past it goes through it, and what it does has an effect.
+    pub fn is_certain(&self) -> bool {
+        self.acts() && self.when.is_empty() && self.on_error == OnError::Fail
     }
 
     /// Whether both are one instance: a step that is in several chains.

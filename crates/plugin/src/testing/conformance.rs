@@ -24,6 +24,7 @@ const RESERVED: [&str; 5] = ["use", "name", "when", "mode", "on_error"];
 /// * requests and answers of odd shapes bring neither a panic nor an `Err`;
 /// * what it remembers of one request does not reach another that runs at the same time;
 /// * it does the same with the hooks it names as with all of them;
+/// * it tells every field of requests that it sets or removes;
 /// * under `mode: observe` it changes nothing.
 ///
 /// # Panics
@@ -46,6 +47,7 @@ pub fn conformance_in<P: Build>(setup: impl Fn() -> Setup<P>, example: Value) {
     suite.survives_odd_input();
     suite.keeps_requests_apart();
     suite.names_its_hooks();
+    suite.names_its_request_fields();
     suite.changes_nothing_when_observing();
 }
 
@@ -123,6 +125,21 @@ impl<P: Build> Suite<'_, P> {
         let question = "comes out differently when all hooks are called; does `hooks()` name every hook it has?";
         for (((sample, own), (_, again)), (_, every)) in own.into_iter().zip(again).zip(every) {
             agree::<P>(&format!("{sample:?} {question}"), own, &again, every);
+        }
+    }
+
+    #[track_caller]
+    fn names_its_request_fields(&self) {
+        let probe = self.probe(|setup| setup);
+        let told = probe.request_fields();
+        for sample in all() {
+            let untouched = Journey::untouched(&probe, &sample);
+            let outcome = Journey::new(&probe, &sample).finish();
+            for name in outcome.changed_fields(&untouched) {
+                let is_told = told.set().contains(&name) || told.removed().contains(&name);
+                let question = "does `request_fields()` tell every field that it sets and removes?";
+                assert!(is_told, "{}: {sample:?} changed the field {name} of a request; {question}", P::NAME);
+            }
         }
     }
 

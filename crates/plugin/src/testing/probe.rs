@@ -19,6 +19,7 @@ use crate::chain::{Chain, Step};
 use crate::client::Call;
 use crate::clock::Clock;
 use crate::error::BuildError;
+use crate::fields::RequestFields;
 use crate::host::Host;
 use crate::limits::{Account, NoAccount, Subject};
 use crate::plugin::Build;
@@ -128,6 +129,11 @@ impl<P> Probe<P> {
     fn step(&self) -> &Step {
         let [step] = self.chain.steps() else { unreachable!("a chain of one step") };
         step
+    }
+
+    /// Which fields of requests the plugin tells that it reads, sets and removes.
+    pub fn request_fields(&self) -> RequestFields {
+        self.step().request_fields()
     }
 
     /// Moves the clock, then lets background tasks see it.

@@ -3,17 +3,19 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use http::HeaderName;
 use portreeve_config::units::Name;
 use portreeve_config::{
-    Action, Config, ConfigPath, FlatStep, Mode as ConfigMode, OnError as ConfigOnError, Segment, Sources,
-    Step as ConfigStep,
+    Action, Config, ConfigPath, FlatStep, Language, Loaded, Mode as ConfigMode, OnError as ConfigOnError, Segment,
+    Sources, Step as ConfigStep, Text,
 };
-use portreeve_plugin::engine::{Chain, MAX_STEPS, Mode, OnError, Step};
+use portreeve_plugin::engine::{Chain, MAX_STEPS, Mode, OnError, Step, headers_in_expression, headers_in_template};
 use portreeve_plugin::template::AtRequest;
-use portreeve_plugin::{Expression, Host, Plugin, Registry};
+use portreeve_plugin::{Expression, Host, Plugin, Registry, RequestFields};
 
 use super::Errors;
 use super::host::LoadHost;
+use crate::strangers::Fields;
 
 /// The loader refuses longer lists, with the place of the list.
 const _: () = assert!(portreeve_config::MAX_STEPS == MAX_STEPS);
@@ -34,6 +36,14 @@ pub(super) struct Chains<'c> {
     named: HashMap<&'c Name, &'c ConfigPath>,
     numbers: HashMap<&'c ConfigPath, usize>,
     routes: HashSet<&'c Name>,
+    /// What templates and expressions in the settings of steps name of a request, by the place of the step.
+    mentioned: HashMap<ConfigPath, Vec<HeaderName>>,
+    /// What steps do with fields of requests, by where they are in memory.
+    touched: HashMap<usize, RequestFields>,
+    /// What all chains together do with them.
+    fields: Fields,
+    /// Those that the chain of every listener sets or removes, whatever the request.
+    settled: Option<HashSet<HeaderName>>,
 }
 
 #[derive(Clone)]
@@ -44,26 +54,55 @@ struct Instance {
 }
 
 impl<'c> Chains<'c> {
-    pub(super) fn new(config: &'c Config, sources: &'c Sources, registry: &'c Registry, host: Arc<LoadHost>) -> Self {
+    pub(super) fn new(loaded: &'c Loaded, registry: &'c Registry, host: Arc<LoadHost>) -> Self {
+        let (config, sources) = (&loaded.config, &loaded.sources);
         let mut named = HashMap::new();
         for step in config.steps() {
             if let Some(name) = &step.name {
                 named.entry(name).or_insert(&step.at.path);
             }
         }
-        let (built, steps, made) = (HashMap::new(), HashMap::new(), HashMap::new());
-        let routes = config.routes.iter().map(|route| &route.name).collect();
-        Self { config, sources, registry, host, built, steps, made, named, numbers: numbers(config), routes }
+        Self {
+            config,
+            sources,
+            registry,
+            host,
+            built: HashMap::new(),
+            steps: HashMap::new(),
+            made: HashMap::new(),
+            named,
+            numbers: numbers(config),
+            routes: config.routes.iter().map(|route| &route.name).collect(),
+            mentioned: mentioned(&loaded.texts),
+            touched: HashMap::new(),
+            fields: Fields::default(),
+            settled: None,
+        }
+    }
+
+    /// What the steps of all chains do with fields of requests.
+    pub(super) fn into_fields(self) -> Fields {
+        self.fields
     }
 
     /// Compiles the steps of the route or listener at `owner`; an empty chain after an error, which is then reported.
     pub(super) fn compile(&mut self, steps: &[ConfigStep], owner: &ConfigPath, errors: &mut Errors<'_>) -> Arc<Chain> {
         let flat = self.config.flatten(steps);
         let steps: Vec<Arc<Step>> = flat.iter().filter_map(|step| self.shared_step(step, errors)).collect();
+        let is_for_http =
+            |index: usize| self.config.listeners.get(index).is_some_and(|listener| listener.tcp.is_none());
+        let is_entrance = match owner.segments() {
+            [Segment::Key(section), Segment::Index(index)] => &**section == "listeners" && is_for_http(*index),
+            _ => false,
+        };
+        if is_entrance {
+            self.settle(&steps);
+        }
         let key = steps.iter().map(|step| Arc::as_ptr(step).addr()).collect();
         if let Some(known) = self.made.get(&key) {
             return known.clone();
         }
+        self.note_fields(&steps, is_entrance);
         let chain = Arc::new(Chain::new(steps).unwrap_or_else(|| {
             // The loader counts as well, so that this is a configuration that no loader made.
             errors.at(&owner.key("plugins"), format!("more than {MAX_STEPS} steps"));
@@ -82,8 +121,44 @@ impl<'c> Chains<'c> {
             return known.clone();
         }
         let step = self.step(flat, errors).map(Arc::new);
+        if let Some(step) = &step {
+            let mentioned = self.mentioned.get(&flat.step.at.path).into_iter().flatten().cloned();
+            self.touched.insert(Arc::as_ptr(step).addr(), step.request_fields().reads(mentioned));
+        }
         self.steps.insert(key, step.clone());
         step
+    }
+
+    /// Notes what the steps of a chain do with fields of requests. What they read after one of them has set it is not the
+    /// client's word; nor what every listener has set before.
+    fn note_fields(&mut self, steps: &[Arc<Step>], is_entrance: bool) {
+        let mut settled: HashSet<&HeaderName> = HashSet::new();
+        if !is_entrance {
+            settled.extend(self.settled.iter().flatten());
+        }
+        for step in steps {
+            let Some(touched) = self.touched.get(&Arc::as_ptr(step).addr()) else { continue };
+            for name in touched.read().iter().filter(|name| !settled.contains(name)) {
+                self.fields.read(name);
+            }
+            touched.set().iter().for_each(|name| self.fields.set(name));
+            touched.removed().iter().for_each(|name| self.fields.removed(name));
+            if step.is_certain() {
+                settled.extend(touched.set().iter().chain(touched.removed()));
+            }
+        }
+    }
+
+    /// Remembers what the chain of a listener sets or removes, beside those of the others.
+    fn settle(&mut self, steps: &[Arc<Step>]) {
+        let certain = steps.iter().filter(|step| step.is_certain());
+        let touched = certain.filter_map(|step| self.touched.get(&Arc::as_ptr(step).addr()));
+        let here: HashSet<_> = touched.flat_map(|touched| touched.set().iter().chain(touched.removed())).collect();
+        let everywhere = match &self.settled {
+            None => here.into_iter().cloned().collect(),
+            Some(before) => before.iter().filter(|name| here.contains(name)).cloned().collect(),
+        };
+        self.settled = Some(everywhere);
     }
 
     /// Checks every `when` of the file, also of steps that nobody comes to.
@@ -215,4 +290,27 @@ fn numbers(config: &Config) -> HashMap<&ConfigPath, usize> {
         }
     }
     numbers
+}
+
+/// What the texts of steps name of a request, by the place of the step: `chains.NAME[i]`, `routes[i].plugins[j]` and
+/// `listeners[i].plugins[j]`.
+fn mentioned(texts: &[Text]) -> HashMap<ConfigPath, Vec<HeaderName>> {
+    let mut mentioned: HashMap<ConfigPath, Vec<HeaderName>> = HashMap::new();
+    for Text { language, moment, path, text } in texts {
+        let names = match language {
+            Language::Template => headers_in_template(moment, text),
+            Language::Expression => headers_in_expression(moment, text),
+        };
+        if names.is_empty() {
+            continue;
+        }
+        let is_chain = matches!(path.segments(), [Segment::Key(section), ..] if &**section == "chains");
+        let step = path.segments().iter().take(if is_chain { 3 } else { 4 });
+        let step = step.fold(ConfigPath::default(), |path, segment| match segment {
+            Segment::Key(key) => path.key(key),
+            Segment::Index(index) => path.index(*index),
+        });
+        mentioned.entry(step).or_default().extend(names);
+    }
+    mentioned
 }

@@ -12,9 +12,10 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use http::HeaderName;
 use portreeve_config::units::{LogTarget, Name, Networks};
 use portreeve_config::{Balance, Config, ConfigPath, Diagnostics, Doubts, Language, Listener, Loaded, Sources, Text};
-use portreeve_plugin::engine::{check_expression, check_template};
+use portreeve_plugin::engine::{check_expression, check_template, headers_of};
 use portreeve_plugin::template::{AtRequest, Template};
 use portreeve_plugin::{Allowance, Consumer, DeclaredConsumer, Registry, Spread, Tier};
 
@@ -52,7 +53,7 @@ pub(crate) fn compile(
 ) -> Result<Snapshot, Diagnostics> {
     let Loaded { config, sources, texts, doubts, warnings } = loaded;
     let (all, warnings) = (Diagnostics::default(), warnings.clone());
-    let mut errors = Errors { sources, doubts: doubts.clone(), all, warnings };
+    let mut errors = Errors { sources, doubts: doubts.clone(), read: Vec::new(), all, warnings };
     errors.texts(texts);
     let pools = pools(config, shared, before, &mut errors);
     for (name, _) in config.upstreams.into_iter().filter(|(name, _)| !pools.contains_key(name.as_str())) {
@@ -60,7 +61,7 @@ pub(crate) fn compile(
     }
     let doubts = errors.doubts.clone();
     let host = Arc::new(LoadHost::new(&pools, tiers(config), consumers(config), shared.clone(), purpose, doubts));
-    let mut chains = Chains::new(config, sources, registry, host.clone());
+    let mut chains = Chains::new(loaded, registry, host.clone());
 
     let trusted: Arc<Networks> = Arc::new(config.trusted_proxies.iter().collect());
     let mut acme = config.acme.as_ref().and_then(|acme| Settings::load(acme, &mut errors)).map(|settings| {
@@ -107,6 +108,10 @@ pub(crate) fn compile(
     let (Some(router), Some(access_log), true) = (router, access_log, errors.all.is_empty()) else {
         return Err(errors.all.sorted());
     };
+    let mut fields = chains.into_fields();
+    errors.read.iter().for_each(|name| fields.read(name));
+    pools.values().filter_map(|pool| pool.place_header()).for_each(|name| fields.told_by_proxies(name));
+    let strangers = fields.compile();
     host.accept();
     let warnings = errors.warnings.sorted();
     if purpose == Purpose::Serve {
@@ -128,7 +133,7 @@ pub(crate) fn compile(
         router,
         routes: routes.into(),
         listeners: numbered.into(),
-        place_headers: pools.values().filter_map(|pool| pool.place_header().cloned()).collect(),
+        strangers,
         pools: pools.into_values().collect(),
         priorities: Arc::new(priorities(config)),
         access_log,
@@ -147,6 +152,8 @@ pub(crate) struct Errors<'s> {
     sources: &'s Sources,
     /// What is wrong already: nothing is said of what follows from it.
     doubts: Doubts,
+    /// Fields of requests that the engine's own keys name.
+    read: Vec<HeaderName>,
     all: Diagnostics,
     warnings: Diagnostics,
 }
@@ -155,7 +162,8 @@ pub(crate) struct Errors<'s> {
 impl<'s> Errors<'s> {
     /// For the test of a part.
     pub(crate) fn none(sources: &'s Sources) -> Self {
-        Self { sources, doubts: Doubts::default(), all: Diagnostics::default(), warnings: Diagnostics::default() }
+        let (all, warnings) = (Diagnostics::default(), Diagnostics::default());
+        Self { sources, doubts: Doubts::default(), read: Vec::new(), all, warnings }
     }
 
     /// Errors and warnings.
@@ -213,10 +221,12 @@ impl Errors<'_> {
 
     /// Compiles a template of the engine's own keys.
     fn template(&mut self, path: &ConfigPath, text: &str) -> Template<AtRequest> {
-        Template::parse(text).unwrap_or_else(|error| {
+        let template = Template::parse(text).unwrap_or_else(|error| {
             self.within(path, error.offset(), error.message());
             Template::default()
-        })
+        });
+        self.read.extend(headers_of(template.references()));
+        template
     }
 
     /// As [`Errors::template`], where one text for all requests would put all of them together.

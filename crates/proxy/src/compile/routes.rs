@@ -11,6 +11,7 @@ use portreeve_config::{
     Config, ConfigPath, Diagnostic, Route as RouteConfig, ValueMatch as ValueMatchConfig, WeightedUpstream,
 };
 use portreeve_plugin::Expression;
+use portreeve_plugin::engine::headers_of;
 use portreeve_plugin::template::{AtMatch, AtRequest, Datum, Reference, Roots, Scope};
 use portreeve_router::path::PathPolicy;
 use portreeve_router::{
@@ -159,7 +160,9 @@ fn rule(route: &RouteConfig, path: &ConfigPath, expressions: &mut Expressions, e
     rule.methods = wanted.methods.iter().filter_map(|method| method.as_str().parse().ok()).collect();
     for (name, value) in &wanted.headers {
         if let Some(value) = value_match(value, &matches.key("headers").key(name.as_str()), expressions, errors) {
-            rule.headers.extend(name.as_str().parse().map(|name| (name, value)));
+            let name = name.as_str().parse::<HeaderName>().ok();
+            errors.read.extend(name.clone());
+            rule.headers.extend(name.map(|name| (name, value)));
         }
     }
     for (name, value) in &wanted.query {
@@ -172,7 +175,10 @@ fn rule(route: &RouteConfig, path: &ConfigPath, expressions: &mut Expressions, e
     }
     if let Some(text) = &wanted.condition {
         match Expression::parse_within(text, Roots::REQUEST) {
-            Ok(expression) => rule.guard = Some(Box::new(Condition(expression))),
+            Ok(expression) => {
+                errors.read.extend(headers_of(expression.references()));
+                rule.guard = Some(Box::new(Condition(expression)));
+            }
             Err(error) => errors.within(&matches.key("if"), error.offset(), error.message()),
         }
     }
@@ -265,6 +271,7 @@ fn split(
             errors.within(&at, error.offset(), error.message());
             None
         });
+        errors.read.extend(when.iter().flat_map(|when| headers_of(when.references())));
         if let Some(pool) = pools.get(share.name.as_str()).cloned() {
             shares.push(Share { pool, weight: share.share(), when });
         }

@@ -15,7 +15,7 @@ impl Request {
 
     /// The request's body has come to its end: what goes on of that which followed it.
     pub(crate) fn request_ends(&self, client: &Carrier) -> Option<Box<HeaderMap>> {
-        self.trailers.request_ends(client, self.touches_request_body())
+        self.trailers.request_ends(client, &self.snapshot.strangers, self.touches_request_body())
     }
 
     /// The answer's body has come to its end, in HTTP/1.1 with all that followed it.

@@ -1,6 +1,6 @@
 //! What a connection tells the hooks of the requests on it, and the little that hooks tell the connection.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -35,16 +35,23 @@ pub(crate) struct Facts {
     pub(crate) line: Arc<Line>,
 }
 
+/// The address of a client of which no address is known: nobody's (RFC 6890 §2.2.2), so that no list of networks holds it but one
+/// that holds everybody.
+pub(crate) const fn nobody() -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0)
+}
+
 impl Facts {
     pub(crate) fn new(listener: usize, client: SocketAddr, trusted_proxies: Arc<Networks>) -> Self {
         // An IPv4 client on a dual-stack socket is still an IPv4 client.
         let client = SocketAddr::new(client.ip().to_canonical(), client.port());
-        let text = HeaderValue::from_str(&client.ip().to_string());
+        let is_known = !client.ip().is_unspecified();
+        let text = if is_known { HeaderValue::from_str(&client.ip().to_string()).ok() } else { None };
         Self {
             listener,
             client,
             destination: None,
-            trusted: trusted_proxies.contain(client.ip()),
+            trusted: is_known && trusted_proxies.contain(client.ip()),
             trusted_proxies,
             tls: None,
             client_text: text.unwrap_or(HeaderValue::from_static("unknown")),

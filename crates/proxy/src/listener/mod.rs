@@ -23,7 +23,7 @@ mod transport;
 mod workers;
 
 pub(crate) use deadline::Deadline;
-pub(crate) use facts::{AttemptTime, Facts, Line};
+pub(crate) use facts::{AttemptTime, Facts, Line, nobody};
 pub(crate) use listening::{Copies, Listening};
 pub(crate) use refused::{ALLOW, Reason};
 pub use socket::{BindError, Inherited};

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::connection::{Connection, Next};
 use super::crowd::{Crowd, Full, Place};
-use super::facts::Facts;
+use super::facts::{Facts, nobody};
 use super::http1::{Http1, Served};
 use super::http2;
 use super::refused::{self, Reason};
@@ -198,6 +198,11 @@ async fn open(
         if terms.proxy_protocol { announced(&mut io, *client, terms).await? } else { (Header::Local, Vec::new()) };
     let destination = match told {
         Header::Local => None,
+        Header::Unknown => {
+            // Whoever it is, it is not the proxy, whose word on others is believed.
+            *client = nobody();
+            None
+        }
         Header::Proxied { source, destination } => {
             *client = source;
             Some(destination)

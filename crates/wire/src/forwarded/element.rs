@@ -8,7 +8,7 @@ use crate::class::{self, VALUE};
 /// One element of `Forwarded` (RFC 7239 §4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Element<'a> {
-    /// Who made the request.
+    /// Who made the request; written as `unknown` if it is the unspecified address.
     pub client: IpAddr,
     /// `http` or `https`.
     pub proto: &'a str,
@@ -33,6 +33,8 @@ impl Element<'_> {
         let client = self.client.to_canonical();
         // Writing to a vector cannot fail.
         match client {
+            // RFC 7239 §6.2.
+            client if client.is_unspecified() => out.write_all(b"for=unknown").ok(),
             IpAddr::V4(client) => write!(out, "for={client}").ok(),
             // Brackets and colons are not of a token (RFC 7239 §6).
             IpAddr::V6(client) => write!(out, "for=\"[{client}]\"").ok(),

@@ -5,54 +5,89 @@ use std::net::IpAddr;
 use super::{MAX_HOPS, node};
 use crate::class::{self, QUOTED, TOKEN, VALUE};
 
-/// From the peer along `hops`, nearest first, as long as whoever names the next hop is trusted.
+/// From the peer along `hops`, nearest first, as long as whoever names the next hop is trusted. `None`: one of them spoke for
+/// somebody without a word that can be read.
 pub(super) fn walk(
     peer: IpAddr,
     trusted: impl Fn(IpAddr) -> bool,
-    hops: impl Iterator<Item = Option<IpAddr>>,
-) -> IpAddr {
+    mut hops: impl Iterator<Item = Option<IpAddr>>,
+) -> Option<IpAddr> {
     let mut here = peer.to_canonical();
-    let mut hops = hops.take(MAX_HOPS);
-    while trusted(here)
-        && let Some(Some(next)) = hops.next()
-    {
-        here = next.to_canonical();
+    let mut looked_at = 0;
+    while trusted(here) {
+        let Some(next) = hops.next() else { break };
+        looked_at += 1;
+        here = next.filter(|_| looked_at <= MAX_HOPS)?.to_canonical();
     }
-    here
+    Some(here)
 }
 
-/// The hops of one `X-Forwarded-For`, nearest first.
+/// The hops of one `X-Forwarded-For`, nearest first. Empty ones are none (RFC 9110 §5.6.1).
 pub(super) fn x_forwarded_for(value: &[u8]) -> impl Iterator<Item = Option<IpAddr>> {
-    value.rsplit(|&byte| byte == b',').map(|hop| node::loose(class::trim(hop)))
+    let hops = value.rsplit(|&byte| byte == b',').map(class::trim);
+    hops.filter(|hop| !hop.is_empty()).map(node::loose)
 }
 
-/// The hops of one `Forwarded`, nearest first, at most [`MAX_HOPS`]. `None`: whoever it is, there is no address.
+/// The last hops of one `Forwarded`, and how many there were.
+struct Hops {
+    /// The one that stands at `n` has the place `n % MAX_HOPS`.
+    ring: [Option<IpAddr>; MAX_HOPS],
+    count: usize,
+}
+
+impl Hops {
+    const NONE: Self = Self { ring: [None; MAX_HOPS], count: 0 };
+
+    fn push(&mut self, hop: Option<IpAddr>) {
+        if let Some(place) = self.ring.get_mut(self.count % MAX_HOPS) {
+            *place = hop;
+        }
+        self.count += 1;
+    }
+
+    /// Nearest first. Behind those that were kept there is nobody who is known.
+    fn nearest_first(self) -> impl Iterator<Item = Option<IpAddr>> {
+        let Self { ring, count } = self;
+        let kept = count.min(MAX_HOPS);
+        let known = (0..kept).map(move |back| ring.get((count - 1 - back) % MAX_HOPS).copied().flatten());
+        known.chain((count > MAX_HOPS).then_some(None))
+    }
+}
+
+/// The hops of one `Forwarded`, nearest first. `None`: whoever it is, there is no address.
+///
+/// Quoted strings can only be told from what is around them from the left, so the whole field is read. Of one that is malformed,
+/// what stands between two commas counts where it is a whole element: a part of a quoted string never is, since there is a
+/// quotation mark without its other one, or a backslash outside, on either side of each comma in it.
 pub(super) fn forwarded(value: &[u8]) -> impl Iterator<Item = Option<IpAddr>> {
-    // Quoted strings can only be told from what is around them from the left: so the whole field is read, and the last
-    // hops are kept in a ring.
-    let mut ring = [None; MAX_HOPS];
-    let count = elements(value, &mut ring).unwrap_or_else(|| {
-        // One hop, of which nothing is known.
-        ring = [None; MAX_HOPS];
-        1
-    });
-    let kept = count.min(MAX_HOPS);
-    (0..kept).map(move |back| ring.get((count - 1 - back) % MAX_HOPS).copied().flatten())
+    elements(value).unwrap_or_else(|| pieces(value)).nearest_first()
 }
 
-/// `#forwarded-element` (RFC 7239 §4) into `ring`: how many there are, or `None` if the field is malformed.
-fn elements(mut rest: &[u8], ring: &mut [Option<IpAddr>; MAX_HOPS]) -> Option<usize> {
-    let mut count: usize = 0;
+/// `#forwarded-element` (RFC 7239 §4). `None` if the field is malformed.
+fn elements(mut rest: &[u8]) -> Option<Hops> {
+    let mut hops = Hops::NONE;
     loop {
-        let (hop, after) = element(class::trim_start(rest))?;
-        *ring.get_mut(count % MAX_HOPS)? = hop;
-        count += 1;
+        let start = class::trim_start(rest);
+        let (hop, after) = element(start)?;
+        // Empty ones are none (RFC 9110 §5.6.1).
+        if after.len() < start.len() {
+            hops.push(hop);
+        }
         rest = match class::trim_start(after) {
-            [] => return Some(count),
+            [] => return Some(hops),
             [b',', rest @ ..] => rest,
             _ => return None,
         };
     }
+}
+
+/// What can be read of a field that is malformed as a whole.
+fn pieces(value: &[u8]) -> Hops {
+    let mut hops = Hops::NONE;
+    for piece in value.split(|&byte| byte == b',').map(class::trim).filter(|piece| !piece.is_empty()) {
+        hops.push(element(piece).and_then(|(hop, after)| hop.filter(|_| after.is_empty())));
+    }
+    hops
 }
 
 /// `[ forwarded-pair ] *( ";" [ forwarded-pair ] )`: the address of its `for`, and what follows the element.

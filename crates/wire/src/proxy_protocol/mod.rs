@@ -34,9 +34,11 @@ pub enum Parsed {
 /// What a header says of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Header {
-    /// The peer speaks for itself (v2 `LOCAL`), or cannot say for whom (v1 `UNKNOWN`, v2 `UNSPEC`): what the socket
-    /// says holds.
+    /// The peer speaks for itself (v2 `LOCAL`): what the socket says holds.
     Local,
+    /// The peer speaks for somebody, and cannot say for whom (v1 `UNKNOWN`, v2 `UNSPEC`). In version 1 it may as well speak
+    /// for itself: there is no other word for it.
+    Unknown,
     /// The peer speaks for a client. Addresses stand as they were sent: IPv4 within IPv6 is not yet IPv4.
     Proxied {
         /// The client.

@@ -30,7 +30,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, ProxyError> {
 fn header(words: &[u8]) -> Result<Header, ProxyError> {
     // Whatever follows is to be ignored.
     if words == b"UNKNOWN" || words.starts_with(b"UNKNOWN ") {
-        return Ok(Header::Local);
+        return Ok(Header::Unknown);
     }
     let words = str::from_utf8(words).map_err(|_| ProxyError::Line)?;
     let mut words = words.split(' ');

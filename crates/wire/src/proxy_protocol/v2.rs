@@ -53,7 +53,8 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, ProxyError> {
     let length = FIXED + rest;
     let Some(whole) = bytes.get(..length) else { return Ok(Parsed::Incomplete) };
     let header = match address_bytes {
-        None => Header::Local,
+        None if is_local => Header::Local,
+        None => Header::Unknown,
         Some(size) => {
             check_additions(whole, FIXED + 2 * (size + 2))?;
             addresses(whole, size).ok_or(ProxyError::Truncated)?

@@ -52,7 +52,8 @@ pub fn write_v1(header: &Header, out: &mut Vec<u8>) {
 pub fn write_v2(header: &Header, additions: &Additions<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(v2::SIGNATURE);
     let Header::Proxied { source, destination } = *header else {
-        out.extend_from_slice(&[v2::LOCAL, 0, 0, 0]);
+        let command = if *header == Header::Local { v2::LOCAL } else { v2::PROXY };
+        out.extend_from_slice(&[command, 0, 0, 0]);
         return;
     };
     let mut rest = Vec::with_capacity(64);

@@ -18,12 +18,17 @@ fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
+/// What nobody is called here.
+const NOBODY: &str = "nobody";
+
 fn x(peer: &str, fields: &[&str]) -> String {
-    by_x_forwarded_for(ip(peer), ours, fields.iter().map(|field| field.as_bytes())).to_string()
+    let client = by_x_forwarded_for(ip(peer), ours, fields.iter().map(|field| field.as_bytes()));
+    client.map_or(NOBODY.to_owned(), |client| client.to_string())
 }
 
 fn f(peer: &str, fields: &[&str]) -> String {
-    by_forwarded(ip(peer), ours, fields.iter().map(|field| field.as_bytes())).to_string()
+    let client = by_forwarded(ip(peer), ours, fields.iter().map(|field| field.as_bytes()));
+    client.map_or(NOBODY.to_owned(), |client| client.to_string())
 }
 
 #[test]
@@ -50,15 +55,20 @@ fn the_first_stranger_from_the_right_is_the_client() {
         ("10.0.0.1", &["[2001:db8::7]:4711"], "2001:db8::7"),
         ("10.0.0.1", &["[2001:db8::7]"], "2001:db8::7"),
         ("10.0.0.1", &["::ffff:203.0.113.9"], "203.0.113.9"),
+        // Empty members are none.
+        ("10.0.0.1", &["1.1.1.1, ,203.0.113.9,, 10.0.0.2,"], "203.0.113.9"),
+        ("10.0.0.1", &["203.0.113.9", "", " , "], "203.0.113.9"),
+        ("10.0.0.1", &[""], "10.0.0.1"),
+        // What cannot be read stands where nobody looks.
+        ("10.0.0.1", &["x, unknown, 203.0.113.9"], "203.0.113.9"),
     ] {
         assert_eq!(x(peer, fields), client, "{fields:?}");
     }
 }
 
 #[test]
-fn what_is_no_address_ends_the_walk_at_who_said_it() {
+fn what_is_no_address_makes_nobody_of_the_client_and_not_who_said_it() {
     for hop in [
-        "",
         "unknown",
         "_hidden",
         "a.example.com",
@@ -77,8 +87,11 @@ fn what_is_no_address_ends_the_walk_at_who_said_it() {
         "203.0.113.9;proto=https",
         "\u{ff}",
     ] {
-        assert_eq!(x("10.0.0.1", &[&format!("1.1.1.1, {hop}, 10.0.0.2")]), "10.0.0.2", "{hop}");
-        assert_eq!(x("10.0.0.1", &["1.1.1.1", hop]), "10.0.0.1", "{hop}");
+        assert_eq!(x("10.0.0.1", &[&format!("1.1.1.1, {hop}, 10.0.0.2")]), NOBODY, "{hop}");
+        assert_eq!(x("10.0.0.1", &["1.1.1.1", hop]), NOBODY, "{hop}");
+        // Whoever is not trusted is not asked.
+        assert_eq!(x("203.0.113.9", &[hop]), "203.0.113.9", "{hop}");
+        assert_eq!(x("10.0.0.1", &[hop, "203.0.113.9"]), "203.0.113.9", "{hop}");
     }
 }
 
@@ -104,24 +117,27 @@ fn rfc_7239_is_read() {
 }
 
 #[test]
-fn who_is_hidden_ends_the_walk_at_who_hides_them() {
+fn who_is_hidden_is_nobody_and_not_who_hides_them() {
     for element in [
         "for=unknown",
         "for=_SEVKISEK",
         "for=\"_gazonk\"",
         "proto=https",
-        "",
+        ";",
         "for=\"10.0.0.\\9\"",
         "for=\"10.0.0.9:_\"",
         "for=\"[10.0.0.9]\"",
     ] {
-        assert_eq!(f("10.0.0.1", &[&format!("for=1.1.1.1, {element}, for=10.0.0.2")]), "10.0.0.2", "{element}");
+        assert_eq!(f("10.0.0.1", &[&format!("for=1.1.1.1, {element}, for=10.0.0.2")]), NOBODY, "{element}");
+        assert_eq!(f("10.0.0.1", &[&format!("for=1.1.1.1, {element}")]), NOBODY, "{element}");
+        assert_eq!(f("10.0.0.1", &[&format!("{element}, for=203.0.113.9")]), "203.0.113.9", "{element}");
     }
 }
 
 #[test]
-fn a_malformed_field_is_not_believed_at_all() {
+fn what_a_client_has_left_malformed_does_not_hide_what_a_proxy_wrote_behind_it() {
     for element in [
+        "x",
         "for",
         "for=",
         "for=;",
@@ -137,9 +153,17 @@ fn a_malformed_field_is_not_believed_at_all() {
         "for=\"10.0.0.9\"x",
         "for=\"\\",
     ] {
+        for behind in
+            ["for=203.0.113.9", "for=203.0.113.9;host=\"a\"", "for=\"203.0.113.9:1\"", "for=203.0.113.9, for=10.0.0.2"]
+        {
+            let field = format!("for=10.0.0.8, {element}, {behind}");
+            assert_eq!(f("10.0.0.1", &[&field]), "203.0.113.9", "{field}");
+            assert_eq!(f("10.0.0.1", &[&field, "for=10.0.0.3"]), "203.0.113.9", "{field}");
+            assert_eq!(f("10.0.0.1", &[element, behind]), "203.0.113.9", "{element}");
+        }
         let field = format!("for=1.1.1.1, {element}, for=10.0.0.2");
-        assert_eq!(f("10.0.0.1", &[&field]), "10.0.0.1", "{element}");
-        assert_eq!(f("10.0.0.1", &[&field, "for=10.0.0.3"]), "10.0.0.3", "{element}");
+        assert_eq!(f("10.0.0.1", &[&field]), NOBODY, "{element}");
+        assert_eq!(f("10.0.0.1", &[&field, "for=10.0.0.3"]), NOBODY, "{element}");
     }
 }
 
@@ -152,12 +176,14 @@ fn at_most_so_many_hops_are_looked_at() {
     };
     let hops = |write: &dyn Fn(usize) -> String| (0..100).rev().map(write).collect::<Vec<_>>().join(", ");
     let (list, elements) = (hops(&|n| format!("10.0.1.{n}")), hops(&|n| format!("for=10.0.1.{n}")));
-    let last = format!("10.0.1.{}", MAX_HOPS - 1);
-    assert_eq!(by_x_forwarded_for(ip("10.0.0.1"), all, [list.as_bytes()].into_iter()).to_string(), last);
+    assert_eq!(by_x_forwarded_for(ip("10.0.0.1"), all, [list.as_bytes()].into_iter()), None);
     assert_eq!(asked.replace(0), MAX_HOPS + 1);
-    assert_eq!(by_forwarded(ip("10.0.0.1"), all, [elements.as_bytes()].into_iter()).to_string(), last);
+    assert_eq!(by_forwarded(ip("10.0.0.1"), all, [elements.as_bytes()].into_iter()), None);
     let fields = || (0..100).rev().map(|n| format!("for=10.0.1.{n}")).collect::<Vec<_>>();
-    assert_eq!(by_forwarded(ip("10.0.0.1"), all, fields().iter().map(String::as_bytes)).to_string(), last);
+    assert_eq!(by_forwarded(ip("10.0.0.1"), all, fields().iter().map(String::as_bytes)), None);
+    // As many as may be.
+    let list = (0..MAX_HOPS).map(|n| format!("10.0.1.{n}")).collect::<Vec<_>>().join(", ");
+    assert_eq!(by_x_forwarded_for(ip("10.0.0.1"), all, [list.as_bytes()].into_iter()), Some(ip("10.0.1.0")));
 }
 
 fn written(client: &str, host: Option<&[u8]>) -> String {
@@ -186,24 +212,75 @@ proptest! {
         Element { client, proto: "https", host: host.as_deref() }.write(&mut field);
         let peer = ip("192.0.2.1");
         let found = by_forwarded(peer, |address| address == peer, [&field[..]].into_iter());
-        prop_assert_eq!(found, client.to_canonical());
+        prop_assert_eq!(found, Some(client.to_canonical()).filter(|client| !client.is_unspecified()));
         prop_assert!(!field.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)));
     }
 
     #[test]
-    fn the_client_is_one_that_somebody_named(
-        hops in proptest::collection::vec(prop_oneof!["10\\.0\\.0\\.[1-9]", "192\\.0\\.2\\.[1-9]", "[a-z:.0-9]{0,5}"], 0..6),
+    fn the_client_is_whom_the_last_trusted_word_names_or_nobody(
+        fields in proptest::collection::vec(proptest::collection::vec(hop(), 0..40), 0..4),
+        separators in proptest::collection::vec(prop_oneof![4 => Just(", "), 1 => Just(","), 1 => Just(" ,,\t")], 40),
     ) {
-        // By hand: from the right, as long as the one before is ours and the next is an address.
-        let mut expected = ip("10.0.0.1");
-        for hop in hops.iter().rev() {
-            match hop.parse() {
-                Ok(next) if ours(expected) => expected = next,
+        // By hand: all hops of all fields in one list, from the right.
+        let mut hops: Vec<&Hop> = fields.iter().flatten().collect();
+        hops.reverse();
+        let mut expected = Some(ip("10.0.0.1"));
+        for (count, hop) in hops.into_iter().enumerate() {
+            match expected {
+                Some(here) if ours(here) => expected = hop.address.filter(|_| count < MAX_HOPS),
                 _ => break,
             }
         }
-        let list = hops.join(", ");
-        let found = by_x_forwarded_for(ip("10.0.0.1"), ours, [list.as_bytes()].into_iter());
-        prop_assert_eq!(found, expected);
+        let join = |write: &dyn Fn(&Hop) -> String| -> Vec<String> {
+            let one = |hops: &Vec<Hop>| {
+                let mut text = String::new();
+                for (hop, separator) in hops.iter().zip(&separators) {
+                    if !text.is_empty() {
+                        text.push_str(separator);
+                    }
+                    text.push_str(&write(hop));
+                }
+                text
+            };
+            fields.iter().map(one).collect()
+        };
+        let by_list = join(&|hop| hop.of_list.clone());
+        let found = by_x_forwarded_for(ip("10.0.0.1"), ours, by_list.iter().map(String::as_bytes));
+        prop_assert_eq!(found, expected, "{:?}", by_list);
+        let by_elements = join(&|hop| hop.of_elements.clone());
+        let found = by_forwarded(ip("10.0.0.1"), ours, by_elements.iter().map(String::as_bytes));
+        prop_assert_eq!(found, expected, "{:?}", by_elements);
     }
+
+    #[test]
+    fn whatever_a_client_sends_first_a_proxy_that_appends_has_the_last_word(
+        sent in "[for=10.\";,\\\\ x:\\[\\]]{0,40}",
+        proxy in prop_oneof![Just("for=203.0.113.9"), Just("for=203.0.113.9;proto=https;host=\"a.example:80\";by=_p")],
+    ) {
+        let field = format!("{sent}, {proxy}");
+        let found = by_forwarded(ip("10.0.0.1"), ours, [field.as_bytes()].into_iter());
+        prop_assert_eq!(found, Some(ip("203.0.113.9")), "{}", field);
+        let field = format!("{sent}, 203.0.113.9");
+        let found = by_x_forwarded_for(ip("10.0.0.1"), ours, [field.as_bytes()].into_iter());
+        prop_assert_eq!(found, Some(ip("203.0.113.9")), "{}", field);
+    }
+}
+
+/// A member of either list, and whom it names.
+#[derive(Debug, Clone)]
+struct Hop {
+    of_list: String,
+    of_elements: String,
+    address: Option<IpAddr>,
+}
+
+fn hop() -> impl Strategy<Value = Hop> {
+    let named = |text: String| Hop { of_elements: format!("for={text}"), address: text.parse().ok(), of_list: text };
+    let unreadable = ["unknown", "_x", "10.0.0", "10.0.0.1:", "[10.0.0.1]", "for", "a b", "10.0.0.1;"];
+    let unreadable = proptest::sample::select(unreadable.to_vec());
+    prop_oneof![
+        6 => "10\\.0\\.0\\.[1-9]".prop_map(named),
+        2 => "192\\.0\\.2\\.[1-9]".prop_map(named),
+        1 => unreadable.prop_map(|text| Hop { of_list: text.to_owned(), of_elements: format!("for={text} x"), address: None }),
+    ]
 }

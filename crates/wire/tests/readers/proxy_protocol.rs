@@ -60,11 +60,11 @@ fn version_1_is_read() {
         proxied("255.255.255.255:65535", "255.255.255.255:65535"),
     );
     is_taken(b"PROXY TCP6 2001:db8::7 ::1 0 1\r\n", proxied("[2001:db8::7]:0", "[::1]:1"));
-    is_taken(b"PROXY UNKNOWN\r\n", Header::Local);
+    is_taken(b"PROXY UNKNOWN\r\n", Header::Unknown);
     let longest =
         "PROXY UNKNOWN ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n";
     assert_eq!(longest.len(), 107);
-    is_taken(longest.as_bytes(), Header::Local);
+    is_taken(longest.as_bytes(), Header::Unknown);
 }
 
 #[test]
@@ -121,8 +121,9 @@ fn version_2_is_read() {
     is_taken(&summed(&[&V4[..], &more].concat(), &[]), four);
     is_taken(&summed(&V4, &more), four);
     for (command, family) in [(0x20, 0x00), (0x20, 0x11), (0x20, 0x31), (0x20, 0xff), (0x21, 0x00)] {
-        is_taken(&v2(command, family, b""), Header::Local);
-        is_taken(&v2(command, family, &[7; 40]), Header::Local);
+        let header = if command == 0x20 { Header::Local } else { Header::Unknown };
+        is_taken(&v2(command, family, b""), header);
+        is_taken(&v2(command, family, &[7; 40]), header);
     }
 }
 
@@ -259,15 +260,18 @@ proptest! {
         after in prop::collection::vec(any::<u8>(), 0..20),
     ) {
         let header = if is_local { Header::Local } else { Header::Proxied { source, destination } };
-        let wanted = if is_local { Header::Local } else { of_one_family(source, destination) };
+        let wanted = of_one_family(source, destination);
         let additions = Additions { alpn: &alpn, authority: authority.as_bytes(), unique_id: &unique_id };
         let (mut one, mut two) = (Vec::new(), Vec::new());
         write_v1(&header, &mut one);
         write_v2(&header, &additions, &mut two);
-        for mut written in [one, two] {
+        // Version 1 has one word for both.
+        let of_nobody = [Header::Unknown, Header::Local];
+        for (mut written, of_nobody) in [one, two].into_iter().zip(of_nobody) {
             let length = written.len();
             written.extend_from_slice(&after);
-            prop_assert_eq!(parse(&written), Ok(Parsed::Complete { length, header: wanted }));
+            let header = if is_local { of_nobody } else { wanted };
+            prop_assert_eq!(parse(&written), Ok(Parsed::Complete { length, header }));
         }
     }
 }
@@ -284,4 +288,7 @@ fn a_version_2_header_tells_what_is_known_and_leaves_out_the_rest() {
     let mut local = Vec::new();
     write_v2(&Header::Local, &Additions { unique_id: b"7", ..Additions::default() }, &mut local);
     assert_eq!(local, v2(0x20, 0, b""));
+    let mut unknown = Vec::new();
+    write_v2(&Header::Unknown, &Additions::default(), &mut unknown);
+    assert_eq!(unknown, v2(0x21, 0, b""));
 }

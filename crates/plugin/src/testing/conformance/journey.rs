@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Method, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
 use pingora_http::{RequestHeader, ResponseHeader};
 
 use super::samples::Sample;
@@ -208,6 +208,18 @@ impl<'p> Journey<'p> {
 }
 
 impl Outcome {
+    /// The fields of the request that the target gets otherwise than in `untouched`.
+    pub(super) fn changed_fields(&self, untouched: &Self) -> Vec<HeaderName> {
+        let (Some((_, _, now)), Some((_, _, before))) = (&self.forwarded, &untouched.forwarded) else {
+            return Vec::new();
+        };
+        let is_same = |name: &HeaderName| now.get_all(name).iter().eq(before.get_all(name).iter());
+        let mut changed: Vec<_> = now.keys().chain(before.keys()).filter(|name| !is_same(name)).cloned().collect();
+        changed.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+        changed.dedup();
+        changed
+    }
+
     /// Without what random values change: which headers there are, how long bodies are, which kinds of decision.
     pub(super) fn shape(self) -> Self {
         let names = |headers: HeaderMap| {

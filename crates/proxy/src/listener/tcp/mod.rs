@@ -65,7 +65,11 @@ pub(super) async fn serve(
         }
     };
     account.goes(way.clone());
-    let told = Header::Proxied { source: facts.client, destination: destination(&client, facts) };
+    let told = if facts.client.ip().is_unspecified() {
+        Header::Unknown
+    } else {
+        Header::Proxied { source: facts.client, destination: destination(&client, facts) }
+    };
     let id = account.id();
     let caller = Caller { client: facts.client.ip(), told, name, id: &id };
     match dial::dial(&way.pool, &caller, &mut account).await {
