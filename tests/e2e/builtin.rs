@@ -111,6 +111,45 @@ routes:
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_set_is_not_fetched_where_a_redirect_leads_nor_from_an_address_that_a_name_may_not_have() {
+    let issuer = RsaIssuer::new(1);
+    let published = issuer.jwks();
+    let elsewhere =
+        Origin::start("elsewhere").await.playing(move |_| vec![Beat::answer(200, &[], published.as_bytes())]);
+    let location = format!("http://{}/jwks.json", elsewhere.address());
+    let idp = Origin::start("idp").await;
+    idp.play(move |_| vec![Beat::answer(302, &[("location", &location)], "")]);
+    let local = format!("http://localhost:{}/jwks.json", elsewhere.address().port());
+    let yaml = r#"
+routes:
+  - name: redirected
+    match: { path: /redirected }
+    plugins: [jwt: { algorithms: [RS256], jwks: { url: "http://@idp/jwks.json", refresh: 1s } }]
+    respond: { status: 200, body: ok }
+  - name: public
+    match: { path: /public }
+    plugins: [jwt: { algorithms: [RS256], jwks: { url: "LOCAL", refresh: 1s, addresses: public } }]
+    respond: { status: 200, body: ok }
+  - name: local
+    match: { path: /local }
+    plugins: [jwt: { algorithms: [RS256], jwks: { url: "LOCAL", refresh: 1s } }]
+    respond: { status: 200, body: ok }
+"#;
+    let gateway = Gateway::spawn(&at(&[&idp], &yaml.replace("LOCAL", &local))).await;
+    let token = issuer.token(json!({ "sub": "ada" }));
+    for path in ["/redirected", "/public"] {
+        assert_eq!(gateway.get(path).bearer(&token).await.status, 503, "{path}");
+    }
+    let seen = |origin: &Origin| origin.seen().iter().filter(|asked| asked.target() == "/jwks.json").count();
+    until("the issuer was asked", async || (seen(&idp) > 0).then_some(())).await;
+    // `localhost` says by itself that it is this machine.
+    until("the key is known", async || (gateway.get("/local").bearer(&token).await.status == 200).then_some(())).await;
+    for path in ["/redirected", "/public"] {
+        assert_eq!(gateway.get(path).bearer(&token).await.status, 503, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_declared_key_names_its_consumer_and_is_not_forwarded() {
     let (folder, a) = (secret_folder(), Origin::start("a").await);
     let yaml = r#"

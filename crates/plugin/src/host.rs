@@ -49,15 +49,32 @@ pub trait Engine: Send + Sync + 'static {
     fn clock(&self) -> &Clock;
 }
 
-/// A GET of an outside URL: `http` or `https`, verified against the system's roots.
+/// A GET of an outside URL: `http` or `https`, verified against the system's roots. A redirect is an answer like any other: it is
+/// not followed, so that what is asked for over `https` is never fetched in another way.
 #[derive(Debug, Clone)]
 pub struct Fetch {
     /// Absolute URL.
     pub url: String,
+    /// Which addresses its name may have.
+    pub addresses: Addresses,
     /// One deadline over everything.
     pub timeout: std::time::Duration,
     /// Longest answer accepted, in bytes.
     pub max_body: usize,
+}
+
+/// Which addresses the name in a URL may have. An address that stands in the URL itself was meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Addresses {
+    /// Those of the internet and of private networks. This machine's (loopback) only behind a name that is of this network by
+    /// its looks: `localhost`, one without a dot, or below `local`, `internal`, `lan`, `home.arpa` or `test`. Never link-local
+    /// ones (RFC 3927, RFC 4291), behind which clouds have their metadata, nor those of nobody or of many.
+    #[default]
+    Network,
+    /// Those of the internet alone.
+    Public,
+    /// Any.
+    Any,
 }
 
 /// A background task. Dropping this ends it at its next `.await`.

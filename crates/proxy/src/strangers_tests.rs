@@ -156,9 +156,15 @@ proptest! {
         is_of_trusted in any::<bool>(),
     ) {
         let mut fields = Fields::default();
-        set.iter().for_each(|text| fields.set(&name(text)));
-        read.iter().for_each(|text| fields.read(&name(text)));
-        removed.iter().for_each(|text| fields.removed(&name(text)));
+        for text in &set {
+            fields.set(&name(text));
+        }
+        for text in &read {
+            fields.read(&name(text));
+        }
+        for text in &removed {
+            fields.removed(&name(text));
+        }
         let strangers = fields.compile();
         let mut head = RequestHeader::build("GET", b"/", None).unwrap();
         for field in &sent {

@@ -16,6 +16,7 @@ mod service;
 mod size;
 mod status;
 mod time_zone;
+pub mod url;
 mod words;
 
 pub use address::{Address, BindAddress, Host};
@@ -32,6 +33,7 @@ pub use service::ServiceName;
 pub use size::Size;
 pub use status::{StatusCode, StatusRange};
 pub use time_zone::TimeZone;
+pub use url::Url;
 pub use words::{HeaderName, LogTarget, Method};
 
 use std::fmt;
@@ -76,6 +78,7 @@ pub static UNITS: &[Unit] = &[
     network::UNIT,
     secret::UNIT,
     service::UNIT,
+    url::UNIT,
     words::METHOD_UNIT,
     words::HEADER_NAME_UNIT,
     words::LOG_TARGET_UNIT,

@@ -118,3 +118,20 @@ fn a_request_value_cannot_name_the_answer() {
     let early = error(json!({ "request": { "set": { "x-a": "${response.status}" } } }));
     assert!(early.contains("not known yet"), "{early}");
 }
+
+#[test]
+fn a_group_with_a_comma_is_no_other_group() {
+    let probe = request(json!({ "set": { "x-groups": "${consumer.groups}" } }));
+    let consumer = |groups: &[&str]| {
+        let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+        Arc::new(Consumer { groups, ..Consumer::new("ada") })
+    };
+    for (groups, said) in [
+        (&["staff", "admin"][..], "staff,admin"),
+        (&["staff,admin"], "staff%2Cadmin"),
+        (&["staff", "x, admin ", "100%"], "staff,x%2C admin%20,100%25"),
+    ] {
+        let forwarded = probe.get("/").consumer(consumer(groups)).send().forwarded();
+        assert_eq!(forwarded.header_all("x-groups"), [said]);
+    }
+}

@@ -9,17 +9,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
 use jsonwebtoken::jwk::ThumbprintHash;
-use portreeve_plugin::{Build, BuildError, Host, units};
+use portreeve_plugin::{Addresses, Build, BuildError, Host, units};
 
 use crate::Jwt;
 use crate::algorithm::{Algorithms, Kind};
 use crate::bearer::Bearer;
 use crate::cache::Verified;
 use crate::claims::Checks;
-use crate::config::{Config, Jwks, KeySetting, Names};
+use crate::config::{AddressesSetting, Config, Jwks, KeySetting, Names};
 use crate::jwk::{self, Secrets};
 use crate::key::Key;
-use crate::keys::Keys;
+use crate::keys::{Keys, Place};
 use crate::keyset::{Generation, KeySet};
 use crate::refusal::Challenges;
 use crate::who::Who;
@@ -95,17 +95,24 @@ fn published(jwks: Jwks, algorithms: Algorithms, host: &Host) -> Result<Keys, Bu
                     format!("{} needs a secret; a set fetched from a URL holds public keys", symmetric.name());
                 return Err(BuildError::at("algorithms", message));
             }
-            if !url.starts_with("https://") && !url.starts_with("http://") || url.parse::<http::Uri>().is_err() {
+            if !matches!(&*url.scheme(), "https" | "http") || url.expose().parse::<http::Uri>().is_err() {
                 return Err(BuildError::at("jwks.url", "not a URL that begins with https:// or http://"));
             }
             let refresh = jwks.refresh.map_or(REFRESH, units::Duration::get);
             if refresh < MIN_REFRESH {
                 return Err(BuildError::at("jwks.refresh", "must be at least 1s"));
             }
-            Keys::fetched(url, refresh, jwks.stale_for.map_or(STALE_FOR, units::Duration::get), host)
+            let addresses = match jwks.addresses {
+                None | Some(AddressesSetting::Network) => Addresses::Network,
+                Some(AddressesSetting::Public) => Addresses::Public,
+                Some(AddressesSetting::Any) => Addresses::Any,
+            };
+            let stale_for = jwks.stale_for.map_or(STALE_FOR, units::Duration::get);
+            Keys::fetched(Place { url, addresses }, refresh, stale_for, host)
         }
-        (None, Some(_)) if jwks.refresh.is_some() || jwks.stale_for.is_some() => {
-            Err(BuildError::at("jwks", "`refresh` and `stale_for` are for a `url`; a file is read again at a reload"))
+        (None, Some(_)) if jwks.refresh.is_some() || jwks.stale_for.is_some() || jwks.addresses.is_some() => {
+            let message = "`refresh`, `stale_for` and `addresses` are for a `url`; a file is read again at a reload";
+            Err(BuildError::at("jwks", message))
         }
         (None, Some(file)) => from_file(file, algorithms, host),
         _ => Err(BuildError::at("jwks", "wants either `url` or `file`")),

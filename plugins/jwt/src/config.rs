@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use portreeve_plugin::Template;
-use portreeve_plugin::units::{Duration, HeaderName, SecretSource, Size};
+use portreeve_plugin::units::{Duration, HeaderName, SecretSource, Size, Url};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 
@@ -66,10 +66,12 @@ pub struct Config {
 #[schemars(extend("oneOf" = [{ "required": ["url"] }, { "required": ["file"] }]))]
 pub(crate) struct Jwks {
     /// An `https` URL (`http` is meant for the inside of a network). Fetched in the background; if that fails, the last good
-    /// set stays in use. At most 256 KiB and 100 keys.
+    /// set stays in use. At most 256 KiB and 100 keys. A redirect is not followed: write the URL that it leads to.
     #[serde(default)]
-    #[schemars(regex(pattern = "^https?://"), extend("x-expected" = "a URL that begins with https:// or http://"))]
-    pub(crate) url: Option<String>,
+    pub(crate) url: Option<Url>,
+    /// Which addresses the name in `url` may have. An address that stands in the URL itself may be any.
+    #[serde(default)]
+    pub(crate) addresses: Option<AddressesSetting>,
     /// A file, read when the configuration is loaded. A relative path counts from the folder of the YAML file.
     #[serde(default)]
     pub(crate) file: Option<PathBuf>,
@@ -81,6 +83,20 @@ pub(crate) struct Jwks {
     /// answered with 503.
     #[serde(default)]
     pub(crate) stale_for: Option<Duration>,
+}
+
+/// Which addresses a name may have that is fetched from.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum AddressesSetting {
+    /// None of this machine and none that is link-local, as that of a cloud's metadata; those of a private network may be
+    /// behind any name. `localhost`, a name without a dot and one below `local`, `internal`, `lan`, `home.arpa` or `test` may
+    /// be this machine.
+    Network,
+    /// Addresses of the internet alone.
+    Public,
+    /// Any.
+    Any,
 }
 
 /// One key: a shared secret or a public key.

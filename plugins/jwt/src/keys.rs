@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::StatusCode;
-use portreeve_plugin::{BuildError, Clock, Counter, Fetch, Gauge, Host, Task};
+use portreeve_plugin::units::Url;
+use portreeve_plugin::{Addresses, BuildError, Clock, Counter, Fetch, Gauge, Host, Task};
 
 use crate::algorithm::Algorithms;
 use crate::keyset::{Generation, KeySet, Verdict};
@@ -44,10 +45,18 @@ pub(crate) struct Fetched {
     _task: Task,
 }
 
+/// Where a key set is published.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) url: Url,
+    /// Which addresses its name may have.
+    pub(crate) addresses: Addresses,
+}
+
 /// The background task.
 struct Refresher {
     host: Host,
-    url: String,
+    place: Place,
     every: Duration,
     stale_for: Duration,
     stale: Arc<AtomicBool>,
@@ -57,17 +66,18 @@ struct Refresher {
 }
 
 impl Keys {
-    /// Starts fetching `url`, or goes on with the set another generation of this plugin holds.
+    /// Starts fetching from `place`, or goes on with the set another generation of this plugin holds.
     pub(crate) fn fetched(
-        url: String,
+        place: Place,
         refresh: Duration,
         stale_for: Duration,
         host: &Host,
     ) -> Result<Self, BuildError> {
-        let remote: Arc<Remote> = host.shared(&format!("jwks/{url}"), Remote::default);
+        let remote: Arc<Remote> =
+            host.shared(&format!("jwks/{:?}/{}", place.addresses, place.url.expose()), Remote::default);
         let stale = Arc::new(AtomicBool::new(false));
         let task = Refresher {
-            url,
+            place,
             every: refresh,
             stale_for,
             stale: stale.clone(),
@@ -165,26 +175,34 @@ impl Refresher {
         self.keys.set(i64::try_from(keys).unwrap_or(i64::MAX));
         match outcome {
             Ok(Some(left_out)) => {
-                tracing::info!(plugin = "jwt", url = %self.url, keys, "Key set changed.");
+                tracing::info!(plugin = "jwt", url = %self.place.url, keys, "Key set changed.");
                 for why in left_out {
-                    tracing::warn!(plugin = "jwt", url = %self.url, error = %why, "Key of a key set passed over.");
+                    tracing::warn!(plugin = "jwt", url = %self.place.url, error = %why, "Key of a key set passed over.");
                 }
             }
             Ok(None) => {}
             Err(error) => {
                 self.failures.inc();
-                tracing::warn!(plugin = "jwt", url = %self.url, error = %error, "Key set not fetched.");
+                tracing::warn!(plugin = "jwt", url = %self.place.url, error = %error, "Key set not fetched.");
             }
         }
     }
 
     async fn get(&self) -> Result<bytes::Bytes, String> {
         self.fetches.inc();
-        let fetch = Fetch { url: self.url.clone(), timeout: FETCH_TIMEOUT, max_body: MAX_SET };
+        let fetch = Fetch {
+            url: self.place.url.expose().to_owned(),
+            addresses: self.place.addresses,
+            timeout: FETCH_TIMEOUT,
+            max_body: MAX_SET,
+        };
         match self.host.fetch(fetch).await {
             // The limit is the host's to keep; a host that does not is no reason to swallow more.
             Ok(answer) if answer.body.len() > MAX_SET => Err(format!("longer than {MAX_SET} bytes")),
             Ok(answer) if answer.status == StatusCode::OK => Ok(answer.body),
+            Ok(answer) if answer.status.is_redirection() => {
+                Err(format!("answered with {}; redirects are not followed", answer.status))
+            }
             Ok(answer) => Err(format!("answered with {}", answer.status)),
             Err(error) => Err(error.to_string()),
         }

@@ -5,25 +5,22 @@ use std::borrow::Cow;
 
 use http::Uri;
 use percent_encoding::percent_decode_str;
+use portreeve_plugin::query::{name_of, pairs, reads_as};
 
-/// Every value of the parameter `name`, decoded as `application/x-www-form-urlencoded`.
+/// Every value of the parameter `name`, decoded as `application/x-www-form-urlencoded`; also of parameters that some server
+/// takes for it, so that there is no other key beside the one that is looked at.
 pub(crate) fn values<'q>(query: &'q str, name: &str) -> impl Iterator<Item = Cow<'q, str>> {
     let named = move |pair: &'q str| {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (decoded(key) == name).then(|| decoded(value))
+        let value = pair.split_once('=').map_or("", |(_, value)| value);
+        reads_as(name_of(pair), name).then(|| decoded(value))
     };
-    query.split('&').filter_map(named)
+    pairs(query).filter_map(named)
 }
 
 /// Path and query without the parameter `name`; `None` if it is not there.
 pub(crate) fn without(uri: &Uri, name: &str) -> Option<String> {
-    let query = uri.query()?;
-    let is_other = |pair: &&str| decoded(pair.split_once('=').map_or(*pair, |(key, _)| key)) != name;
-    let others: Vec<&str> = query.split('&').filter(is_other).collect();
-    if others.len() == query.split('&').count() {
-        return None;
-    }
-    let (path, others) = (uri.path(), others.join("&"));
+    let Cow::Owned(others) = portreeve_plugin::query::without(uri.query()?, &[name]) else { return None };
+    let path = uri.path();
     Some(if others.is_empty() { path.to_owned() } else { format!("{path}?{others}") })
 }
 

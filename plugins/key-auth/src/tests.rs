@@ -55,6 +55,11 @@ fn a_key_in_the_query_is_taken_out_of_it_however_it_is_spelt() {
     assert_eq!(probe.get("/a?x=%20&key=key-1&y").send().forwarded().uri, "/a?x=%20&y");
     assert_eq!(probe.get("/a?%6bey=key%2D1").send().forwarded().uri, "/a");
     assert_eq!(probe.get("/a?key=key-1&k%65y=key-1").send().refused().status, 401);
+    // Some server takes `;` for `&`, or `key[]` for `key`: no other key stands beside the one that was looked at.
+    for other in ["/a?key=key-1&x=1;key=key-3", "/a?x=1;key=key-3&key=key-1", "/a?key=key-1&key[]=key-3"] {
+        assert_eq!(probe.get(other).send().refused().status, 401, "{other}");
+    }
+    assert_eq!(probe.get("/a?x=1;key=key-1&y").send().forwarded().uri, "/a?x=1&y");
     assert_eq!(probe.get("/a").header("x-api-key", "key-1").send().refused().status, 401);
 }
 

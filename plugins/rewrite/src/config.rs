@@ -48,6 +48,9 @@ pub struct Pattern {
 }
 
 /// Changes of the query: `remove`, then `set`.
+///
+/// What is set or removed goes wherever some server would see it: between `;` as well as `&`, in another letter case, as
+/// `name[…]`, with `.` or a space for `_`. The rest stays as it came.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QueryEdits {

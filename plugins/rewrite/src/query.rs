@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use portreeve_plugin::prelude::*;
+use portreeve_plugin::query::without;
 use portreeve_plugin::template::Escape;
 
 use crate::config::QueryEdits;
@@ -55,12 +56,7 @@ impl QueryRewrite {
         if self.is_nothing() {
             return old.map(Cow::Borrowed);
         }
-        let mut new = String::with_capacity(old.map_or(0, str::len) + 32);
-        let kept = old.into_iter().flat_map(|query| query.split('&')).filter(|pair| !self.drops(pair));
-        for pair in kept {
-            begin(&mut new);
-            new.push_str(pair);
-        }
+        let mut new = old.map_or(Cow::Borrowed(""), |query| without(query, &self.dropped)).into_owned();
         for Parameter { prefix, value } in &self.set {
             if let Some(value) = encoded(value, cx) {
                 begin(&mut new);
@@ -69,13 +65,6 @@ impl QueryRewrite {
             }
         }
         (!new.is_empty()).then_some(Cow::Owned(new))
-    }
-
-    fn drops(&self, pair: &str) -> bool {
-        let name = pair.split_once('=').map_or(pair, |(name, _)| name);
-        let spaced: Cow<'_, str> = if name.contains('+') { name.replace('+', " ").into() } else { name.into() };
-        let name = percent_decode_str(&spaced).decode_utf8_lossy();
-        self.dropped.iter().any(|dropped| **dropped == *name)
     }
 }
 

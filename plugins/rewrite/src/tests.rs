@@ -181,3 +181,15 @@ fn a_path_has_one_form() {
         assert!(!target::is_sound(unsound), "{unsound}");
     }
 }
+
+#[test]
+fn what_is_set_or_removed_is_not_found_behind_a_semicolon() {
+    let probe = probe(json!({ "query": { "set": { "user": "${consumer.id}" }, "remove": ["debug"] } }));
+    let sent = |target: &str| {
+        let sent = probe.get(target).consumer(Arc::new(Consumer::new("a;b"))).send();
+        sent.forwarded().uri.query().map(str::to_owned)
+    };
+    assert_eq!(sent("/x?a=1;user=root").as_deref(), Some("a=1&user=a%3Bb"));
+    assert_eq!(sent("/x?debug;a=1;b=2&user[]=root&User=root").as_deref(), Some("a=1;b=2&user=a%3Bb"));
+    assert_eq!(sent("/x?a=1;b=2").as_deref(), Some("a=1;b=2&user=a%3Bb"));
+}

@@ -41,12 +41,15 @@ impl<'s> Datum<'s> {
     }
 
     /// The value as text: a list joined by commas, JSON arrays and objects as compact JSON. `None` for JSON `null`.
+    ///
+    /// A name of a list that holds a comma or a percent sign, or begins or ends with white space, has these percent-encoded:
+    /// so a list of names is never read as one of other names.
     pub fn into_text(self) -> Option<Cow<'s, str>> {
         Some(match self {
             Self::Text(text) => text,
             Self::Integer(number) => Cow::Owned(number.to_string()),
-            Self::List([one]) => Cow::Borrowed(one),
-            Self::List(list) => Cow::Owned(list.join(",")),
+            Self::List([one]) => in_list(one),
+            Self::List(list) => Cow::Owned(list.iter().map(|name| in_list(name)).collect::<Vec<_>>().join(",")),
             Self::Json(Value::Null) => return None,
             Self::Json(Value::String(text)) => Cow::Borrowed(text),
             Self::Json(Value::Bool(true)) => Cow::Borrowed("true"),
@@ -77,5 +80,46 @@ impl<'s> Datum<'s> {
                 _ => false,
             },
         }
+    }
+}
+
+/// A name as it stands between commas. Borrowed if it is plain, as nearly every one is.
+fn in_list(name: &str) -> Cow<'_, str> {
+    let trimmed = name.trim();
+    if trimmed.len() == name.len() && !name.contains([',', '%']) {
+        return Cow::Borrowed(name);
+    }
+    let inner = name.len() - name.trim_start().len()..name.trim_end().len();
+    let mut text = String::with_capacity(name.len() + 8);
+    for (at, c) in name.char_indices() {
+        if matches!(c, ',' | '%') || !inner.contains(&at) {
+            let mut bytes = [0; 4];
+            text.extend(percent_encoding::percent_encode(c.encode_utf8(&mut bytes).as_bytes(), ALL));
+        } else {
+            text.push(c);
+        }
+    }
+    Cow::Owned(text)
+}
+
+/// Everything.
+const ALL: &percent_encoding::AsciiSet = percent_encoding::NON_ALPHANUMERIC;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(names: &[&str]) -> String {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        Datum::List(&names).into_text().unwrap().into_owned()
+    }
+
+    #[test]
+    fn a_name_with_a_comma_is_one_name() {
+        assert_eq!(text(&["staff", "Domain Users"]), "staff,Domain Users");
+        assert_eq!(text(&["staff,admin"]), "staff%2Cadmin");
+        assert_eq!(text(&["a", "staff, admin", "b%2Cc"]), "a,staff%2C admin,b%252Cc");
+        assert_eq!(text(&[" admin", "admin\t", " ", "\u{a0}x"]), "%20admin,admin%09,%20,%C2%A0x");
+        assert_eq!(text(&[]), "");
     }
 }

@@ -1,7 +1,7 @@
 //! Calls that plugins make: to upstreams through their pools, and to outside URLs.
 //!
 //! Upstream calls share the connections that their worker keeps. Outside URLs (key sets, discovery documents) are fetched with
-//! reqwest: redirects, proxies, public roots.
+//! reqwest: proxies, public roots, names that are only what they may be.
 
 mod fetch;
 mod http1;
