@@ -5,6 +5,10 @@
 mod hostile;
 
 #[cfg(test)]
+#[path = "process/secrets.rs"]
+mod secrets;
+
+#[cfg(test)]
 mod process {
     use std::net::SocketAddr;
     use std::path::{Path, PathBuf};

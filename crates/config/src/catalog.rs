@@ -14,7 +14,7 @@ pub struct Catalog {
 /// One plugin.
 ///
 /// Beside the keywords of JSON Schema its schema may use `x-unit` (`duration`, `size`, `rate`, `percent`, `date`,
-/// `address`, `name`, `secret`, `method`, `header-name`: the text is checked as that unit), `x-refers-to`
+/// `address`, `name`, `secret`, `url`, `method`, `header-name`: the text is checked as that unit), `x-refers-to`
 /// (`upstream`, `tier`, `chain`: the text must be a name defined in the file) and `x-expected` (completes
 /// "expected …" in messages), `x-template` and `x-expression` (the text, or every text in the value, is written in that
 /// language; the word says for which moment of a request).

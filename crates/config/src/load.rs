@@ -13,6 +13,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::doubt::Doubts;
 use crate::named::named_files;
 use crate::path::ConfigPath;
+use crate::redact::Known;
 use crate::rules;
 use crate::schema::compose;
 use crate::sections::Config;
@@ -119,7 +120,7 @@ fn load_text(name: &str, path: &Path, text: &str, catalog: &Catalog, env: Env<'_
     let secrets = |source: &SecretSource, file: FileId| can_read(source, env, sources.folder_of(file));
     let mut shape = Shape::new(&schema, catalog).with_secrets(&secrets);
     shape.check_root(&root);
-    let Shape { report: mut found, notes: Notes { references, texts, .. }, .. } = shape;
+    let Shape { report: mut found, notes: Notes { references, texts, plain, urls, .. }, .. } = shape;
     // With a file missing, what seems undefined may be defined there.
     if complete {
         rules::check_references(&root, &references, &mut found);
@@ -131,7 +132,10 @@ fn load_text(name: &str, path: &Path, text: &str, catalog: &Catalog, env: Env<'_
     found.errors.iter().for_each(|finding| doubts.insert(finding.path.clone()));
     salvage::doubt_unknown(&root, &mut ConfigPath::root(), &mut doubts);
     report.append(found);
-    sources.masked = std::mem::take(&mut report.masked);
+    sources.known = Known { plain, urls };
+    let mut masked = std::mem::take(&mut report.masked);
+    masked.extend(sources.known.literal_secrets(&root));
+    sources.mask(masked);
     sources.root = Some(root);
 
     let warnings = sources.dress_all(report.warnings);

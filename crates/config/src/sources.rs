@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::path::{ConfigPath, Place, Segment};
+use crate::redact::Known;
 use crate::render::Excerpt;
 use crate::report::{Finding, Findings};
+use crate::units::url;
 use crate::yaml::{FileId, Lines, Node, Scalar, Span, Style, Value};
 
 /// One file that was read.
@@ -26,8 +28,10 @@ pub struct Sources {
     pub(crate) root: Option<Node>,
     /// Files and patterns that `include` names, and files that are read later, whether they could be read or not.
     pub(crate) wanted: Vec<PathBuf>,
-    /// Literal secrets: no source line that is shown may show them.
+    /// Literal secrets, in the order in which they stand: no source line that is shown may show them.
     pub(crate) masked: Vec<Span>,
+    /// What may be shown of values.
+    pub(crate) known: Known,
 }
 
 impl Sources {
@@ -79,6 +83,30 @@ impl Sources {
         self.wanted.iter().map(PathBuf::as_path)
     }
 
+    /// Never shows what stands there.
+    pub(crate) fn mask(&mut self, mut spans: Vec<Span>) {
+        // One of several lines counts for each.
+        let lines = |span: Span| (span.line..=span.end_line).map(move |line| (line, span));
+        let one = |(line, span): (u32, Span)| Span {
+            line,
+            column: if line == span.line { span.column } else { 1 },
+            end_line: line,
+            end_column: if line == span.end_line { span.end_column } else { u32::MAX },
+            ..span
+        };
+        // A value that is aliased stands there once.
+        spans.sort_unstable();
+        spans.dedup();
+        self.masked = spans.into_iter().flat_map(lines).map(one).collect();
+        self.masked.sort_unstable();
+    }
+
+    fn masked_in(&self, file: FileId, line: u32) -> impl Iterator<Item = Span> {
+        let from = self.masked.partition_point(|mask| (mask.file, mask.line) < (file, line));
+        let masks = self.masked.get(from..).unwrap_or_default().iter().copied();
+        masks.take_while(move |mask| (mask.file, mask.line) == (file, line))
+    }
+
     pub(crate) fn folder_of(&self, file: FileId) -> &Path {
         let folder = self.files.get(file.0 as usize).and_then(|file| file.path.parent());
         folder.unwrap_or_else(|| Path::new(""))
@@ -113,7 +141,8 @@ impl Sources {
             let other = self.place_of(&path, other);
             diagnostic = diagnostic.with_place(&label, &other);
         }
-        notes.into_iter().fold(diagnostic, Diagnostic::with_note)
+        let notes = notes.into_iter().map(|note| url::without_credentials(&note).into_owned());
+        notes.fold(diagnostic, Diagnostic::with_note)
     }
 
     /// Makes a diagnostic. Its source line shows no literal secret.
@@ -121,18 +150,17 @@ impl Sources {
         let file = self.files.get(span.file.0 as usize);
         let source_line = file.map_or("", |file| file.lines.line(span.line));
         let width = if span.end_line == span.line { span.end_column.saturating_sub(span.column) } else { 1 };
-        let mut excerpt = Excerpt::new(source_line, span.column, width.max(1));
-        let masks = self.masked.iter().filter(|mask| mask.file == span.file);
-        for mask in masks.filter(|mask| (mask.line..=mask.end_line).contains(&span.line)) {
-            let from = if span.line == mask.line { mask.column } else { 1 };
-            let to = if span.line == mask.end_line { mask.end_column } else { u32::MAX };
-            excerpt.hide(from, to);
+        // The whole line: what is cut out of it may not look like a URL any more.
+        let source_line = url::without_credentials(source_line);
+        let mut excerpt = Excerpt::new(&source_line, span.column, width.max(1));
+        for mask in self.masked_in(span.file, span.line) {
+            excerpt.hide(mask.column, mask.end_column);
         }
         Diagnostic {
             place: self.place_of(path, span),
             file: span.file,
             shown_path: cut_path(self.local(path, span.file).to_string()),
-            message,
+            message: url::without_credentials(&message).into_owned(),
             excerpt,
             notes: Vec::new(),
         }

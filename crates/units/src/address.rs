@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
+use super::url::without_credentials;
 use super::{Unit, UnitError, parses, text_form};
 
 /// The host part of an [`Address`].
@@ -40,7 +41,9 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, UnitError> {
         if let Some((scheme, rest)) = text.split_once("://") {
-            let rest = rest.trim_end_matches('/');
+            // A password is not repeated.
+            let (text, rest) = (without_credentials(text), rest.trim_end_matches('/'));
+            let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
             return Err(UnitError(format!(
                 "{text:?} is a URL, not an address; write host:port, such as {}",
                 example(scheme, rest)

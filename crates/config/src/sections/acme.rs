@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::units::Secret;
+use crate::units::{Secret, Url};
 
 /// Certificates that the gateway gets and renews by itself (ACME, RFC 8555), for the names in `listeners[].tls.acme`: when
 /// the authority says so (RFC 9773), or else when two thirds of their time are over, without a reload and without touching a
@@ -16,8 +16,7 @@ use crate::units::Secret;
 pub struct Acme {
     /// The URL of the authority's directory, https: `https://acme-v02.api.letsencrypt.org/directory`. Each directory has an
     /// account and certificates of its own in `store`.
-    #[schemars(length(min = 1))]
-    pub directory: String,
+    pub directory: Url,
     /// Whom the authority may write to: `mailto:ops@example.com`.
     #[serde(default)]
     pub contact: Vec<String>,

@@ -67,7 +67,7 @@ pub struct Certificate {
     #[schemars(length(min = 1))]
     pub cert: PathBuf,
     /// The file of its private key, not encrypted. It should be readable by the gateway alone.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1), extend("x-shown" = true))]
     pub key: PathBuf,
     /// The file of an OCSP response (DER) to staple to the handshake. By default the file beside `cert` with `.ocsp` behind
     /// its whole name, if there is one. A response that is past its time is left out.

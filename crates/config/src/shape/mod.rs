@@ -9,7 +9,7 @@ mod map;
 mod scalar;
 mod step;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -17,8 +17,10 @@ use indexmap::IndexSet;
 use regex::Regex;
 use serde_json::{Map, Value as Json};
 
+use self::scalar::unit_of;
 use crate::catalog::Catalog;
 use crate::path::{ConfigPath, Segment};
+use crate::redact::is_secret;
 use crate::report::Report;
 use crate::units::{SecretSource, UnitError};
 use crate::yaml::{Entry, FileId, Node, Scalar, ScalarKind, Span, Value};
@@ -66,6 +68,10 @@ pub(crate) struct Notes {
     pub(crate) texts: Vec<Text>,
     /// The lengths of the paths of `texts` together: a text that nests deeply has a long one.
     steps: usize,
+    /// Values below a key that sounds like a secret's, and which are none by their schema.
+    pub(crate) plain: HashSet<Span>,
+    /// Values that are URLs.
+    pub(crate) urls: HashSet<Span>,
 }
 
 /// The paths of templates and expressions in settings may have so many steps together. (Arbitrary: 10,000 routes with ten
@@ -138,6 +144,7 @@ impl<'a> Shape<'a> {
         self.depth += 1;
         let before = self.report.errors.count();
         self.check_keywords(schema, node, label);
+        self.note_kind(schema, node);
         if self.report.errors.count() == before {
             self.note_reference(schema, node);
             self.note_texts(schema, node);
@@ -245,6 +252,21 @@ impl<'a> Shape<'a> {
         }
     }
 
+    /// What a value may be shown as.
+    fn note_kind(&mut self, schema: &Schema, node: &Node) {
+        let Value::Scalar(_) = &node.value else { return };
+        let unit = unit_of(schema).map(|unit| unit.kind);
+        if unit == Some("url") {
+            self.notes.urls.insert(node.span);
+        }
+        let is_plain = unit.is_some_and(|unit| !matches!(unit, "secret" | "url"))
+            || ["x-shown", "x-refers-to", "enum", "const"].iter().any(|word| schema.contains_key(*word));
+        let sounds = |segment: &Segment| matches!(segment, Segment::Key(key) if is_secret(key));
+        if is_plain && self.path.segments().iter().any(sounds) {
+            self.notes.plain.insert(node.span);
+        }
+    }
+
     fn note_texts(&mut self, schema: &Schema, node: &Node) {
         for (keyword, language) in [("x-template", Language::Template), ("x-expression", Language::Expression)] {
             if let Some(Json::String(moment)) = schema.get(keyword) {
@@ -314,6 +336,8 @@ impl<'a> Shape<'a> {
         self.notes.references.extend(notes.references);
         self.notes.texts.extend(notes.texts);
         self.notes.steps += notes.steps;
+        self.notes.plain.extend(notes.plain);
+        self.notes.urls.extend(notes.urls);
     }
 }
 

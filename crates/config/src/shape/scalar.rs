@@ -125,6 +125,9 @@ impl<'a> Shape<'a> {
                 return self.check_secret(text, span);
             }
             if let Err(error) = (unit.check)(text) {
+                if unit.kind == "url" {
+                    self.report.masked.push(span);
+                }
                 self.error(span, error.to_string());
             }
             return;

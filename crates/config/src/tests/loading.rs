@@ -81,6 +81,32 @@ fn the_redacted_configuration_shows_neither_secrets_nor_the_environment() {
 }
 
 #[test]
+fn what_is_no_secret_is_shown_though_its_key_sounds_so() {
+    let text = r#"
+version: 1
+listeners:
+  - { name: tls, bind: "127.0.0.1:0", tls: { certificates: [{ cert: visible.crt, key: visible.key }] } }
+upstreams:
+  token-service: { targets: ["127.0.0.1:1"], tls: { cert: a.crt, key: visible-client.key }, sticky: { cookie: visible-sid } }
+chains: { private: [request-id] }
+routes:
+  - { name: all, match: { path: /x }, public: true, plugins: [use: private], upstream: token-service }
+  - name: told
+    match: { path: /y }
+    public: true
+    respond: { headers: { authorization: "Basic hunter2", x-token: hunter2, x-plain: visible } }
+"#;
+    let loaded = load_str("gateway.yaml", text, &catalog(), &|_| None).unwrap();
+    let shown = loaded.redacted().to_string();
+    for plain in
+        ["visible.crt", "visible.key", "visible-client.key", "visible-sid", "127.0.0.1:1", "\"x-plain\":\"visible\""]
+    {
+        assert!(shown.contains(plain), "{plain}: {shown}");
+    }
+    assert!(!shown.contains("hunter2"), "{shown}");
+}
+
+#[test]
 fn no_debug_output_of_a_configuration_holds_a_secret() {
     let shown = format!("{:?}", loaded().config);
     assert!(!shown.contains("ada's key") && !shown.contains("open sesame"));

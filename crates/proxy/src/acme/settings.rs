@@ -37,8 +37,14 @@ impl Settings {
             return None;
         }
         // Another authority is another account, and its certificates are not this one's: a test directory's least of all.
-        let host = acme.directory.trim_start_matches("https://").split(['/', ':', '?', '@']).next().unwrap_or_default();
-        let own = format!("{host}-{}", short(&acme.directory));
+        let host = acme
+            .directory
+            .expose()
+            .trim_start_matches("https://")
+            .split(['/', ':', '?', '@'])
+            .next()
+            .unwrap_or_default();
+        let own = format!("{host}-{}", short(acme.directory.expose()));
         let folder = errors.folder(&path.key("store")).join(&acme.store).join(own);
         Some(Self { acme: acme.clone(), trusted: trusted?, folder })
     }
@@ -64,7 +70,7 @@ impl Settings {
     }
 
     pub(super) fn directory(&self) -> &str {
-        &self.acme.directory
+        self.acme.directory.expose()
     }
 
     pub(super) fn contact(&self) -> &[String] {

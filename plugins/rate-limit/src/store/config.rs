@@ -1,7 +1,7 @@
 //! Where the counts of several nodes meet, as it is written in the file.
 
 use portreeve_plugin::prelude::*;
-use portreeve_plugin::units::{Duration, SecretSource};
+use portreeve_plugin::units::{Duration, SecretSource, Url};
 
 /// Where counts are kept when several nodes share a limit.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -17,13 +17,13 @@ pub struct Store {
 pub struct Redis {
     /// One server: `redis://host:port`, or `rediss://host:port` for TLS. A path is the number of the database.
     #[serde(default)]
-    pub url: Option<String>,
+    pub url: Option<Url>,
     /// A master that is asked for at Sentinel.
     #[serde(default)]
     pub sentinel: Option<Sentinel>,
     /// Some nodes of a cluster, as URLs; the others are found. All keys of one decision are in one slot.
     #[serde(default)]
-    pub cluster: Vec<String>,
+    pub cluster: Vec<Url>,
     /// Name of the user, where Redis has users.
     #[serde(default)]
     pub username: Option<String>,
@@ -38,6 +38,7 @@ pub struct Redis {
     pub cert: Option<String>,
     /// Its private key (PEM): a file, readable for the gateway alone.
     #[serde(default)]
+    #[schemars(extend("x-shown" = true))]
     pub key: Option<String>,
     /// What names of keys begin with.
     #[serde(default = "default_prefix")]
@@ -60,7 +61,7 @@ pub struct Sentinel {
     pub master: String,
     /// Where Sentinels are: `redis://host:26379`.
     #[schemars(length(min = 1))]
-    pub urls: Vec<String>,
+    pub urls: Vec<Url>,
 }
 
 /// What becomes of a request that the store cannot be asked about.

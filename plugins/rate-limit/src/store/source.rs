@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use portreeve_plugin::prelude::*;
-use portreeve_plugin::units;
+use portreeve_plugin::units::{self, Url};
 use redis::cluster::ClusterClient;
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
@@ -110,7 +110,7 @@ impl Terms {
         info.set_redis_settings(settings)
     }
 
-    fn sentinel(self, master: &str, urls: &[String], at: &str) -> Result<Source, BuildError> {
+    fn sentinel(self, master: &str, urls: &[Url], at: &str) -> Result<Source, BuildError> {
         let infos = urls.iter().enumerate().map(|(index, url)| info(url, &format!("{at}.urls[{index}]")));
         let infos = infos.collect::<Result<Vec<_>, _>>()?;
         let tls = infos.iter().any(is_tls);
@@ -137,7 +137,7 @@ impl Terms {
         Ok(Source::Sentinel(Box::new(tokio::sync::Mutex::new(client))))
     }
 
-    fn cluster(self, urls: &[String], at: &str) -> Result<Source, BuildError> {
+    fn cluster(self, urls: &[Url], at: &str) -> Result<Source, BuildError> {
         let infos = urls.iter().enumerate().map(|(index, url)| info(url, &format!("{at}[{index}]")));
         let infos = infos.map(|info| info.map(|info| self.apply(info))).collect::<Result<Vec<_>, _>>()?;
         if self.tls.is_some() && !infos.iter().all(is_tls) {
@@ -183,12 +183,11 @@ fn in_clear(at: &str) -> BuildError {
     BuildError::at(at, "ca, cert and key are for TLS: write rediss:// here")
 }
 
-/// Reads a URL that holds no secret.
-fn info(url: &str, at: &str) -> Result<ConnectionInfo, BuildError> {
+fn info(url: &Url, at: &str) -> Result<ConnectionInfo, BuildError> {
     let wrong = || BuildError::at(at, "not the URL of a Redis; write redis://host:port, or rediss://host:port for TLS");
-    // The text is not repeated: what should not be in it may be.
-    let info = url.into_connection_info().map_err(|_| wrong())?;
-    if info.redis_settings().password().is_some() || url.contains('@') {
+    // The text is not repeated, nor what the client says of it: a password may stand in the query as well.
+    let info = url.expose().into_connection_info().map_err(|_| wrong())?;
+    if info.redis_settings().password().is_some() {
         let message =
             "a password does not belong into the URL; write username and password: env:REDIS_PASSWORD beside it";
         return Err(BuildError::at(at, message));

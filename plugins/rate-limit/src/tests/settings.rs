@@ -133,7 +133,8 @@ fn a_store_that_makes_no_sense_is_refused() {
     assert!(store(json!({ "url": "http://a" })).starts_with("store.redis.url: not the URL of a Redis"));
     let secret = store(json!({ "url": "redis://:hunter2@a" }));
     assert!(
-        secret.starts_with("store.redis.url: a password does not belong into the URL") && !secret.contains("hunter2")
+        secret.starts_with("store.redis.url: a name or a password does not belong into a URL")
+            && !secret.contains("hunter2")
     );
     assert!(store(json!({ "url": "redis://a", "ca": "/nowhere.pem" })).starts_with("store.redis.ca: /nowhere.pem"));
     let folder = tempfile::tempdir().unwrap();

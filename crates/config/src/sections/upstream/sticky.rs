@@ -16,7 +16,7 @@ pub struct Sticky {
     /// The name of the cookie.
     #[schemars(
         regex(pattern = "^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$"),
-        extend("x-expected" = "the name of a cookie: letters, digits and -_. (RFC 6265 §4.1.1)")
+        extend("x-shown" = true, "x-expected" = "the name of a cookie: letters, digits and -_. (RFC 6265 §4.1.1)")
     )]
     pub cookie: String,
     /// How long the client keeps the cookie, from when it is set.

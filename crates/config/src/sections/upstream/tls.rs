@@ -28,6 +28,7 @@ pub struct UpstreamTls {
     pub cert: Option<PathBuf>,
     /// The private key of `cert`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-shown" = true))]
     pub key: Option<PathBuf>,
     /// Whether the certificate of a target is verified at all. `false` lets anybody between the gateway and the target
     /// read and change everything; it is logged as a warning at every load.
