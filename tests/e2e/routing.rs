@@ -83,6 +83,8 @@ routes:
         ("/files/../secret/x", "b", "/secret/x"),
         ("/files/%2e%2e/secret/x", "b", "/secret/x"),
         ("//files//a%c3%a4", "a", "/files/a%C3%A4"),
+        ("/secret/all%3adelete/%40me%2c%3D", "b", "/secret/all:delete/@me,="),
+        ("/files/a%2bb+c/%3b;d=%2C;e", "a", "/files/a%2Bb+c/%3B;d=%2C;e"),
     ] {
         let answer = gateway.raw(format!("GET {asked} HTTP/1.1\r\nhost: x\r\n\r\n")).await;
         assert_eq!(
@@ -91,6 +93,44 @@ routes:
             "{asked}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_spelling_of_a_path_or_a_host_gets_around_a_protected_route() {
+    let (a, b) = origins().await;
+    let gateway = Gateway::spawn(&at(
+        &[&a, &b],
+        r#"
+upstreams:
+  a: { targets: ["@a"] }
+  b: { targets: ["@b"] }
+routes:
+  - { name: delete, match: { path: "/items/all:delete" }, public: true, respond: { status: 403 } }
+  - { name: me, match: { path: "/@me/**" }, public: true, respond: { status: 403 } }
+  - { name: plus, match: { path: "/a+b" }, public: true, respond: { status: 403 } }
+  - { name: admin, match: { path: "/admin/**" }, public: true, respond: { status: 403 } }
+  - { name: inner, match: { host: inner.example }, public: true, respond: { status: 403 } }
+  - { name: not-inner, match: { path: "/by-host", if: "request.host == 'other.example'" }, public: true, upstream: b }
+  - { name: all, match: { path: "/**" }, public: true, upstream: a }
+"#,
+    ))
+    .await;
+    let ask =
+        async |path: &str, host: &str| gateway.raw(format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n")).await.status;
+    for path in ["/items/all:delete", "/items/all%3Adelete", "/items/all%3adelete", "/%40me/x", "/a%2Bb", "/admin/x;y"]
+    {
+        assert_eq!(ask(path, "x").await, 403, "{path}");
+    }
+    for path in ["/admin;a/x", "/admin%3Ba/x", "/;/admin/x", "/x/..;/admin", "/x/..%3B/admin", "/%2e%2e%3b/admin"] {
+        assert_eq!(ask(path, "x").await, 400, "{path}");
+    }
+    for host in ["inner.example", "inner.example.", "INNER.example.:80"] {
+        assert_eq!(ask("/", host).await, 403, "{host}");
+    }
+    assert_eq!((ask("/", "inner.example..").await, a.count(), b.count()), (400, 0, 0));
+    assert_eq!(ask("/map;v=1/x;y=2", "x").await, 200, "who cuts and who does not read a path of the same route");
+    assert_eq!(a.last().target(), "/map;v=1/x;y=2");
+    assert_eq!((ask("/by-host", "other.example.").await, b.last().header("host")), (200, Some("other.example")));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -165,9 +165,12 @@ fn find(head: &RequestHeader, cx: &mut Request) -> Result<(Arc<Route>, Option<Re
                 None => Err(refusal),
             }
         }
+        Outcome::Ambiguous => Err(refuse(cx, StatusCode::BAD_REQUEST, AMBIGUOUS)),
         Outcome::NotFound => Err(Reply::status(StatusCode::NOT_FOUND).because("no route has this host and path")),
     }
 }
+
+const AMBIGUOUS: &str = "without the parameters in its path (`;`) the request would be for another route, or for none";
 
 /// The route that a CORS preflight asks about (Fetch standard §3.3.2): the one of the method it announces. Its chain runs, so
 /// that `cors` can answer; nothing else of the route does.

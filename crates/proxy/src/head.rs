@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use http::uri::PathAndQuery;
+use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use portreeve_router::path::{Ambiguity, normalise};
@@ -66,6 +66,7 @@ pub(crate) fn normalise_request(head: &mut RequestHeader) -> Result<Ambiguity, B
         check_http2(head)?;
     }
     remove_nominated(head)?;
+    name_one_host(head)?;
     if !head.raw_path_is_utf8() {
         return Err(BadHead::Target("the path is not valid UTF-8".to_owned()));
     }
@@ -91,6 +92,28 @@ pub(crate) fn normalise_request(head: &mut RequestHeader) -> Result<Ambiguity, B
         head.set_uri(uri);
     }
     Ok(ambiguity)
+}
+
+/// Takes the final dot off the host: `example.com.` is `example.com` (RFC 1034 §3.1), to routes, expressions, plugins and
+/// targets alike.
+fn name_one_host(head: &mut RequestHeader) -> Result<(), BadHead> {
+    if let Some(host) = head.headers.get(header::HOST).and_then(|host| without_final_dot(host.as_bytes())) {
+        let host = HeaderValue::try_from(host).map_err(|_| BadHead::Host)?;
+        head.insert_header(header::HOST, host).map_err(|_| BadHead::Host)?;
+    }
+    if let Some(name) = head.uri.authority().and_then(|name| without_final_dot(name.as_str().as_bytes())) {
+        let mut parts = head.uri.clone().into_parts();
+        parts.authority = Some(Authority::try_from(name).map_err(|_| BadHead::Host)?);
+        head.set_uri(Uri::from_parts(parts).map_err(|_| BadHead::Host)?);
+    }
+    Ok(())
+}
+
+/// The same host and port without the dot; nothing if there is none.
+fn without_final_dot(authority: &[u8]) -> Option<Vec<u8>> {
+    let end = memchr::memrchr(b':', authority).unwrap_or(authority.len());
+    let (host, port) = authority.split_at_checked(end)?;
+    Some([host.strip_suffix(b".")?, port].concat())
 }
 
 /// Whether this asks about the server as a whole (RFC 9110 §9.3.7), and so about no path.
@@ -312,8 +335,10 @@ mod tests {
         assert_eq!(refused(&[("host", "a")]), None);
         assert_eq!(refused(&[("host", "a"), ("host", "b")]), Some(BadHead::Host));
         assert_eq!(refused(&[]), Some(BadHead::Host));
-        for host in ["", "a,b", "a, b", "a/b", "u@a", "a:", "a:+1", "a:65536", "a:1:2", "::1", "[::1", "[a]", "[::1]x"]
-        {
+        for host in [
+            "", ".", "..", "a..", "a..:80", ".a", "a..b", "a,b", "a, b", "a/b", "u@a", "a:", "a:+1", "a:65536",
+            "a:1:2", "::1", "[::1", "[a]", "[::1]x",
+        ] {
             assert_eq!(refused(&[("host", host)]), Some(BadHead::Host), "{host}");
         }
         for host in ["a", "A.example.:8080", "a_b", "192.0.2.1", "[::1]", "[2001:db8::1]:443"] {
@@ -335,6 +360,22 @@ mod tests {
             assert_eq!(refused(&[("host", "x"), ("x-a", value)]), Some(BadHead::Padding), "{value:?}");
         }
         assert_eq!(refused(&[("host", "x"), ("x-a", "a \t b"), ("x-b", "")]), None);
+    }
+
+    #[test]
+    fn a_host_is_one_with_and_without_its_final_dot() {
+        for (sent, expected) in [
+            ("x.example.", "x.example"),
+            ("x.example.:8080", "x.example:8080"),
+            ("x.example:80", "x.example:80"),
+            ("[::1]:80", "[::1]:80"),
+        ] {
+            let mut head = request(&format!("http://{sent}/a"), &[("host", sent)]);
+            normalise_request(&mut head).unwrap();
+            assert_eq!(head.headers[header::HOST], expected);
+            assert_eq!(head.uri.authority().map(Authority::as_str), Some(expected));
+            assert_eq!(head.raw_path(), b"/a");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::{
     Lookup, Pattern, Router, RuleId,
     condition::Source,
     method::MethodSet,
+    path::as_read,
     rule::Compiled,
     tree::{Entry, visit_place},
 };
@@ -43,6 +44,8 @@ impl Router {
     /// stand behind their equals. The first without a miss is the one that `find` finds. Allocates.
     pub fn consider<'r>(&'r self, request: &Lookup<'_>) -> Vec<Considered<'r>> {
         let asked = self.methods.get(request.method);
+        let path = as_read(request.path);
+        let request = &Lookup { path: &path, ..*request };
         let mut all = Vec::new();
         let visited: ControlFlow<()> = self.hosts.visit(request.host, |tree| {
             tree.walk(request.path, &mut |place| {
@@ -64,7 +67,7 @@ impl Router {
     ) {
         let mut add = |entry: &Entry, by_method: Option<Miss<'r>>| {
             if let Some((rule, pattern)) = self.entry(entry)
-                && (!entry.is_regex || pattern.matches(request.path))
+                && (!entry.is_regex || pattern.fits(request.path))
             {
                 let miss = by_method.or_else(|| miss(rule, request));
                 all.push(Considered { rule: entry.rule, path_index: entry.path, pattern, miss });

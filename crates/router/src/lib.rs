@@ -49,6 +49,16 @@
 //! [`Outcome::NotFound`]; but it is [`Outcome::MethodNotAllowed`] if some rule's host and path fit and not one of those
 //! takes the method. [`Router::consider`] tells which rules were asked, in that order, and why each was passed over.
 //!
+//! # How paths are compared
+//!
+//! Decoded: in literals of patterns and in paths of requests each percent-encoded character counts as itself if it may
+//! stand for itself in a segment (RFC 3986 §3.3, `pchar`), so `/items/all%3Adelete` is `/items/all:delete`. What is
+//! forwarded is the normal path, in which `%2B` and `%3B` stay as they came.
+//!
+//! A path with parameters (`/a;b=c/d`, also with `%3B`) is looked up twice: as it is, which is how most servers read it, and
+//! without them (`/a/d`), as Tomcat and others do. If both find the same rule it takes the request. If not, the outcome is
+//! [`Outcome::Ambiguous`]; but a rule whose own pattern has a `;` also takes it where no rule takes the other reading.
+//!
 //! # What is refused
 //!
 //! [`Router::compile`] refuses, all at once and each with a request that shows it,

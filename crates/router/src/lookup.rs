@@ -37,6 +37,9 @@ pub enum Outcome<'r> {
     Found(Found<'r>),
     /// Rules have this host and path, but none has the method: answer 405 with this `Allow`.
     MethodNotAllowed(Allow<'r>),
+    /// The path has parameters (`/a;b=c`), and servers that cut them would read a path that another rule takes, or none:
+    /// answer 400.
+    Ambiguous,
     /// No rule takes the request: answer 404.
     NotFound,
 }
@@ -50,6 +53,6 @@ pub struct Found<'r> {
     pub path_index: usize,
     /// That path.
     pub pattern: &'r Pattern,
-    /// The path's parameters in this request.
+    /// The path's parameters in this request: ranges into the path as it was given.
     pub params: Params<'r>,
 }

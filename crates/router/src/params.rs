@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::Range};
 
-use crate::Pattern;
+use crate::{Pattern, path::offset_before_reading};
 
 /// Most parameters a pattern may have. Arbitrary: they are kept on the stack of every lookup, 8 bytes each.
 pub const MAX_PARAMS: usize = 16;
@@ -25,6 +25,17 @@ impl Ranges {
         }
     }
 
+    /// The same ranges in another spelling of the path.
+    fn moved(&mut self, to: impl Fn(usize) -> usize) {
+        let moved = |offset: u32| {
+            let offset = usize::try_from(offset).ok().map(&to);
+            offset.and_then(|offset| u32::try_from(offset).ok()).unwrap_or(u32::MAX)
+        };
+        for (start, end) in self.ranges.iter_mut().take(self.len) {
+            (*start, *end) = (moved(*start), moved(*end));
+        }
+    }
+
     fn get(&self, position: usize) -> Option<Range<usize>> {
         let &(start, end) = self.ranges.get(..self.len)?.get(position)?;
         Some(usize::try_from(start).ok()?..usize::try_from(end).ok()?)
@@ -43,6 +54,12 @@ pub struct Params<'r> {
 impl<'r> Params<'r> {
     pub(crate) fn new(pattern: &'r Pattern, path: &str) -> Self {
         Self { pattern, ranges: pattern.capture(path) }
+    }
+
+    /// The parameters in the path as it came, of which [`as_read`](crate::path) made the one that was looked up.
+    pub(crate) fn before_reading(mut self, path: &str) -> Self {
+        self.ranges.moved(|offset| offset_before_reading(path, offset));
+        self
     }
 
     /// The text of a parameter by name.

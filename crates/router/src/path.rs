@@ -4,11 +4,13 @@
 use std::borrow::Cow;
 
 mod error;
+mod reading;
 mod rewrite;
 #[cfg(test)]
 mod tests;
 
 pub use error::PathError;
+pub(crate) use reading::{Readings, as_read, offset_before_reading};
 
 /// A path in its one spelling.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +77,9 @@ pub struct PathPolicy {
 /// Brings the path of a request target (without its query) into its one spelling.
 ///
 /// - `//` is one `/`; then `.` and `..` segments are removed (RFC 3986 §5.2.4), their percent-encoded forms too;
-/// - `%41` becomes `A`: unreserved characters stand for themselves (RFC 3986 §6.2.2.2);
+/// - `%41` becomes `A`, and `%40` `@`: what may stand for itself in a segment does (RFC 3986 §3.3, `pchar`);
+/// - but `%3B` and `%2B` stay, because a raw `;` begins the parameters of a segment and some servers take a raw `+` for a
+///   space; and so do all encodings of reserved characters behind a `;`, which delimit there;
 /// - all other percent-encodings stay, in upper case (§6.2.2.1);
 /// - bytes that a path may not hold raw (space, `"<>[]^{|}`, a backtick, everything beyond ASCII) are percent-encoded.
 ///
@@ -84,6 +88,7 @@ pub struct PathPolicy {
 /// ```
 /// # use portreeve_router::path::normalise;
 /// assert_eq!(normalise("/a/./b//%7Euser/../c").unwrap().path, "/a/b/c");
+/// assert_eq!(normalise("/items/all%3Adelete").unwrap().path, "/items/all:delete");
 /// assert!(normalise("/../etc/passwd").is_err());
 /// assert!(normalise("/a%2Fb").unwrap().ambiguity.encoded_slash);
 /// ```
@@ -152,13 +157,21 @@ const fn is_unreserved(byte: u8) -> bool {
     matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~')
 }
 
-/// How much of the current segment has been seen: only `.` and `..` matter.
+/// Whether the normal spelling of a segment has this byte as it is. `is_parameter`: behind the first `;` of its segment,
+/// where only unreserved characters are certain to mean the same in both spellings.
+fn is_decoded(byte: u8, is_parameter: bool) -> bool {
+    is_unreserved(byte) || !is_parameter && byte != b'+' && class(byte) == Class::Plain
+}
+
+/// How much of the current segment has been seen: only `.`, `..` and the first `;` matter.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Shape {
     Empty,
     Dot,
     DotDot,
     Other,
+    /// Behind a `;`.
+    Parameter,
 }
 
 impl Shape {
@@ -176,23 +189,26 @@ fn is_normal(path: &[u8]) -> bool {
     while let Some((&byte, after)) = rest.split_first() {
         rest = after;
         shape = match class(byte) {
+            Class::Plain | Class::Dot | Class::Semicolon if shape == Shape::Parameter => Shape::Parameter,
             Class::Plain => Shape::Other,
-            Class::Slash if shape == Shape::Other => Shape::Empty,
+            Class::Slash if matches!(shape, Shape::Other | Shape::Parameter) => Shape::Empty,
             Class::Dot => match shape {
                 Shape::Empty => Shape::Dot,
                 Shape::Dot => Shape::DotDot,
-                Shape::DotDot | Shape::Other => Shape::Other,
+                Shape::DotDot | Shape::Other | Shape::Parameter => Shape::Other,
             },
-            Class::Semicolon if !shape.is_dots() => Shape::Other,
+            Class::Semicolon if !shape.is_dots() => Shape::Parameter,
             Class::Percent => {
                 let Some((&[high, low], after)) = rest.split_first_chunk::<2>() else {
                     return false;
                 };
-                if !is_normal_encoding(high, low) {
+                let is_parameter = shape == Shape::Parameter;
+                let hides_dots = shape.is_dots() && (high, low) == (b'3', b'B');
+                if hides_dots || !is_normal_encoding(high, low, is_parameter) {
                     return false;
                 }
                 rest = after;
-                Shape::Other
+                if is_parameter { shape } else { Shape::Other }
             }
             _ => return false,
         };
@@ -201,14 +217,14 @@ fn is_normal(path: &[u8]) -> bool {
 }
 
 /// `%HL` in upper case, for a byte that must stay encoded and is harmless.
-fn is_normal_encoding(high: u8, low: u8) -> bool {
+fn is_normal_encoding(high: u8, low: u8, is_parameter: bool) -> bool {
     if high.is_ascii_lowercase() || low.is_ascii_lowercase() {
         return false;
     }
     match (hex(high), hex(low)) {
         (Some(high), Some(low)) => {
             let byte = high << 4 | low;
-            !is_unreserved(byte) && class(byte) != Class::Control && byte != b'/' && byte != b'\\'
+            !is_decoded(byte, is_parameter) && class(byte) != Class::Control && byte != b'/' && byte != b'\\'
         }
         _ => false,
     }

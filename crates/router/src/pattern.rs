@@ -2,7 +2,10 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::params::{MAX_PARAMS, Ranges};
+use crate::{
+    params::{MAX_PARAMS, Ranges},
+    path::as_read,
+};
 
 mod error;
 mod parse;
@@ -20,12 +23,12 @@ pub const MAX_SEGMENTS: usize = 64;
 ///
 /// | written | matches |
 /// |---|---|
-/// | `/users/me` | that path; literal text is brought into the same spelling as request paths |
+/// | `/users/me` | that path, in any spelling: literal text and request paths are compared decoded |
 /// | `{id}` | one whole, non-empty segment, kept as the parameter `id` |
 /// | `*` | one whole, non-empty segment |
 /// | `**` at the end | any number of further segments, also none: `/users/**` takes `/users`, `/users/` and `/users/7/x`; kept as the parameter `rest` |
 /// | `{name**}` at the end | the same, kept as `name`. A tail has no slash before it, and is empty if nothing is left |
-/// | `regex:^/x/(?<id>\d+)$` | the whole path, always anchored at both ends; named groups are parameters |
+/// | `regex:^/x/(?<id>\d+)$` | the whole path, decoded but for what a segment cannot hold raw, always anchored at both ends; named groups are parameters |
 ///
 /// `/a` and `/a/` are different paths. A literal `*`, `{` or `}` is written `%2A`, `%7B`, `%7D`.
 /// Parameters keep the percent-encoding of the path.
@@ -117,8 +120,14 @@ impl Pattern {
         self.names.iter().position(|known| **known == *name)
     }
 
-    /// Whether the path matches, without a router: for tests and explanations. Takes time linear in the path.
+    /// Whether the path matches, without a router: for tests and explanations. Takes time linear in the path. Parameters of
+    /// segments (`;x`) are looked at as they are.
     pub fn matches(&self, path: &str) -> bool {
+        self.fits(&as_read(path))
+    }
+
+    /// Whether a path matches that is in the form in which paths are compared.
+    pub(crate) fn fits(&self, path: &str) -> bool {
         match &self.shape {
             Shape::Regex(regex) => regex.is_match(path),
             Shape::Segments(pattern) => pattern.matches(path),

@@ -43,7 +43,7 @@ fn find(router: &Router, method: &Method, host: &str, raw: &str, headers: &Heade
                 }
             }
             Outcome::MethodNotAllowed(allow) => allow.iter().for_each(|method| shown.push_str(method.as_str())),
-            Outcome::NotFound => shown.push_str("404"),
+            Outcome::NotFound | Outcome::Ambiguous => shown.push_str("404"),
         }
     };
     // The first run of an expression in a thread makes its scratch space.

@@ -7,7 +7,7 @@ use portreeve_plugin::template::{Datum, Escape, Reference, Scope};
 use regex::Regex;
 
 use crate::config::Pattern;
-use crate::target::{hidden_separators, is_sound};
+use crate::target::{hidden_separators, is_sound, never_in_a_path};
 
 /// What becomes of the path.
 #[derive(Debug)]
@@ -39,6 +39,10 @@ impl PathRewrite {
             (None, Some(pattern)) if strip.is_none() && add.is_none() => compile_regex(&pattern),
             (None, None) => {
                 let prefix = |prefix: Option<String>, at| prefix.map(|prefix| check_prefix(prefix, at)).transpose();
+                if let Some((escape, meant)) = strip.as_deref().and_then(never_in_a_path) {
+                    let message = format!("paths come with `{escape}` decoded: write `{meant}`");
+                    return Err(BuildError::at("strip_prefix", message));
+                }
                 Ok(Self::Prefix { strip: prefix(strip, "strip_prefix")?, add: prefix(add, "add_prefix")? })
             }
             _ => Err(BuildError::new("give one of `path`, `regex`, or `strip_prefix` with `add_prefix`")),
@@ -131,6 +135,11 @@ fn check_template(path: &Template) -> Result<(), String> {
 }
 
 fn compile_regex(pattern: &Pattern) -> Result<PathRewrite, BuildError> {
+    if let Some((escape, meant)) = never_in_a_path(&pattern.pattern) {
+        let meant = regex::escape(&meant.to_string());
+        let message = format!("paths come with `{escape}` decoded: write `{meant}`");
+        return Err(BuildError::at("regex.match", message));
+    }
     let regex = Regex::new(&pattern.pattern).map_err(|error| BuildError::at("regex.match", error.to_string()))?;
     let to = compile_replacement(&pattern.to, &regex).map_err(|message| BuildError::at("regex.to", message))?;
     Ok(PathRewrite::Regex { pattern: regex, to })

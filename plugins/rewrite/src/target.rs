@@ -28,6 +28,17 @@ fn whole_escapes(path: &str) -> bool {
     pieces.all(|piece| piece.as_bytes().iter().take(2).filter(|byte| byte.is_ascii_hexdigit()).count() == 2)
 }
 
+/// The first escape in the text that no path has by the time it is looked at: the gateway decodes what may stand for itself
+/// in a segment, but for `+` and `;` (`pchar`, RFC 3986 §3.3).
+pub(crate) fn never_in_a_path(text: &str) -> Option<(&str, char)> {
+    text.match_indices('%').find_map(|(at, _)| {
+        let escape = text.get(at..at + 3)?;
+        let byte = u8::from_str_radix(escape.get(1..)?, 16).ok()?;
+        let is_decoded = byte.is_ascii_alphanumeric() || b"-._~!$&'()*,=:@".contains(&byte);
+        is_decoded.then_some((escape, char::from(byte)))
+    })
+}
+
 /// Whether a segment is `.` or `..` once decoded.
 fn is_dots(segment: &str) -> bool {
     let decoded = percent_encoding::percent_decode_str(segment).take(3);

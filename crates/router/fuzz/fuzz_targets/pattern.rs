@@ -38,6 +38,7 @@ fuzz_target!(|input: (&str, &str)| {
             assert_eq!(found.params.len(), found.pattern.names().len());
             assert_eq!(found.params.iter(path).count(), found.params.len());
         }
+        Outcome::Ambiguous => assert!(path.contains(';') || path.to_ascii_uppercase().contains("%3B")),
         _ => assert!(!matches),
     }
 });

@@ -36,10 +36,13 @@ pub(super) enum Intersection {
     TooLarge,
 }
 
-/// What a normal path is (see [`crate::path`]): segments that are no dot segments, with at most one slash at the end.
+/// What a normal path is when it is compared (see [`crate::path`]): segments that are no dot segments, in which only that is
+/// encoded which cannot stand raw, with at most one slash at the end.
 pub(super) const NORMAL_PATH: &str = concat!(
-    r"(?:/(?:[a-zA-Z0-9_~!$&'()*+,;=:@-]|%[0-9A-F]{2}|\.(?:[a-zA-Z0-9_~!$&'()*+,=:@-]|%[0-9A-F]{2}|\.[a-zA-Z0-9._~!$&'()*+,=:@-]))",
-    r"(?:[a-zA-Z0-9._~!$&'()*+,;=:@-]|%[0-9A-F]{2})*)*/?"
+    r"(?:/(?:[a-zA-Z0-9_~!$&'()*+,;=:@-]|",
+    r"%(?:2[0235F]|3[CEF]|5[B-E]|60|7[BCD]|[89A-F][0-9A-F])",
+    r"|\.(?:[a-zA-Z0-9_~!$&'()*+,=:@-]|%(?:2[0235]|3[CEF]|5[BDE]|60|7[BCD]|[89A-F][0-9A-F])|\.[a-zA-Z0-9._~!$&'()*+,=:@-]))",
+    r"(?:[a-zA-Z0-9._~!$&'()*+,;=:@-]|%(?:2[0235F]|3[CEF]|5[B-E]|60|7[BCD]|[89A-F][0-9A-F]))*)*/?"
 );
 
 /// In the order in which a reader would like to see them.

@@ -150,7 +150,7 @@ fn rivals<'r>(
             if let Some((rule, pattern)) = router.entry(entry)
                 // Own rules too, that also have a more specific path: their guards are taken to admit everything.
                 && (rule.guard.is_none() || is_own)
-                && (!entry.is_regex || pattern.matches(path))
+                && (!entry.is_regex || pattern.fits(path))
             {
                 let is_decided = !entry.is_regex && !rule.has_expressions();
                 rivals.push(Rival { id: entry.rule, rule, is_decided });

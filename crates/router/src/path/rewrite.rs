@@ -1,6 +1,6 @@
 //! The slow half of normalisation: for paths that are not in their one spelling yet.
 
-use super::{Ambiguity, Class, PathError, class, hex, is_unreserved};
+use super::{Ambiguity, Class, PathError, class, hex, is_decoded};
 
 const UPPER_HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
 
@@ -47,6 +47,7 @@ pub(super) fn rewrite(raw: &str) -> Result<(String, Ambiguity), PathError> {
 /// Appends one segment with every byte in its normal spelling.
 fn push_segment(segment: &str, offset: usize, out: &mut String) -> Result<(), PathError> {
     let mut rest = segment.as_bytes();
+    let mut is_parameter = false;
     while let Some((&byte, after)) = rest.split_first() {
         let offset = offset + segment.len() - rest.len();
         rest = after;
@@ -60,12 +61,16 @@ fn push_segment(segment: &str, offset: usize, out: &mut String) -> Result<(), Pa
                 rest = after;
                 let decoded = hex(high).ok_or(malformed)? << 4 | hex(low).ok_or(malformed)?;
                 match decoded {
-                    _ if is_unreserved(decoded) => out.push(char::from(decoded)),
+                    _ if is_decoded(decoded, is_parameter) => out.push(char::from(decoded)),
                     _ if class(decoded) == Class::Control => return Err(PathError::Control { offset }),
                     _ => push_encoded(decoded, out),
                 }
             }
-            Class::Plain | Class::Slash | Class::Dot | Class::Semicolon => out.push(char::from(byte)),
+            Class::Semicolon => {
+                is_parameter = true;
+                out.push(';');
+            }
+            Class::Plain | Class::Slash | Class::Dot => out.push(char::from(byte)),
         }
     }
     Ok(())
@@ -78,14 +83,15 @@ fn push_encoded(byte: u8, out: &mut String) {
     }
 }
 
-/// Whether a server that cuts segment parameters (`..;x`), or that takes `%2F` or `%5C` for a slash, would find a dot
-/// segment here. `segment` is normal and no dot segment itself.
+/// Whether a server that cuts segment parameters (`..;x`, or `..%3Bx` if it decodes first), or that takes `%2F` or `%5C`
+/// for a slash, would find a dot segment here. `segment` is normal and no dot segment itself.
 fn hides_dots(segment: &str) -> bool {
     let mut rest = segment;
     loop {
         let end = rest.find("%2F").into_iter().chain(rest.find("%5C")).min();
         let piece = end.and_then(|end| rest.get(..end)).unwrap_or(rest);
-        let name = piece.split_once(';').map_or(piece, |(name, _)| name);
+        let name = piece.split(';').next().unwrap_or_default();
+        let name = name.split("%3B").next().unwrap_or_default();
         if matches!(name, "." | "..") {
             return true;
         }

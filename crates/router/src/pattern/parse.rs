@@ -124,7 +124,7 @@ fn literal(text: &str, offset: usize) -> Result<Box<str>, PatternError> {
         Ok(normal) => {
             let segment = normal.path.strip_prefix('/').unwrap_or_default();
             if !segment.is_empty() || text.is_empty() {
-                return Ok(Box::from(segment));
+                return Ok(Box::from(&*path::as_read(segment)));
             }
             "`.` and `..` are removed from request paths: this never matches"
         }

@@ -13,7 +13,10 @@ use regex_syntax::{
 };
 
 use super::{MAX_SEGMENTS, PatternError, add_name};
-use crate::params::{MAX_PARAMS, Ranges};
+use crate::{
+    params::{MAX_PARAMS, Ranges},
+    path::as_read,
+};
 
 /// Bytes a compiled expression may take. Arbitrary: generous for paths, and 10,000 of them do not end the process.
 const SIZE_LIMIT: usize = 256 * 1024;
@@ -35,6 +38,9 @@ impl PathRegex {
     /// `offset` is where the expression starts in the pattern.
     pub(super) fn parse(text: &str, offset: usize, names: &mut Vec<Box<str>>) -> Result<Self, PatternError> {
         let shift = |error: PatternError| PatternError::new(offset + error.offset(), error.message().to_owned());
+        if let Some((at, message)) = needless_escape(text) {
+            return Err(PatternError::new(offset + at, message));
+        }
         let hir = parse_hir(text).map_err(shift)?;
         let regex = build_whole(hir.clone()).map_err(shift)?;
         let mut groups = Vec::new();
@@ -87,6 +93,16 @@ impl fmt::Debug for PathRegex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PathRegex({:?})", self.text)
     }
+}
+
+/// The first escape of a character that is matched decoded, and what to write instead.
+fn needless_escape(text: &str) -> Option<(usize, String)> {
+    text.match_indices('%').find_map(|(at, _)| {
+        let escape = text.get(at..at + 3)?;
+        let read = as_read(escape);
+        let meant = regex_syntax::escape(&read);
+        (*read != *escape).then(|| (at, format!("paths are matched with `{escape}` decoded: write `{meant}`")))
+    })
 }
 
 /// Parses an expression; the error has the byte where it goes wrong.

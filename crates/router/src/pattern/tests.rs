@@ -43,6 +43,9 @@ fn literals_are_spelt_like_request_paths() {
     assert!(pattern("/caf\u{e9}/{x}").matches("/caf%C3%A9/1"));
     assert!(pattern("/a b/%7euser").matches("/a%20b/~user"));
     assert!(pattern("/a%2fb").matches("/a%2Fb"));
+    for literal in ["/a:b+c;d", "/a%3ab%2Bc%3bd"] {
+        assert!(pattern(literal).matches("/a:b%2Bc%3Bd") && pattern(literal).matches("/a:b+c;d"), "{literal}");
+    }
 }
 
 #[test]
@@ -100,6 +103,7 @@ fn errors_say_where_and_what() {
         ("/a\u{1}", 2, "control characters are refused in request paths"),
         ("/a/..;x", 3, "request paths with this segment are refused"),
         ("regex:/a(b", 8, "unclosed group"),
+        ("regex:^/a%20/%2b$", 13, "paths are matched with `%2b` decoded: write `\\+`"),
         (&deep, 129, "more than 64 segments"),
     ] {
         let error = Pattern::parse(text).unwrap_err();

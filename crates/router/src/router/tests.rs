@@ -1,4 +1,4 @@
-//! Tests of what wins, by example; the properties are in `oracle`.
+//! Tests of what wins, by example; the properties are in `oracle` and `servers`.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
@@ -6,6 +6,7 @@ use super::Router;
 use crate::{Guard, Lookup, Outcome, Rule, RuleId, ValueMatch, ValueRegex};
 
 mod oracle;
+mod servers;
 
 /// A rule from `GET,POST api.example.com /a /b`: methods and host may be `*`.
 pub(crate) fn rule(text: &str) -> Rule {
@@ -52,6 +53,7 @@ fn ask(router: &Router, request: &str, lines: &[(&'static str, &str)]) -> String
     match router.find(&request) {
         Outcome::Found(found) => found.rule.0.to_string(),
         Outcome::MethodNotAllowed(allow) => allow.to_string(),
+        Outcome::Ambiguous => "400".to_owned(),
         Outcome::NotFound => "404".to_owned(),
     }
 }

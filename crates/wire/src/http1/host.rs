@@ -34,7 +34,7 @@ impl<'a> HostPort<'a> {
             [b'[', address @ .., b']'] => {
                 str::from_utf8(address).is_ok_and(|address| address.parse::<Ipv6Addr>().is_ok())
             }
-            name => !name.is_empty() && name.len() <= MAX_HOST,
+            name => is_name(name),
         };
         let port = match rest {
             [] => None,
@@ -48,6 +48,12 @@ impl<'a> HostPort<'a> {
     pub(super) fn is_same(&self, other: &Self, default: u16) -> bool {
         self.host.eq_ignore_ascii_case(other.host) && self.port.unwrap_or(default) == other.port.unwrap_or(default)
     }
+}
+
+/// A name whose labels are not empty, but for the root's behind a final dot (RFC 1034 §3.1): what a resolver would take.
+fn is_name(name: &[u8]) -> bool {
+    let labels = name.strip_suffix(b".").unwrap_or(name);
+    name.len() <= MAX_HOST && labels.split(|&byte| byte == b'.').all(|label| !label.is_empty())
 }
 
 /// A port in decimal digits, at least one and at most five.

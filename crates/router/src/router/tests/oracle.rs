@@ -290,7 +290,7 @@ proptest! {
             let outcome = with_lookup(request, |lookup| match router.find(lookup) {
                 Outcome::Found(found) => Ok(found.rule.0),
                 Outcome::MethodNotAllowed(allow) => Err(Some(allow.iter().cloned().collect())),
-                Outcome::NotFound => Err(None),
+                Outcome::NotFound | Outcome::Ambiguous => Err(None),
             });
             let first = with_lookup(request, |lookup| {
                 let considered = router.consider(lookup);
