@@ -1,5 +1,5 @@
-//! One spelling for a query: what browsers leave raw in it, and RFC 3986 does not know there, is percent-encoded before anything
-//! looks at it (docs/adr/0016).
+//! A query goes on as it came, to the byte: a signature over it holds (docs/adr/0030). Only what no browser sends is brought into
+//! the form of RFC 3986, or refused.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -9,7 +9,9 @@ use std::fmt::Write as _;
 #[error("the query holds a percent sign that is no escape")]
 pub(crate) struct BadEscape;
 
-/// `*( pchar / "/" / "?" )` (RFC 3986 §3.4), all else in escapes. Borrowed when it is so already. Idempotent.
+/// `*( pchar / "/" / "?" )` (RFC 3986 §3.4) and what the URL standard leaves raw beside them
+/// (<https://url.spec.whatwg.org/#query-percent-encode-set>), all else in escapes. Borrowed when it is so already, as everything is
+/// that comes in HTTP/1.1. Idempotent.
 ///
 /// # Errors
 /// [`BadEscape`].
@@ -41,6 +43,7 @@ const fn stands(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'%' | b':' | b'@' | b'/' | b'?')
         || matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=')
+        || matches!(byte, b'[' | b']' | b'|' | b'{' | b'}' | b'^' | b'`' | b'\\')
 }
 
 #[cfg(test)]
@@ -50,16 +53,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_rfc_3986_knows_stays_as_it_is() {
-        for query in ["", "a=b&c=d", "a=%7c%2F", "x=/?:@-._~!$&'()*+,;="] {
+    fn what_clients_send_stays_as_it_is() {
+        for query in ["", "a=b&c=d", "a=%7c%2F&b=%41", "x=/?:@-._~!$&'()*+,;=", "f[a]=b|c&j={'d'}", "a\\^`"] {
             assert!(matches!(normalise(query), Ok(Cow::Borrowed(same)) if same == query), "{query}");
         }
     }
 
     #[test]
-    fn what_browsers_leave_raw_is_encoded() {
-        assert_eq!(normalise("f[a]=b|c&j={\"d\"}").unwrap(), "f%5Ba%5D=b%7Cc&j=%7B%22d%22%7D");
-        assert_eq!(normalise("ä\\^`").unwrap(), "%C3%A4%5C%5E%60");
+    fn what_no_browser_sends_is_encoded() {
+        assert_eq!(normalise("f[a]=<ä>&j={\"d\"}").unwrap(), "f[a]=%3C%C3%A4%3E&j={%22d%22}");
     }
 
     #[test]

@@ -78,7 +78,10 @@ pub(super) fn audit(message: &[u8]) -> Result<(), String> {
     if !via.ends_with(b" portreeve") || client != b"127.0.0.1" || values("x-forwarded-proto").concat() != b"http" {
         return flaw("forwarding fields that are not ours");
     }
-    if !(path.starts_with('/') && !path.contains(['#', '\\']) || (path, method) == ("*", "OPTIONS")) {
+    // A query may have a raw backslash, as browsers send it.
+    let whole = path.split('?').next().unwrap_or_default();
+    let is_path = whole.starts_with('/') && !path.contains('#') && !whole.contains('\\');
+    if !is_path && (path, method) != ("*", "OPTIONS") {
         return flaw("a target that is no path");
     }
     Ok(())
