@@ -283,7 +283,12 @@ routes:
     assert_eq!(answer.text(), "<p>No &lt;script&gt; here.</p>");
     assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"));
     let id = answer.header("x-request-id").unwrap().to_owned();
-    assert_eq!(id.len(), 32);
+    assert_eq!((id.len(), answer.header("vary")), (32, Some("accept")));
+    // A program that asks for JSON is no reader of pages; one of JSON is for all.
+    let answer = gateway.get("/nowhere").header("x-name", "a").header("accept", "application/json, */*").await;
+    assert!(answer.is_problem() && answer.header("vary") == Some("accept"), "{answer:?}");
+    let answer = gateway.ask("DELETE", "/found").header("accept", "application/json").await;
+    assert_eq!((answer.header("content-type"), answer.header("vary")), (Some("application/json"), None));
     // What the page names is not there: the usual one.
     assert!(gateway.get("/nowhere").await.is_problem());
     let answer = gateway.ask("DELETE", "/found").await;

@@ -44,6 +44,25 @@ pub(crate) fn preferred(headers: &HeaderMap) -> Kind {
     }
 }
 
+/// Whether the client names JSON and would not rather have a page of this media type: `application/json` alone, or with `*/*`
+/// beside it, as programs say it. Who names the type of the page as well gets what has the better quality, the page if both have
+/// the same; who names neither gets the page.
+pub(crate) fn names_json(headers: &HeaderMap, page: &str) -> bool {
+    let kind = page.split_once('/').map_or(page, |(kind, _)| kind);
+    let (mut json, mut named): (u16, Option<Fit>) = (0, None);
+    let fields = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    for (range, quality) in fields.flat_map(|field| field.split(',')).filter_map(parse) {
+        if ["application/json", "application/problem+json"].iter().any(|json| range.eq_ignore_ascii_case(json)) {
+            json = json.max(quality);
+        } else if range.eq_ignore_ascii_case(page) {
+            named = named.max(Some((2, quality)));
+        } else if range.split_once("/*").is_some_and(|(of, rest)| rest.is_empty() && of.eq_ignore_ascii_case(kind)) {
+            named = named.max(Some((1, quality)));
+        }
+    }
+    json > named.map_or(0, |(_, quality)| quality)
+}
+
 /// A media range without its parameters, and its quality in thousandths. `None` if its weight is none (RFC 9110 §12.4.2).
 fn parse(element: &str) -> Option<(&str, u16)> {
     let mut parts = element.split(';').map(|part| part.trim_matches([' ', '\t']));
@@ -96,6 +115,29 @@ mod tests {
             assert_eq!(preferred(&headers), expected, "{accept}");
         }
         assert_eq!(preferred(&HeaderMap::new()), Kind::Problem);
+    }
+
+    #[test]
+    fn a_page_goes_to_all_but_those_who_name_json_and_not_it() {
+        for (accept, is_json) in [
+            ("application/json", true),
+            ("application/problem+json", true),
+            ("application/json, text/plain, */*", true),
+            ("APPLICATION/JSON;q=0.5, */*", true),
+            ("", false),
+            ("*/*", false),
+            ("application/*", false),
+            ("image/png", false),
+            ("application/json;q=0", false),
+            ("text/html, application/json", false),
+            ("text/*, application/json", false),
+            ("text/html;q=0.8, application/json;q=0.9", true),
+            ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", false),
+        ] {
+            let headers = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static(accept))]);
+            assert_eq!(names_json(&headers, "text/html"), is_json, "{accept}");
+        }
+        assert!(!names_json(&HeaderMap::new(), "text/html"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use portreeve_plugin::engine::{Exchange, View};
 use portreeve_plugin::template::{AtResponse, Escape};
 use serde::Serialize;
 
-use crate::accept::{Kind, preferred};
+use crate::accept::{Kind, names_json, preferred};
 
 /// The pages of the file, from the most particular to the least.
 #[derive(Debug, Default)]
@@ -48,14 +48,14 @@ impl Pages {
     }
 
     /// Writes the page of an error: puts its `Content-Type` into `head` and returns its body. `None` if the file has no page
-    /// for this status, or one that names what this request does not have.
+    /// for this status, one that names what this request does not have, or one that is no JSON for a client that asks for JSON.
     fn own(
         &self,
         head: &mut ResponseHeader,
         asked: &RequestHeader,
         exchange: &Exchange,
     ) -> pingora::Result<Option<Bytes>> {
-        let Some(page) = self.of(head.status) else { return Ok(None) };
+        let Some(page) = self.of(head.status).filter(|page| page.suits(&asked.headers)) else { return Ok(None) };
         let view = View { request: asked, response: Some(&*head), exchange };
         let Some(body) = page.body.render_with(&view, page.escape) else { return Ok(None) };
         let body = Bytes::from(body.into_owned());
@@ -76,11 +76,22 @@ impl Pages {
         exchange: &mut Exchange,
     ) -> pingora::Result<Bytes> {
         let id = exchange.request_id().clone();
+        if self.of(head.status).is_none_or(|page| page.escape != Escape::Json) {
+            head.append_header(header::VARY, HeaderValue::from_static("accept"))?;
+        }
         if let Some(body) = self.own(head, asked, exchange)? {
             return Ok(body);
         }
-        head.append_header(header::VARY, HeaderValue::from_static("accept"))?;
         usual(head, detail, &asked.headers, &id)
+    }
+}
+
+impl Page {
+    /// Whether it is what this client may be sent.
+    fn suits(&self, asked: &HeaderMap) -> bool {
+        let kind = self.content_type.to_str().unwrap_or_default();
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        self.escape == Escape::Json || !names_json(asked, kind)
     }
 }
 
