@@ -240,9 +240,13 @@ async fn an_address_that_is_not_allowed_is_403() {
 routes:
   - { name: in, match: { path: /in }, public: true, plugins: [ip-filter: { allow: [127.0.0.0/8] }], respond: { status: 200, body: ok } }
   - { name: out, match: { path: /out }, public: true, plugins: [ip-filter: { deny: [127.0.0.1] }], respond: { status: 200, body: ok } }
+  - { name: both, match: { path: /both }, public: true, plugins: [ip-filter: { allow: [127.0.0.0/8], deny: [127.0.0.1] }], respond: { status: 200, body: ok } }
+  - { name: but, match: { path: /but }, public: true, plugins: [ip-filter: { allow: [127.0.0.0/8], deny: [127.0.0.2] }], respond: { status: 200, body: ok } }
 ";
     let gateway = Gateway::spawn(yaml).await;
     assert_eq!(gateway.get("/in").await.status, 200);
+    assert_eq!(gateway.get("/both").await.status, 403, "`deny` wins");
+    assert_eq!(gateway.get("/but").await.status, 200);
     // A stranger's word for its address counts for nothing.
     assert_eq!(gateway.get("/out").header("x-forwarded-for", "10.0.0.1").await.status, 403);
 }

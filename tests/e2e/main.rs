@@ -51,6 +51,8 @@ mod health;
 #[cfg(test)]
 mod hedging;
 #[cfg(test)]
+mod hosts;
+#[cfg(test)]
 mod http2;
 #[cfg(test)]
 mod interim;

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::HeaderValue;
 use http::uri::PathAndQuery;
 use smallvec::SmallVec;
 
@@ -32,6 +33,8 @@ pub struct Exchange {
     pub consumer: Option<Arc<Consumer>>,
     /// The upstream a plugin chose.
     pub upstream: Option<Upstream>,
+    /// What the target is to be called, if a plugin has said so. Boxed, since few requests have one.
+    pub target_host: Option<Box<HeaderValue>>,
     /// The version of the API it is for, once a plugin has said so.
     pub version: Option<Arc<str>>,
     /// What it costs, if a plugin has said so.
@@ -87,6 +90,7 @@ impl Exchange {
             params: Params::default(),
             consumer: None,
             upstream: None,
+            target_host: None,
             version: None,
             cost: None,
             decisions: SmallVec::new(),

@@ -55,6 +55,8 @@ mod host;
 mod key;
 mod limits;
 mod metrics;
+#[cfg(test)]
+mod page;
 mod plugin;
 pub mod query;
 mod registry;

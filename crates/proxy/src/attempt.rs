@@ -12,6 +12,7 @@ use portreeve_wire::proxy_protocol::Header;
 
 use crate::context::{Request, Try};
 use crate::fault::Fault;
+use crate::head;
 use crate::listener::{AttemptTime, Reason};
 use crate::phases::{answered, facts, fatal, is_http2};
 use crate::upstream::{Leg, Means, RetryCause};
@@ -53,6 +54,11 @@ pub(crate) async fn begin(session: &mut Session, cx: &mut Request) -> Result<Mea
 /// A hook failed: 500.
 pub(crate) fn prepares(upstream: &mut RequestHeader, cx: &mut Request) -> Result<()> {
     cx.hide_cookie(upstream);
+    if let Some(host) = cx.target_host().cloned() {
+        // Of a plugin or of the file, and a host either way.
+        let bad = |error| Error::because(ErrorType::InvalidHTTPHeader, "the host of a target", error);
+        head::set_host(upstream, host).map_err(bad)?;
+    }
     cx.upstream_request(upstream).map_err(|failure| fatal(cx, &failure, StatusCode::INTERNAL_SERVER_ERROR))
 }
 

@@ -538,11 +538,17 @@ impl Request {
         }
     }
 
+    /// What the target is called in `Host`, if it is not what the client asked for: a plugin's word goes before the upstream's.
+    pub(crate) fn target_host(&self) -> Option<&HeaderValue> {
+        self.exchange.target_host.as_deref().or_else(|| self.pool()?.host())
+    }
+
     /// Whether the head that goes to a target in HTTP/1.1 is anything but what the chain has left, or is needed otherwise.
     pub(crate) fn changes_the_head(&self) -> bool {
         self.route.as_ref().is_some_and(|route| route.chain.touches_upstream_request(&self.at_route))
             || self.entrance.as_ref().is_some_and(|entrance| entrance.chain.touches_upstream_request(&self.at_entrance))
             || self.copy.is_some()
+            || self.target_host().is_some()
             || self.trailers.are_taken()
             || self.pool().is_some_and(Pool::is_sticky)
     }

@@ -66,7 +66,6 @@ pub(crate) fn normalise_request(head: &mut RequestHeader) -> Result<Ambiguity, B
         check_http2(head)?;
     }
     remove_nominated(head)?;
-    name_one_host(head)?;
     if !head.raw_path_is_utf8() {
         return Err(BadHead::Target("the path is not valid UTF-8".to_owned()));
     }
@@ -94,26 +93,22 @@ pub(crate) fn normalise_request(head: &mut RequestHeader) -> Result<Ambiguity, B
     Ok(ambiguity)
 }
 
-/// Takes the final dot off the host: `example.com.` is `example.com` (RFC 1034 §3.1), to routes, expressions, plugins and
-/// targets alike.
-fn name_one_host(head: &mut RequestHeader) -> Result<(), BadHead> {
-    if let Some(host) = head.headers.get(header::HOST).and_then(|host| without_final_dot(host.as_bytes())) {
-        let host = HeaderValue::try_from(host).map_err(|_| BadHead::Host)?;
-        head.insert_header(header::HOST, host).map_err(|_| BadHead::Host)?;
+/// Says which host a request is for, wherever it is said.
+///
+/// # Errors
+/// `host` is no host.
+pub(crate) fn set_host(head: &mut RequestHeader, host: HeaderValue) -> Result<(), BadHead> {
+    if head.uri.authority().is_some() {
+        set_authority(head, host.as_bytes())?;
     }
-    if let Some(name) = head.uri.authority().and_then(|name| without_final_dot(name.as_str().as_bytes())) {
-        let mut parts = head.uri.clone().into_parts();
-        parts.authority = Some(Authority::try_from(name).map_err(|_| BadHead::Host)?);
-        head.set_uri(Uri::from_parts(parts).map_err(|_| BadHead::Host)?);
-    }
-    Ok(())
+    head.insert_header(header::HOST, host).map_err(|_| BadHead::Host)
 }
 
-/// The same host and port without the dot; nothing if there is none.
-fn without_final_dot(authority: &[u8]) -> Option<Vec<u8>> {
-    let end = memchr::memrchr(b':', authority).unwrap_or(authority.len());
-    let (host, port) = authority.split_at_checked(end)?;
-    Some([host.strip_suffix(b".")?, port].concat())
+fn set_authority(head: &mut RequestHeader, name: &[u8]) -> Result<(), BadHead> {
+    let mut parts = head.uri.clone().into_parts();
+    parts.authority = Some(Authority::try_from(name).map_err(|_| BadHead::Host)?);
+    head.set_uri(Uri::from_parts(parts).map_err(|_| BadHead::Host)?);
+    Ok(())
 }
 
 /// Whether this asks about the server as a whole (RFC 9110 §9.3.7), and so about no path.
@@ -360,22 +355,6 @@ mod tests {
             assert_eq!(refused(&[("host", "x"), ("x-a", value)]), Some(BadHead::Padding), "{value:?}");
         }
         assert_eq!(refused(&[("host", "x"), ("x-a", "a \t b"), ("x-b", "")]), None);
-    }
-
-    #[test]
-    fn a_host_is_one_with_and_without_its_final_dot() {
-        for (sent, expected) in [
-            ("x.example.", "x.example"),
-            ("x.example.:8080", "x.example:8080"),
-            ("x.example:80", "x.example:80"),
-            ("[::1]:80", "[::1]:80"),
-        ] {
-            let mut head = request(&format!("http://{sent}/a"), &[("host", sent)]);
-            normalise_request(&mut head).unwrap();
-            assert_eq!(head.headers[header::HOST], expected);
-            assert_eq!(head.uri.authority().map(Authority::as_str), Some(expected));
-            assert_eq!(head.raw_path(), b"/a");
-        }
     }
 
     #[test]

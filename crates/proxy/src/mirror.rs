@@ -56,7 +56,7 @@ impl Copy {
     pub(crate) fn take_head(&mut self, head: &RequestHeader) {
         self.chunks.clear();
         self.length = 0;
-        self.head = call(head, self.mirror.timeout);
+        self.head = call(head, &self.mirror);
     }
 
     /// More of the body as it goes to the target. `false`: the copy can go, since it is longer
@@ -105,9 +105,11 @@ impl Copy {
 }
 
 /// The head as a call. Hop-by-hop fields and framing are left behind where calls are written.
-fn call(head: &RequestHeader, timeout: Duration) -> Option<Call> {
+fn call(head: &RequestHeader, mirror: &Mirror) -> Option<Call> {
     let mut headers = head.headers.clone();
-    if !headers.contains_key(header::HOST)
+    if let Some(host) = mirror.pool.host() {
+        headers.insert(header::HOST, host.clone());
+    } else if !headers.contains_key(header::HOST)
         && let Some(authority) = head.uri.authority()
     {
         // HTTP/2 has it in the target (RFC 9113 §8.3.1).
@@ -115,5 +117,11 @@ fn call(head: &RequestHeader, timeout: Duration) -> Option<Call> {
     }
     headers.insert(MARK.clone(), HeaderValue::from_static("true"));
     let target = head.uri.path_and_query()?.clone();
-    Some(Call { method: head.method.clone(), headers, timeout, max_body: MAX_ANSWER, ..Call::get(target) })
+    Some(Call {
+        method: head.method.clone(),
+        headers,
+        timeout: mirror.timeout,
+        max_body: MAX_ANSWER,
+        ..Call::get(target)
+    })
 }

@@ -9,6 +9,7 @@ use crate::RuleId;
 
 mod cover;
 mod domain;
+mod elsewhere;
 mod fresh;
 mod intersect;
 mod overlap;
@@ -18,6 +19,8 @@ mod survey;
 mod tests;
 mod witness;
 
+pub use elsewhere::Elsewhere;
+pub(crate) use elsewhere::find as find_elsewhere;
 pub(crate) use survey::find_all;
 pub use witness::Witness;
 
@@ -25,8 +28,8 @@ pub use witness::Witness;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Conflict {
-    /// Both rules take the witness, none is more specific, and no third one takes it before them (where guards or
-    /// regular expressions leave that open, one might).
+    /// Both rules take the witness, none is more specific or has the higher priority, and no third one takes it before them
+    /// (where guards or regular expressions leave that open, one might).
     Tie {
         /// The earlier of the two.
         a: RuleId,
@@ -35,8 +38,8 @@ pub enum Conflict {
         /// A request that both take.
         witness: Witness,
     },
-    /// The rules are equally specific, and it cannot be told whether both could take the same request: their regular
-    /// expressions are too large, or there are too many such rules.
+    /// The rules are equally specific, with the same priority, and it cannot be told whether both could take the same request:
+    /// their regular expressions are too large, or there are too many such rules.
     Undecided {
         /// The earlier of the two.
         a: RuleId,

@@ -43,6 +43,8 @@
 //! 3. **Methods**: a rule that names the method before one that takes any. For HEAD: HEAD named, then GET named, then any.
 //! 4. **Conditions**: more conditions on headers, query parameters and cookies before fewer.
 //! 5. **Guard**: a rule with a guard before one without.
+//! 6. **Priority**: the higher [`Rule::priority`] first. It decides between rules that would tie, and never before any of
+//!    the points above.
 //!
 //! A rule whose host and path fit but whose method, conditions or guard do not hold is passed over for the next in that
 //! order, also from an exact host to a wildcard and from a literal to a parameter. If none is left, the answer is
@@ -95,7 +97,7 @@ mod rule;
 mod tree;
 
 pub use condition::{ValueMatch, ValueRegex};
-pub use conflict::{Conflict, Witness};
+pub use conflict::{Conflict, Elsewhere, Witness};
 pub use explain::{Considered, Miss};
 pub use host::HostPattern;
 pub use lookup::{Found, Lookup, Outcome};

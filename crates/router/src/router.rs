@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use crate::{
-    Allow, Conflict, Found, Lookup, Outcome, Params, Rule, RuleId, conflict,
+    Allow, Conflict, Elsewhere, Found, Lookup, Outcome, Params, Rule, RuleId, conflict,
     host::HostTable,
     method::{MethodSet, MethodTable},
     path::{Readings, as_read},
@@ -56,6 +56,7 @@ impl Router {
     }
 
     fn add(&mut self, id: RuleId, rule: Rule, methods: MethodSet) {
+        let priority = rule.priority;
         let (rule, hosts) = Compiled::new(rule, methods);
         let mut hosts: Vec<_> = hosts.iter().map(Some).collect();
         if hosts.is_empty() {
@@ -74,6 +75,7 @@ impl Router {
                         names_methods: !methods.is_empty(),
                         conditions: rule.conditions.len(),
                         has_guard: rule.guard.is_some(),
+                        priority,
                     },
                     is_regex: matches!(pattern.shape, Shape::Regex(_)),
                 };
@@ -167,6 +169,12 @@ impl Router {
     pub(crate) fn entry(&self, entry: &Entry) -> Option<(&Compiled, &crate::Pattern)> {
         let rule = self.rules.get(entry.rule.0)?;
         Some((rule, rule.paths.get(entry.path)?))
+    }
+
+    /// The methods that rules do not name, where a rule without methods takes them on the same host and path: for warnings.
+    /// Allocates.
+    pub fn elsewhere(&self) -> Vec<Elsewhere> {
+        conflict::find_elsewhere(self)
     }
 
     /// How many rules were compiled.

@@ -33,6 +33,8 @@ pub struct Rule {
     pub cookies: Vec<(String, ValueMatch)>,
     /// A condition that the router does not understand.
     pub guard: Option<Box<dyn Guard>>,
+    /// Decides between rules that tie, and between no others: the higher first.
+    pub priority: i64,
 }
 
 /// A condition of a higher floor, such as a compiled `if:` expression. Runs on the request path, last of all

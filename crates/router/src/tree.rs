@@ -32,6 +32,8 @@ pub(crate) struct Rank {
     pub(crate) names_methods: bool,
     pub(crate) conditions: usize,
     pub(crate) has_guard: bool,
+    /// Between rules that are equal in all else: the higher first.
+    pub(crate) priority: i64,
 }
 
 /// The paths of one host pattern.

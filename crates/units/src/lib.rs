@@ -2,8 +2,10 @@
 //! Each type parses itself with a message a reader can act on; the schema walk and serde share that one parser.
 
 mod address;
+mod authority;
 mod date;
 mod duration;
+mod duration_or_zero;
 pub mod file;
 mod name;
 mod network;
@@ -20,8 +22,10 @@ pub mod url;
 mod words;
 
 pub use address::{Address, BindAddress, Host};
+pub use authority::Authority;
 pub use date::Date;
 pub use duration::Duration;
+pub use duration_or_zero::DurationOrZero;
 pub use name::Name;
 pub use network::{Network, Networks};
 pub use one_or_many::OneOrMany;
@@ -66,6 +70,7 @@ pub struct Unit {
 /// Every unit, by its `x-unit` word. A plugin's schema may use the same words.
 pub static UNITS: &[Unit] = &[
     duration::UNIT,
+    duration_or_zero::UNIT,
     size::UNIT,
     rate::UNIT,
     quota::UNIT,
@@ -74,6 +79,7 @@ pub static UNITS: &[Unit] = &[
     date::UNIT,
     address::UNIT,
     address::BIND_UNIT,
+    authority::UNIT,
     name::UNIT,
     network::UNIT,
     secret::UNIT,

@@ -16,6 +16,36 @@ fn a_duration_is_a_whole_number_and_a_unit() {
 }
 
 #[test]
+fn a_duration_may_be_nothing_where_that_means_something() {
+    for (text, millis, shown) in [("0s", 0, "0s"), ("0ms", 0, "0s"), ("0d", 0, "0s"), ("5s", 5000, "5s")] {
+        let duration: DurationOrZero = text.parse().unwrap();
+        assert_eq!((duration.get().as_millis(), duration.to_string().as_str()), (millis, shown));
+    }
+    assert!("0s".parse::<DurationOrZero>().unwrap() < "1ms".parse().unwrap());
+    for text in ["0", "-1s", "0x", "400d", ""] {
+        assert!(text.parse::<DurationOrZero>().is_err(), "{text}");
+    }
+}
+
+#[test]
+fn an_authority_is_a_host_with_or_without_a_port() {
+    for (text, expected) in [
+        ("API.internal.", "api.internal"),
+        ("api.internal:8443", "api.internal:8443"),
+        ("10.0.0.1", "10.0.0.1"),
+        ("[::0:1]:80", "[::1]:80"),
+        ("[::1]", "[::1]"),
+    ] {
+        assert_eq!(text.parse::<Authority>().unwrap().as_str(), expected);
+    }
+    for text in
+        ["", ":80", "a:", "a:+1", "a:65536", "a b", "u@a", "a/b", "::1", "[a]", "a..b", "https://a", "a\r\nb", "[::1"]
+    {
+        assert!(text.parse::<Authority>().is_err(), "{text}");
+    }
+}
+
+#[test]
 fn what_is_not_a_duration_says_what_is() {
     assert_eq!(error::<Duration>("5"), "5 has no unit; write 5s, 5ms or 5m");
     assert!(error::<Duration>("0s").contains("no time at all"));

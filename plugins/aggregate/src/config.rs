@@ -15,6 +15,7 @@ use serde_json::Value;
 /// `fallback` takes its place, the header `x-partial` names the call, and the answer is marked `cache-control: no-store`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-example" = include_str!("../example.yaml")))]
 pub struct Config {
     /// The deadline over all calls together, retries included.
     #[serde(default = "default_timeout")]

@@ -11,6 +11,7 @@ use portreeve_plugin::units::Duration;
 /// open. One beyond the limit waits if there is a `queue`, else it is answered 429 with `Retry-After`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-example" = include_str!("../example.yaml")))]
 pub struct Config {
     /// Whose requests are counted together, as for `rate-limit`.
     pub by: Key,

@@ -1,7 +1,7 @@
 //! The settings of `cors`, and what of them cannot work.
 
 use http::HeaderValue;
-use portreeve_plugin::units::{Duration, HeaderName, Method};
+use portreeve_plugin::units::{Duration, DurationOrZero, HeaderName, Method};
 use portreeve_plugin::{Build, BuildError, Host};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
@@ -16,8 +16,12 @@ use crate::origins::Origins;
 /// headers of the upstream are replaced.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-example" = include_str!("../example.yaml")))]
 pub struct Config {
-    /// Origins that may use the API: `https://app.example.com`, all subdomains with `https://*.example.com`, or `*` for any.
+    /// Origins that may use the API, such as `https://app.example.com`, or `*` alone for any. A `*` may also stand for the labels
+    /// before a domain (`https://*.example.com`), for the whole host (`https://*`, `chrome-extension://*`), for http and https
+    /// (`*://app.example.com`) and for the port (`http://localhost:*`); where no port is written it is the scheme's own. With
+    /// `credentials` each page of such an origin can act for its visitors: `https://*` are all pages there are.
     #[schemars(length(min = 1))]
     origins: Vec<String>,
     /// Methods a page may send. GET, HEAD, POST, PUT, PATCH and DELETE by default; `["*"]` for any, if without
@@ -35,12 +39,14 @@ pub struct Config {
     #[serde(default)]
     #[schemars(schema_with = "headers_schema")]
     expose_headers: Vec<String>,
-    /// Whether a page may send cookies and HTTP authentication along. Not together with `*` anywhere here.
+    /// Whether a page may send cookies and HTTP authentication along. Not together with `*` alone in any list here; with a
+    /// pattern in `origins` the answer names the origin that asked, and varies by it.
     #[serde(default)]
     credentials: bool,
-    /// How long a browser may remember the answer to a preflight. `10m` by default; browsers have their own maximum.
+    /// How long a browser may remember the answer to a preflight. `10m` by default, and not at all with `0s`; browsers have
+    /// their own maximum.
     #[serde(default = "default_max_age")]
-    max_age: Duration,
+    max_age: DurationOrZero,
 }
 
 impl Build for Cors {
@@ -107,8 +113,8 @@ fn default_headers() -> Vec<String> {
     ["authorization", "content-type"].map(String::from).into()
 }
 
-fn default_max_age() -> Duration {
-    Duration::from_secs(600)
+fn default_max_age() -> DurationOrZero {
+    DurationOrZero::new(Duration::from_secs(600))
 }
 
 fn methods_schema(_: &mut SchemaGenerator) -> Schema {

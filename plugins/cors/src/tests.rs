@@ -134,6 +134,70 @@ fn a_wildcard_stands_for_subdomains_and_nothing_else() {
 }
 
 #[test]
+fn a_pattern_works_with_credentials_and_names_the_origin_that_asked() {
+    let cases: [(&str, &[&str], &[&str]); 5] = [
+        (
+            "https://*.example.com",
+            &["https://a.example.com"],
+            &["https://example.com", "http://a.example.com", "https://a.example.com.evil.test", "null"],
+        ),
+        (
+            "https://*",
+            &["https://a", "https://evil.test", "https://[::1]"],
+            &[
+                "http://a",
+                "https://",
+                "https://a:8443",
+                "https://a/b",
+                "https://u@a",
+                "https://a b",
+                "https://A",
+                "null",
+                "",
+            ],
+        ),
+        (
+            "chrome-extension://*",
+            &["chrome-extension://abcdefghijklmnop"],
+            &["https://a", "moz-extension://a", "chrome-extension://a/b", "xchrome-extension://a"],
+        ),
+        (
+            "*://app.example.com",
+            &["http://app.example.com", "https://app.example.com"],
+            &[
+                "ftp://app.example.com",
+                "https://app.example.com:8443",
+                "https://b.app.example.com",
+                "x://app.example.com",
+            ],
+        ),
+        (
+            "http://localhost:*",
+            &["http://localhost", "http://localhost:3000"],
+            &["http://localhost:", "http://localhost:x", "https://localhost:3000", "http://localhost:3000.evil.test"],
+        ),
+    ];
+    for (pattern, allowed, others) in cases {
+        let probe = probe(json!({ "origins": [pattern], "credentials": true }));
+        for origin in allowed {
+            for answer in [preflight(&probe, origin), actual(&probe, origin, &[])] {
+                assert_eq!(answer.header("access-control-allow-origin"), Some(*origin), "{pattern}");
+                assert_eq!(answer.header("access-control-allow-credentials"), Some("true"), "{origin}");
+                assert_eq!(answer.header("vary"), Some("Origin"));
+            }
+        }
+        for origin in others {
+            for answer in [preflight(&probe, origin), actual(&probe, origin, &[])] {
+                assert_eq!(answer.header("access-control-allow-origin"), None, "{pattern} takes {origin}");
+                assert_eq!(answer.header("access-control-allow-credentials"), None);
+                assert_eq!(answer.header("vary"), Some("Origin"), "a cache must not give it to the next origin");
+            }
+        }
+        assert_eq!(probe.get("/").send().respond(200, &[], "").header("vary"), Some("Origin"));
+    }
+}
+
+#[test]
 fn a_star_cannot_be_combined_with_credentials() {
     assert!(refuses(json!({ "origins": ["*"], "credentials": true })).starts_with("origins: "));
     for list in ["methods", "headers", "expose_headers"] {
@@ -152,7 +216,20 @@ fn what_no_browser_would_send_is_refused_at_load() {
     assert_eq!(origin("https://App.example.com/"), "origins[0]: browsers write this origin https://app.example.com");
     assert_eq!(origin("https://app.example.com:443"), "origins[0]: browsers write this origin https://app.example.com");
     assert_eq!(origin("https://*.example.com/x"), "origins[0]: browsers write this origin https://*.example.com");
-    for odd in ["app.example.com", "https://", "https://a.*.com", "https://*", "https://u@example.com"] {
+    assert_eq!(origin("http://localhost:80"), "origins[0]: browsers write this origin http://localhost");
+    for odd in [
+        "app.example.com",
+        "https://",
+        "https://a.*.com",
+        "https://*x",
+        "https://**",
+        "https://u@example.com",
+        "*://example.com:80",
+        "*://example.com:443",
+        "ht*p://example.com",
+        "http://localhost:8*",
+        "//*",
+    ] {
         assert!(origin(odd).starts_with("origins[0]: "), "{odd}");
     }
     assert!(origin("null").contains("sandboxed"));

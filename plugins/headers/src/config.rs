@@ -12,6 +12,7 @@ use portreeve_plugin::units::HeaderName;
 /// on) are the gateway's own and are refused here, as is the request's `host`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-example" = include_str!("../example.yaml")))]
 pub struct Config {
     /// Edits of the request, before it goes upstream and before later plugins see it.
     #[serde(default)]

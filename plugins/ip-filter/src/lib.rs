@@ -14,6 +14,7 @@ use portreeve_plugin::units::{Network, Networks};
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("anyOf" = [{ "required": ["allow"] }, { "required": ["deny"] }]))]
+#[schemars(extend("x-example" = include_str!("../example.yaml")))]
 pub struct Config {
     /// Networks that may pass: `10.0.0.0/8`, `2001:db8::/32`, or a single address. All if it is left out.
     #[serde(default)]

@@ -43,7 +43,7 @@ impl Build for Jwt {
         if algorithms.is_empty() {
             return Err(BuildError::at("algorithms", "name at least one algorithm, such as RS256"));
         }
-        let leeway = config.leeway.map_or(Duration::ZERO, units::Duration::get);
+        let leeway = config.leeway.get();
         if leeway > MAX_LEEWAY {
             return Err(BuildError::at("leeway", "more than 5m would let expired tokens live on"));
         }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use portreeve_plugin::Template;
-use portreeve_plugin::units::{Duration, HeaderName, SecretSource, Size, Url};
+use portreeve_plugin::units::{Duration, DurationOrZero, HeaderName, SecretSource, Size, Url};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 
@@ -16,6 +16,7 @@ use crate::algorithm::Algorithm;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("oneOf" = [{ "required": ["jwks"] }, { "required": ["keys"] }]))]
+#[schemars(extend("x-example" = include_str!("../example.yaml")))]
 pub struct Config {
     /// Who must have issued the token: its `iss` must be this, or one of these. Without it, `iss` is not looked at.
     #[serde(default)]
@@ -34,10 +35,10 @@ pub struct Config {
     #[serde(default)]
     #[schemars(length(min = 1))]
     pub(crate) keys: Option<Vec<KeySetting>>,
-    /// How far the issuer's clock may differ from the gateway's when `exp` and `nbf` are checked; at most `5m`. Not at all
-    /// by default.
+    /// How far the issuer's clock may differ from the gateway's when `exp` and `nbf` are checked; at most `5m`. `0s` by
+    /// default: not at all.
     #[serde(default)]
-    pub(crate) leeway: Option<Duration>,
+    pub(crate) leeway: DurationOrZero,
     /// The header that holds the token. In `authorization` it stands behind `Bearer`; in any other it may stand alone.
     #[serde(default)]
     pub(crate) header: Option<HeaderName>,

@@ -15,6 +15,7 @@ use crate::vault::Vault;
 /// A request without a known key is answered with 401.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-example" = include_str!("../example.yaml")))]
 pub struct Config {
     /// The header that holds the key. `x-api-key` if neither this nor `query` is given.
     #[serde(default)]

@@ -20,6 +20,7 @@ use crate::store::{OnStoreError, Store};
 /// What a key has used survives a reload, also one that changes the limits.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-example" = include_str!("../example.yaml")))]
 pub struct Config {
     /// Whose requests are counted together: a template such as `${consumer.id}` or `${request.headers.x-team}`, the
     /// network of the client (`{ client_network: { v4: 24, v6: 64 } }`), or a list of these, which all have to be the same.
@@ -30,7 +31,9 @@ pub struct Config {
     /// `{ rate: 10/min }` or a list. With `tier`, a request whose consumer has no tier of the file is refused with 403.
     #[schemars(extend("x-expected" = "`tier`, or a limit such as { rate: 100/min }"))]
     pub limit: Limit,
-    /// Other limits than the tier's own for the consumers of some tiers, by the name of the tier. Only with `limit: tier`.
+    /// Other limits than the tier's own for the consumers of some tiers, by the name of the tier: with
+    /// `{ paid: { rate: 10/s } }` those of `paid` have 10 a second here and no other limit of the tier, and those of other tiers have
+    /// their tier's. Only with `limit: tier`.
     #[serde(default)]
     pub overrides: BTreeMap<Name, OneOrMany<Inline>>,
     /// What a request counts: a whole number, a template that gives one (`${request.headers.x-weight:-1}`), or

@@ -10,6 +10,7 @@ use portreeve_plugin::units::Duration;
 /// has passed the answer is 504, or what has begun of it is cut off.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-example" = include_str!("../example.yaml")))]
 pub struct Config {
     /// The time of the whole request: `2s`.
     within: Duration,

@@ -13,6 +13,7 @@ const MAX_ID: usize = 128;
 /// Gives every request an id: in a header to the upstream, in the same header of every answer, and in the logs.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-example" = include_str!("../example.yaml")))]
 pub struct Config {
     /// The header that holds the id. `x-request-id` by default.
     #[serde(default)]

@@ -13,6 +13,7 @@ use portreeve_plugin::units::Size;
 /// by then the target may have seen the beginning.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-example" = include_str!("../example.yaml")))]
 pub struct Config {
     /// The longest body: `64KiB`.
     max: Size,

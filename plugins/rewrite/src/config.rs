@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use portreeve_plugin::prelude::*;
 
-/// Changes path and query of a request before it goes upstream.
+/// Changes path, query and host of a request before it goes upstream.
 ///
 /// The path is changed in one of three ways: by `path`, by `strip_prefix` and `add_prefix`, or by `regex`. It stays
 /// percent-encoded and normalised; a request for which no sound path comes out is answered 400. Routing is over by then:
 /// the route does not change.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-example" = include_str!("../example.yaml")))]
 pub struct Config {
     /// The new path, such as `/internal/${params.id}`; values are escaped as one segment each, only `${params.rest}` (what
     /// `**` matched) keeps its slashes. A request without such a value is answered 400.
@@ -29,6 +30,12 @@ pub struct Config {
     /// Replaces the first match of a regular expression in the path. Paths without a match stay as they are.
     #[serde(default)]
     pub regex: Option<Pattern>,
+    /// What the target is called in `Host` (`:authority` in HTTP/2), such as `api.internal` or `${params.tenant}.internal`;
+    /// goes before the upstream's own `host`. `request.host` stays what the client asked for. A request for which no host
+    /// comes out is answered 400.
+    #[serde(default)]
+    #[schemars(extend("x-expected" = "a host such as api.internal or api.internal:8443"))]
+    pub host: Option<Template>,
     /// Changes of the query.
     #[serde(default)]
     pub query: Option<QueryEdits>,

@@ -1,4 +1,4 @@
-//! `rewrite`: changes path and query of a request before it goes upstream.
+//! `rewrite`: changes path, query and host of a request before it goes upstream.
 
 mod config;
 mod path;
@@ -10,16 +10,18 @@ mod tests;
 use std::borrow::Cow;
 
 use portreeve_plugin::prelude::*;
+use portreeve_plugin::units::Authority;
 
 pub use config::{Config, Pattern, QueryEdits};
 use path::PathRewrite;
 use query::QueryRewrite;
 
-/// Changes path and query of each request.
+/// Changes path, query and host of each request.
 #[derive(Debug)]
 pub struct Rewrite {
     path: PathRewrite,
     query: QueryRewrite,
+    host: Option<Template>,
 }
 
 #[async_trait]
@@ -29,6 +31,12 @@ impl Plugin for Rewrite {
     }
 
     async fn on_request(&self, cx: &mut RequestCx<'_>) -> Result<Flow> {
+        if let Some(host) = &self.host {
+            let Some(host) = host.render(cx).and_then(|host| host.parse().ok()) else {
+                return Ok(refusal("`host` makes no host of this request"));
+            };
+            cx.set_target_host(&host);
+        }
         if !cx.path().starts_with('/') {
             // `OPTIONS *` asks about the server as a whole (RFC 9112 §3.2.4): there is no path to change.
             return Ok(Flow::Continue);
@@ -59,9 +67,13 @@ impl Build for Rewrite {
         let rewrite = Self {
             query: QueryRewrite::compile(config.query.unwrap_or_default())?,
             path: PathRewrite::compile(config.path, config.strip_prefix, config.add_prefix, config.regex)?,
+            host: config.host,
         };
-        if rewrite.path.is_nothing() && rewrite.query.is_nothing() {
-            let message = "rewrites nothing; give `path`, `strip_prefix`, `add_prefix`, `regex` or `query`";
+        if let Some(host) = rewrite.host.as_ref().and_then(Template::as_literal) {
+            host.parse::<Authority>().map_err(|error| BuildError::at("host", error.to_string()))?;
+        }
+        if rewrite.path.is_nothing() && rewrite.query.is_nothing() && rewrite.host.is_none() {
+            let message = "rewrites nothing; give `path`, `strip_prefix`, `add_prefix`, `regex`, `query` or `host`";
             return Err(BuildError::new(message));
         }
         Ok(rewrite)

@@ -28,6 +28,16 @@ fn it_keeps_the_contract() {
 }
 
 #[test]
+fn a_host_is_made_from_values_or_the_request_is_refused() {
+    let probe = probe(json!({ "host": "${request.query.tenant}.Internal:8080" }));
+    let sent = |path: &str| probe.get(path).send();
+    assert_eq!(sent("/?tenant=a").target_host().unwrap(), "a.internal:8080");
+    for refused in ["/", "/?tenant=", "/?tenant=a%2Fb", "/?tenant=a%0d%0ax:y", "/?tenant=u@a", "/?tenant=a:1"] {
+        assert_eq!(sent(refused).refused().status, 400, "{refused}");
+    }
+}
+
+#[test]
 fn a_path_is_made_from_values_and_keeps_the_query() {
     let probe = probe(json!({ "path": "/internal/${params.id}/profile" }));
     let sent = |path: &str| probe.get(path).route("/users/{id}").send().forwarded().uri.to_string();
@@ -166,6 +176,16 @@ fn settings_that_could_not_work_are_refused() {
     let twice = json!({ "query": { "set": { "a": "1" }, "remove": ["a"] } });
     assert_eq!(error(twice), "query.remove[0]: \"a\" is also in `set`, which replaces what was there");
     assert!(error(json!({})).starts_with("rewrites nothing"));
+    assert!(error(json!({ "host": "a b" })).starts_with("host: \"a b\" is not a host"));
+    for (settings, expected) in [
+        (json!({ "strip_prefix": "/%40me" }), "strip_prefix: paths come with `%40` decoded: write `@`"),
+        (
+            json!({ "regex": { "match": "^/a%2E", "to": "/" } }),
+            "regex.match: paths come with `%2E` decoded: write `\\.`",
+        ),
+    ] {
+        assert_eq!(error(settings), expected);
+    }
     assert!(error(json!({ "query": {} })).starts_with("rewrites nothing"));
 }
 

@@ -7,12 +7,15 @@ use portreeve_plugin::units::{Date, HeaderName};
 
 /// Sends each request to the upstream of the API version it names.
 ///
-/// The version's own segment is taken off the path before the request goes upstream: `/v1/users/7` becomes `/users/7`.
+/// The version's own segment is taken off the path before the request goes upstream: `/v1/users/7` becomes `/users/7`, for later
+/// steps (`request.path`, `rewrite`) too, while `params` stay what the route matched. Nothing is taken off a path without a version,
+/// and a header, a query parameter or a claim that named it goes on as it came.
 /// A version that does not exist is answered 404 if the path named it, else 400; both name the versions there are. Answers
 /// of a deprecated version carry `Deprecation` (RFC 9745) and `Sunset` (RFC 8594). When a header was looked at, `Vary`
 /// names it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-example" = include_str!("../example.yaml")))]
 pub struct Config {
     /// Where the version may be named. The first of these that has a value decides, even if there is no such version.
     #[schemars(length(min = 1))]

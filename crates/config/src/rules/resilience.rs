@@ -3,7 +3,7 @@
 use crate::path::ConfigPath;
 use crate::report::Report;
 use crate::sections::{AdaptiveLimit, Backoff, Timeouts};
-use crate::units::{Duration, Percent};
+use crate::units::{Duration, DurationOrZero, Percent};
 use crate::yaml::{Entry, Node};
 
 /// Methods that are repeated anyway (RFC 9110 §9.2.2).
@@ -145,7 +145,7 @@ fn check_retry(retry: &Node, path: &ConfigPath, report: &mut Report) {
     }
     let Some(written) = retry.get("backoff") else { return };
     let default = Backoff::default();
-    let time = |key: &str, default: Duration| match written.get(key) {
+    let time = |key: &str, default: DurationOrZero| match written.get(key) {
         Some(node) => node.str().and_then(|text| text.parse().ok()),
         None => Some(default),
     };

@@ -87,5 +87,10 @@ fn step_schema(catalog: &Catalog, root: &Value) -> Value {
     if !alone.is_empty() {
         forms.insert(0, json!({ "type": "string", "enum": alone }));
     }
-    json!({ "description": text("description"), "x-step": true, "anyOf": forms })
+    json!({
+        "description": text("description"),
+        "x-step": true,
+        "x-example": include_str!("../sections/examples/step.yaml"),
+        "anyOf": forms,
+    })
 }

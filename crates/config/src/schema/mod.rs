@@ -1,6 +1,7 @@
 //! The JSON Schema of the whole file, plugins included.
 
 mod compose;
+mod index;
 mod plain;
 mod reference;
 
@@ -18,6 +19,10 @@ use crate::catalog::Catalog;
 #[must_use]
 pub fn schema(catalog: &Catalog) -> Value {
     let mut schema = compose(catalog);
-    plain::every_schema(&mut schema, &mut plain::with_environment);
+    plain::every_schema(&mut schema, &mut |map| {
+        // Of the reference page: a whole file, where an editor expects the value of a key.
+        map.shift_remove("x-example");
+        plain::with_environment(map);
+    });
     schema
 }

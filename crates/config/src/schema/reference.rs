@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value};
 
 use super::compose::{compose, plugin_definition};
+use super::index::TASKS;
 use crate::catalog::Catalog;
 
 const INTRODUCTION: &str = "\
@@ -17,6 +18,8 @@ Keys are `snake_case`, names are `kebab-case`, and unknown keys are refused.
 Units stand in the value: `800ms`, `64KiB`, `100/min`, `20%`.
 `${env.NAME}` and `${env.NAME:-default}` are replaced when the file is loaded, in any value.
 Secrets are `env:NAME` or `file:/path`, never written out.
+Texts with `${…}` are [templates](templates.md#templates), conditions are [expressions](templates.md#expressions).
+Each example is a whole file that loads.
 
 ";
 
@@ -25,6 +28,7 @@ Secrets are `env:NAME` or `file:/path`, never written out.
 pub fn reference_markdown(catalog: &Catalog) -> String {
     let root = compose(catalog);
     let mut page = Page { root: &root, out: INTRODUCTION.to_owned(), waiting: VecDeque::new(), seen: Vec::new() };
+    page.tasks();
     if let Value::Object(map) = &root {
         page.body(map);
     }
@@ -35,6 +39,7 @@ pub fn reference_markdown(catalog: &Catalog) -> String {
         page.heading("###", name);
         page.line(&plugin.summary);
         if let Some(map) = page.definition(&definition) {
+            page.example(map);
             page.body(map);
         }
         page.definitions("####");
@@ -81,7 +86,28 @@ impl<'a> Page<'a> {
         if let Some(text) = text(map, "description") {
             self.line(text);
         }
+        self.example(map);
         self.body(map);
+    }
+
+    /// What people want to do, and where it is described; tasks of plugins that this binary does not have are left out.
+    fn tasks(&mut self) {
+        self.out.push_str("| you want to | see |\n|---|---|\n");
+        for (task, names) in TASKS {
+            let known = |name: &&&str| self.definition(name).is_some();
+            let links: Vec<_> = names.iter().filter(known).map(|name| anchor(name)).collect();
+            if !links.is_empty() {
+                let _infallible = writeln!(self.out, "| {task} | {} |", links.join(", "));
+            }
+        }
+        self.out.push('\n');
+    }
+
+    /// A whole file that shows the section in use.
+    fn example(&mut self, map: &Map<String, Value>) {
+        if let Some(example) = text(map, "x-example") {
+            let _infallible = writeln!(self.out, "```yaml\n{}\n```\n", example.trim_end());
+        }
     }
 
     fn heading(&mut self, level: &str, title: &str) {
@@ -100,6 +126,11 @@ impl<'a> Page<'a> {
         }
         if let Some(Value::Object(properties)) = map.get("properties") {
             return self.table(map, properties);
+        }
+        if let Some(values @ Value::Object(_)) = map.get("additionalProperties") {
+            let (kind, keys) = (self.kind(values), map.get("propertyNames").and_then(|keys| keys.get("x-expected")));
+            let keys = keys.and_then(Value::as_str).map(|keys| format!(", each key {keys}")).unwrap_or_default();
+            return self.line(&format!("A map to: {kind}{keys}."));
         }
         let branches = leaves(map);
         if !branches.is_empty() {
@@ -166,6 +197,12 @@ impl<'a> Page<'a> {
         if let Some(name) = text(map, "$ref").and_then(|reference| reference.strip_prefix("#/$defs/")) {
             return self.link(name);
         }
+        for (keyword, language) in [("x-template", "template"), ("x-expression", "expression")] {
+            if map.contains_key(keyword) {
+                let link = format!("[{language}](templates.md#{language}s)");
+                return if text(map, "type") == Some("string") { link } else { format!("JSON of {link}s") };
+            }
+        }
         if let Some(words) = map.get("enum").and_then(Value::as_array) {
             return join(words.iter().map(|word| format!("`{}`", plain(word))).collect());
         }
@@ -206,18 +243,23 @@ impl<'a> Page<'a> {
             self.seen.push(name.to_owned());
             self.waiting.push_back(name.to_owned());
         }
-        let title = title(name);
-        let anchor: String = title
-            .to_lowercase()
-            .chars()
-            .filter_map(|c| match c {
-                ' ' | '-' => Some('-'),
-                c if c.is_alphanumeric() || c == '_' => Some(c),
-                _ => None,
-            })
-            .collect();
-        format!("[{title}](#{anchor})")
+        anchor(name)
     }
+}
+
+/// A link to the section of a definition.
+fn anchor(name: &str) -> String {
+    let title = title(name);
+    let anchor: String = title
+        .to_lowercase()
+        .chars()
+        .filter_map(|c| match c {
+            ' ' | '-' => Some('-'),
+            c if c.is_alphanumeric() || c == '_' => Some(c),
+            _ => None,
+        })
+        .collect();
+    format!("[{title}](#{anchor})")
 }
 
 /// `plugin.jwt.Key` is shown as `jwt: Key`.

@@ -13,6 +13,7 @@ use crate::units::{Secret, Url};
 /// tries at once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-example" = include_str!("examples/acme.yaml")))]
 pub struct Acme {
     /// The URL of the authority's directory, https: `https://acme-v02.api.letsencrypt.org/directory`. Each directory has an
     /// account and certificates of its own in `store`.

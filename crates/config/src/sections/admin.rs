@@ -10,6 +10,7 @@ use crate::units::{BindAddress, Secret};
 /// The admin port.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-example" = include_str!("examples/admin.yaml")))]
 pub struct Admin {
     /// The IP address and port to listen on. Other than loopback needs a `token`.
     #[serde(default = "default_bind")]

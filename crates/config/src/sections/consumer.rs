@@ -8,6 +8,7 @@ use crate::units::{Name, Secret};
 /// A known caller.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-example" = include_str!("examples/consumer.yaml")))]
 pub struct Consumer {
     /// The caller's name: `consumer.id` in templates and logs.
     pub name: Name,

@@ -33,8 +33,12 @@ impl JsonSchema for Errors {
         json_schema!({
             "description": "Pages of the gateway's own error answers, by status: `404`, a class (`4xx` or `5xx`), or \
                 `default`. The status itself goes before its class, and the class before `default`. Without a page the \
-                answer is `application/problem+json`, or a minimal HTML page for clients whose `Accept` prefers HTML to \
-                JSON. gRPC clients always get a gRPC status.",
+                answer is `application/problem+json` with `type`, `title`, `status`, sometimes `detail`, and `request_id` \
+                (RFC 9457), or a minimal page for clients whose `Accept` prefers HTML or plain text to JSON. A client that \
+                names JSON in its `Accept`, and not the type of the page, gets that document also where there is a page. \
+                gRPC clients always get a gRPC status, and answers that a plugin or a target gives a body of its own stay \
+                as they are.",
+            "x-example": include_str!("examples/errors.yaml"),
             "type": "object",
             "propertyNames": {
                 "type": "string",
@@ -84,8 +88,9 @@ impl From<ErrorStatus> for String {
     }
 }
 
-/// A page: its text in the file or beside it. Templates may name `request` (with `request.id`, by which the operator finds the
-/// request in the logs) and `response.status`; their values are escaped for HTML and JSON, as the content type has it.
+/// A page: its text in the file or beside it. It is a [template](templates.md) of `request` (with `request.id`, by which the
+/// operator finds the request in the logs) and `response.status`; their values are escaped for HTML and JSON, as the content type
+/// has it. Where one of them has no value, the answer is the one without a page.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("oneOf" = [{ "required": ["body"] }, { "required": ["file"] }]))]

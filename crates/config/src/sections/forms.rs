@@ -66,6 +66,13 @@ impl<V: JsonSchema> JsonSchema for Named<V> {
 #[serde(transparent)]
 pub struct Headers(IndexMap<HeaderName, String>);
 
+impl Headers {
+    /// Adds a header unless there is one of this name.
+    pub(crate) fn add(&mut self, name: HeaderName, value: &str) {
+        self.0.entry(name).or_insert_with(|| value.to_owned());
+    }
+}
+
 impl Deref for Headers {
     type Target = IndexMap<HeaderName, String>;
 

@@ -9,6 +9,7 @@ use crate::units::{BindAddress, Name};
 /// An address the gateway accepts requests on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-example" = include_str!("examples/listener.yaml")))]
 pub struct Listener {
     /// The listener's name, in logs and metrics.
     pub name: Name,

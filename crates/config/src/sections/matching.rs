@@ -8,8 +8,25 @@ use super::OneOrMany;
 use crate::units::{HeaderName, Method};
 
 /// Which requests a route is for. Everything named must hold; nothing named matches every request.
+///
+/// Of several routes that take a request the most specific one gets it, whatever the order of the file. The first of these points
+/// on which they differ decides:
+///
+/// 1. **Host**: an exact host, then `*.example.com` (the longer name first), then none.
+/// 2. **Path**, segment by segment from the left: literal text, then a regular expression, then `{name}`, then `*`, then `**`.
+/// 3. **Methods**: a route that names the method, then one that names none. HEAD is also taken by a route that names GET.
+/// 4. **Conditions**: the one with more of `headers`, `query` and `cookies`.
+/// 5. **`if`**: the one that has it.
+/// 6. **`priority`** of the route: the higher number. It decides between routes that are equal in all of the above.
+///
+/// A route that does not hold is passed over for the next. Two routes that would take the same request while no point tells them
+/// apart are an error when the file is loaded, and so is one that others always take everything from.
+///
+/// Paths are compared decoded: `/%40me` is `/@me`. A path with parameters (`/a;b=c`) is matched as it is and without them, as some
+/// servers read it, and is 400 where those are two routes, unless the route's own path has a `;`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-example" = include_str!("examples/match.yaml")))]
 pub struct Match {
     /// A host name, exact or `*.example.com`; or a list, of which one must match.
     #[serde(default)]
@@ -32,7 +49,7 @@ pub struct Match {
     /// Cookies by name, each with its test.
     #[serde(default)]
     pub cookies: IndexMap<String, ValueMatch>,
-    /// An expression that must be true. A route with one goes before the same route without. Two routes that differ by it
+    /// An [expression](templates.md#expressions) of `request` that must be true. A route with one goes before the same route without. Two routes that differ by it
     /// alone need conditions that exclude each other, such as `request.headers.x == 'a'` and `request.headers.x == 'b'`.
     #[serde(default, rename = "if", skip_serializing_if = "Option::is_none")]
     pub condition: Option<String>,

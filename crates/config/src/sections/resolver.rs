@@ -8,6 +8,7 @@ use crate::units::{Address, Duration};
 /// How the names of targets are resolved: over DNS, off the request path, and again when the answer is too old.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-example" = include_str!("examples/resolver.yaml")))]
 pub struct Resolver {
     /// The DNS servers, such as `10.0.0.53:53`. By default those of `/etc/resolv.conf`, with its search domains. `/etc/hosts`
     /// comes first either way.

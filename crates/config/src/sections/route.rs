@@ -15,6 +15,7 @@ use crate::units::{Duration, Name, Size, StatusCode};
 /// It ends in exactly one of `upstream`, `respond`, `redirect`, or a plugin that always answers or chooses.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-example" = include_str!("examples/route.yaml")))]
 pub struct Route {
     /// The route's name, in logs and metrics.
     pub name: Name,
@@ -27,7 +28,7 @@ pub struct Route {
     /// Ends the route at an upstream, or at one of several by weight.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream: Option<RouteUpstreams>,
-    /// A template, such as `${consumer.id}`: requests of the same value go to the same upstream of the list. Changing a weight
+    /// A [template](templates.md#templates), such as `${consumer.id}`: requests of the same value go to the same upstream of the list. Changing a weight
     /// moves no more of them than it must: those in the first 5% of a canary stay there when it gets 10%. Requests without
     /// a value are drawn by weight. Only beside a list of upstreams.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -58,6 +59,11 @@ pub struct Route {
     /// Timeouts of what follows the answer's head.
     #[serde(default)]
     pub timeouts: RouteTimeouts,
+    /// Decides between routes that are equally specific and would take the same request, which is an error otherwise: the one
+    /// with the higher number takes it. Any whole number. It decides nothing else: a more specific route goes before a less
+    /// specific one, whatever their priorities.
+    #[serde(default)]
+    pub priority: i64,
     /// Lets `%2F` stand in the path. It is then part of a segment, never a separator.
     #[serde(default)]
     pub allow_encoded_slash: bool,
@@ -134,7 +140,7 @@ pub struct WeightedUpstream {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 65535))]
     pub weight: Option<u16>,
-    /// An expression: the upstream takes every request for which it is true. The first entry of the list with a true `when`
+    /// An [expression](templates.md#expressions): the upstream takes every request for which it is true. The first entry of the list with a true `when`
     /// goes first; the requests for which none is true are shared out by weight.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<String>,
@@ -184,10 +190,10 @@ pub struct Respond {
     /// The status.
     #[serde(default = "default_status")]
     pub status: StatusCode,
-    /// Headers of the answer; values are templates.
+    /// Headers of the answer; values are [templates](templates.md#templates).
     #[serde(default)]
     pub headers: Headers,
-    /// The body; a template.
+    /// The body; a [template](templates.md#templates).
     #[serde(default)]
     pub body: String,
 }
@@ -203,7 +209,7 @@ pub struct Redirect {
     /// The status: 308 keeps the method and is permanent.
     #[serde(default)]
     pub status: RedirectStatus,
-    /// Where to; a template, such as `https://example.com/${params.rest}`.
+    /// Where to; a [template](templates.md#templates), such as `https://example.com/${params.rest}`.
     #[schemars(length(min = 1))]
     pub to: String,
 }

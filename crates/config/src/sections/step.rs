@@ -19,7 +19,7 @@ pub struct Step {
     /// out it is `<chain, route or listener>/<plugin>`, such as `api/rate-limit`; the second step of that plugin in the list
     /// is `api/rate-limit#2`, and so on.
     pub name: Option<Name>,
-    /// An expression; the step runs only when it is true.
+    /// An [expression](templates.md#expressions); the step runs only when it is true.
     pub when: Option<String>,
     /// Whether the step acts or only records what it would have done.
     pub mode: Mode,
@@ -138,7 +138,7 @@ struct Beside {
     /// out it is `<chain, route or listener>/<plugin>`, such as `api/rate-limit`; the second step of that plugin in the list
     /// is `api/rate-limit#2`, and so on.
     name: Option<Name>,
-    /// An expression; the step runs only when it is true.
+    /// An [expression](templates.md#expressions); the step runs only when it is true.
     when: Option<String>,
     /// Whether the step acts or only records what it would have done.
     #[schemars(default)]

@@ -10,6 +10,7 @@ use crate::units::{Duration, Name};
 /// encrypted again if the upstream has `tls`; without it, TLS passes through as it is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-example" = include_str!("examples/tcp.yaml")))]
 pub struct Tcp {
     /// The upstream that gets the connections; with `sni`, those for other names and those that name none. With `sni` it may be
     /// left out: such connections are closed.

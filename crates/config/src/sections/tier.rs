@@ -19,6 +19,7 @@ pub(crate) const MAX_LINE: usize = 16;
 /// A change takes effect with the reload, and what consumers have used goes on counting.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-example" = include_str!("examples/tier.yaml")))]
 pub struct Tier {
     /// The tier whose keys this one has as well, unless it writes them itself. `burst` and `smooth` belong to `rate`: they
     /// come along only with the other tier's rate.

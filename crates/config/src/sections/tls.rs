@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::units::Duration;
+use crate::units::{Duration, DurationOrZero};
 
 /// TLS on a listener: versions 1.2 and 1.3. Files are read again when they change, without touching a connection; what is
 /// wrong with them is refused like any other error in this file, and those in use serve on. A certificate out of its time is
@@ -179,8 +179,8 @@ pub enum ClientAuthMode {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Hsts {
-    /// How long browsers remember it after each answer.
-    pub max_age: Duration,
+    /// How long browsers remember it after each answer; `0s` makes them forget it.
+    pub max_age: DurationOrZero,
     /// Whether it holds for all subdomains too.
     pub include_subdomains: bool,
     /// Whether the host may be put on the list that browsers come with. It wants `include_subdomains` and a `max_age` of at
@@ -190,7 +190,11 @@ pub struct Hsts {
 
 impl Default for Hsts {
     fn default() -> Self {
-        Self { max_age: Duration::from_secs(365 * 24 * 60 * 60), include_subdomains: false, preload: false }
+        Self {
+            max_age: DurationOrZero::new(Duration::from_secs(365 * 24 * 60 * 60)),
+            include_subdomains: false,
+            preload: false,
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use crate::units::{Duration, Size};
 /// each hour and day (UTC). Asked for at `/api/v1/usage` of the admin port.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-example" = include_str!("examples/usage.yaml")))]
 pub struct Usage {
     /// `false` counts nothing.
     #[serde(default = "yes")]

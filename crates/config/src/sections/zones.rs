@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 /// Where a zone is: at least one of `at` and `countries`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-example" = include_str!("examples/zone.yaml")))]
 pub struct Zone {
     /// Its latitude and longitude in degrees, north and east positive: `[50.1, 8.7]`. A client whose coordinates are known goes to
     /// the zone that is nearest on the globe.

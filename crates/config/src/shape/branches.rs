@@ -9,8 +9,17 @@ use crate::similar::{did_you_mean, list, nearest};
 use crate::unbuilt::unbuilt_key;
 use crate::yaml::{Node, Span};
 
-/// The keys of `oneOf: [{ required: [a] }, { required: [b] }]`: exactly one of them must be there.
-pub(super) fn exclusive_keys<'a>(branches: &[&'a Json]) -> Option<Vec<&'a str>> {
+/// How many of some keys a map has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HowMany {
+    /// `oneOf`.
+    One,
+    /// `anyOf`.
+    AtLeastOne,
+}
+
+/// The keys of `oneOf: [{ required: [a] }, { required: [b] }]`, of which exactly one must be there, or of the same with `anyOf`.
+pub(super) fn required_keys<'a>(branches: &[&'a Json]) -> Option<Vec<&'a str>> {
     let key = |branch: &&'a Json| {
         let map = branch.as_object().filter(|map| map.len() == 1)?;
         match words(map, "required").as_slice() {
@@ -23,7 +32,7 @@ pub(super) fn exclusive_keys<'a>(branches: &[&'a Json]) -> Option<Vec<&'a str>> 
 }
 
 impl<'a> Shape<'a> {
-    pub(super) fn check_exclusive(&mut self, keys: &[&str], node: &Node, label: Span) {
+    pub(super) fn check_keys(&mut self, keys: &[&str], how_many: HowMany, node: &Node, label: Span) {
         if Kind::of(node) != Kind::Map {
             return;
         }
@@ -31,6 +40,7 @@ impl<'a> Shape<'a> {
         let names = |last: &str| list(&keys.iter().map(ToString::to_string).collect::<Vec<_>>(), last);
         match found.as_slice() {
             [_] => {}
+            [_, _, ..] if how_many == HowMany::AtLeastOne => {}
             [] => {
                 // A key of the design that is not built is reported as such; what is missing follows from it.
                 let unbuilt = |key: &str| unbuilt_key(&self.path.key(key)).is_some();
@@ -144,7 +154,7 @@ impl<'a> Shape<'a> {
             }
             [(_, first), (_, second), ..] if first != second => {
                 let keys = [*first, *second];
-                self.check_exclusive(&keys, node, label);
+                self.check_keys(&keys, HowMany::One, node, label);
             }
             _ => self.check_best(fitting, node, label),
         }

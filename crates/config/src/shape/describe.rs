@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use super::branches::exclusive_keys;
+use super::branches::required_keys;
 use super::{Schema, Shape, schemas, words};
 use crate::similar::list;
 use crate::units::unit;
@@ -184,7 +184,7 @@ impl<'a> Shape<'a> {
                 return branches.for_each(|branch| self.collect_expected(branch, out, depth + 1));
             }
         }
-        let keys = match (exclusive_keys(&branches), words(map, "required").as_slice()) {
+        let keys = match (required_keys(&branches), words(map, "required").as_slice()) {
             (Some(keys), _) => format!(" with {}", list(&owned(&keys), "or")),
             (None, []) => String::new(),
             (None, keys) => format!(" with {}", list(&owned(keys), "and")),

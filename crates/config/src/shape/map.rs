@@ -14,7 +14,7 @@ use crate::unbuilt::unbuilt_key;
 use crate::yaml::{Entries, Entry, Key, Span};
 
 /// More known keys than this are not listed in a message.
-const LISTED: usize = 14;
+const LISTED: usize = 15;
 
 impl<'a> Shape<'a> {
     pub(super) fn check_map(&mut self, schema: &'a Schema, entries: &Entries, span: Span, label: Span) {

@@ -164,10 +164,15 @@ impl<'a> Shape<'a> {
         for part in schemas(schema, "allOf") {
             self.check(part, node, label);
         }
-        let branches = schemas(schema, "anyOf").chain(schemas(schema, "oneOf")).collect::<Vec<_>>();
-        if let Some(keys) = branches::exclusive_keys(&branches) {
-            self.check_exclusive(&keys, node, label);
-        } else if !branches.is_empty() {
+        let mut branches = Vec::new();
+        for (keyword, how_many) in [("anyOf", branches::HowMany::AtLeastOne), ("oneOf", branches::HowMany::One)] {
+            let of_keyword = schemas(schema, keyword).collect::<Vec<_>>();
+            match branches::required_keys(&of_keyword) {
+                Some(keys) => self.check_keys(&keys, how_many, node, label),
+                None => branches.extend(of_keyword),
+            }
+        }
+        if !branches.is_empty() {
             return self.check_branches(schema, &branches, node, label);
         }
         if !self.check_kind(schema, node, label) {

@@ -51,6 +51,29 @@ fn every_key_of_the_typed_sections_has_a_description() {
 }
 
 #[test]
+fn the_page_has_an_example_for_each_section_of_the_file_and_none_reaches_the_schema() {
+    let page = reference_markdown(&catalog());
+    let schema = schema(&Catalog::default());
+    let sections = schema["properties"].as_object().unwrap().values();
+    // A section of its own, whether it is there once, in a list or under names.
+    let name = |section: &Value| {
+        let forms =
+            [section, &section["items"], &section["additionalProperties"], &section["additionalProperties"]["items"]];
+        let reference = forms.iter().find_map(|form| form["$ref"].as_str())?;
+        let name = reference.strip_prefix("#/$defs/")?.to_owned();
+        schema["$defs"][&name]["type"].as_str().is_none_or(|kind| kind == "object").then_some(name)
+    };
+    let names: Vec<_> = sections.filter_map(name).chain(["Match", "Tcp"].map(str::to_owned)).collect();
+    assert!(names.len() >= 14, "{names:?}");
+    for name in names {
+        let section = page.split(&format!("\n## {name}\n")).nth(1).unwrap_or_else(|| panic!("no section {name}"));
+        let section = section.split("\n## ").next().unwrap();
+        assert!(section.contains("```yaml\n"), "{name} has no example");
+    }
+    assert!(!schema.to_string().contains("x-example"));
+}
+
+#[test]
 fn the_reference_page_has_every_section_and_plugin_and_no_dead_link() {
     let page = reference_markdown(&catalog());
     for heading in ["## Listener", "## Upstream", "## Route", "## Step", "## Duration", "### jwt", "#### jwt: Key"] {

@@ -20,13 +20,13 @@ pub(crate) fn is_framing(name: &HeaderName) -> bool {
     FRAMING.contains(name)
 }
 
-/// The host the client asked for, without the port: the authority of an absolute target, else the `Host` field.
+/// The host the client asked for, without the port: the authority of an absolute target, else the `Host` field. Without a
+/// final dot, which only says that the name is whole: `example.com.` is `example.com` (RFC 1034 §3.1).
 pub fn host<'h>(uri: &'h Uri, headers: &'h HeaderMap) -> &'h str {
-    if let Some(host) = uri.host() {
-        return host;
-    }
-    let field = headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or("");
-    without_port(field)
+    let host = uri
+        .host()
+        .unwrap_or_else(|| without_port(headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or("")));
+    host.strip_suffix('.').unwrap_or(host)
 }
 
 fn without_port(authority: &str) -> &str {
@@ -68,6 +68,20 @@ pub fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_is_one_with_and_without_its_final_dot() {
+        for (sent, expected) in [
+            ("x.example.", "x.example"),
+            ("x.example.:8080", "x.example"),
+            ("x.example:80", "x.example"),
+            ("[::1]:80", "[::1]"),
+        ] {
+            let headers = HeaderMap::from_iter([(header::HOST, sent.parse().unwrap())]);
+            assert_eq!(host(&Uri::from_static("/"), &headers), expected);
+            assert_eq!(host(&format!("http://{sent}/a").parse().unwrap(), &HeaderMap::new()), expected);
+        }
+    }
 
     #[test]
     fn a_query_value_is_decoded_and_borrowed_when_plain() {

@@ -14,6 +14,7 @@ use crate::client::Upstream;
 use crate::consumer::Consumer;
 use crate::exchange::Exchange;
 use crate::facts::States;
+use crate::units::Authority;
 
 /// The head of a request as plugins may see and change it. Under `mode: observe` every change is dropped.
 #[derive(Debug)]
@@ -108,6 +109,15 @@ impl RequestCx<'_> {
             if let Ok(uri) = Uri::from_parts(parts) {
                 self.head.set_uri(uri);
             }
+        }
+    }
+
+    /// Says what the target is called in `Host` (`:authority` in HTTP/2), instead of what the client asked for or what the
+    /// upstream has in `host`. The last plugin to say so wins. [`host`](Self::host) and `request.host` stay as they are.
+    pub fn set_target_host(&mut self, host: &Authority) {
+        if self.acts() {
+            // Visible ASCII, so that there is no error.
+            self.exchange.target_host = HeaderValue::from_str(host.as_str()).ok().map(Box::new);
         }
     }
 

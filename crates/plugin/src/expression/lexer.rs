@@ -34,7 +34,7 @@ pub(super) enum TokenKind {
 }
 
 /// Every word of the language that is no reference.
-const WORDS: [(&str, TokenKind); 12] = [
+pub(super) const WORDS: [(&str, TokenKind); 12] = [
     ("true", TokenKind::Boolean(true)),
     ("false", TokenKind::Boolean(false)),
     ("null", TokenKind::Null),
@@ -70,7 +70,7 @@ const ALIASES: [(&str, &str); 16] = [
 ];
 
 /// Longer signs first, so that `<=` is not read as `<`.
-const SIGNS: [(&str, TokenKind); 14] = [
+pub(super) const SIGNS: [(&str, TokenKind); 14] = [
     ("==", TokenKind::Operator(Operator::Equal)),
     ("!=", TokenKind::Operator(Operator::NotEqual)),
     ("<=", TokenKind::Operator(Operator::LessOrEqual)),

@@ -249,3 +249,22 @@ fn roots_can_be_narrowed_within_a_phase() {
     assert!(Expression::<AtRequest>::parse_within("request.path == '/'", before_routing).is_ok());
     assert!(Expression::<AtRequest>::parse_within("params.id == '7'", before_routing).is_err());
 }
+
+#[test]
+fn the_page_names_every_word_and_sign_with_an_example() {
+    use super::lexer::{SIGNS, WORDS};
+    use crate::page::{codes, rows};
+    use crate::template::{AtResponse, WithCalls};
+
+    let rows = rows("Expressions");
+    let named: Vec<&str> = rows.iter().flat_map(|row| codes(&row[0])).collect();
+    let words = WORDS.iter().map(|(word, _)| *word).chain(SIGNS.iter().map(|(sign, _)| *sign));
+    let missing: Vec<_> = words.filter(|word| !named.contains(word)).collect();
+    assert!(missing.is_empty(), "not on the page: {missing:?}");
+    for row in &rows {
+        let example = codes(row.last().unwrap()).last().unwrap();
+        let at_response = Expression::<AtResponse>::parse(example).map(|_| ());
+        let compiles = at_response.is_ok() || Expression::<WithCalls>::parse(example).is_ok();
+        assert!(compiles, "{example} is no expression: {at_response:?}");
+    }
+}

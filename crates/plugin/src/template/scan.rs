@@ -17,9 +17,10 @@ pub(crate) enum Scanned {
     },
 }
 
-const REQUEST_FIELDS: [&str; 9] = ["method", "path", "host", "client_ip", "id", "route", "headers", "query", "cookies"];
-const CONSUMER_FIELDS: [&str; 3] = ["id", "tier", "groups"];
-const RESPONSE_FIELDS: [&str; 2] = ["status", "headers"];
+pub(super) const REQUEST_FIELDS: [&str; 9] =
+    ["method", "path", "host", "client_ip", "id", "route", "headers", "query", "cookies"];
+pub(super) const CONSUMER_FIELDS: [&str; 3] = ["id", "tier", "groups"];
+pub(super) const RESPONSE_FIELDS: [&str; 2] = ["status", "headers"];
 
 /// What people call a field who do not know ours: its owner, their word, the field.
 const ALIASES: [(&str, &str, &str); 22] = [

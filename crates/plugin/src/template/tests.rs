@@ -332,3 +332,55 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn the_page_names_every_reference_with_an_example_and_where_it_is_known() {
+    use super::phase::NAMES;
+    use super::scan::{CONSUMER_FIELDS, REQUEST_FIELDS, RESPONSE_FIELDS};
+    use crate::page::{codes, rows};
+
+    let rows = rows("References");
+    let mut named = Vec::new();
+    for row in rows.iter().filter(|row| row.len() == 3) {
+        named.extend(codes(&row[0]));
+        for example in codes(&row[2]) {
+            let template = format!("${{{example}}}");
+            let compiles =
+                Template::<WithCalls>::parse(&template).is_ok() || Template::<AtResponse>::parse(&template).is_ok();
+            assert!(compiles, "{example} is no reference");
+            let begins = |name: &str| {
+                example.starts_with(name.trim_end_matches("NAME").trim_end_matches("PATH").trim_end_matches('.'))
+            };
+            assert!(codes(&row[0]).any(begins), "{example} is no example of {}", row[0]);
+        }
+        assert_eq!(codes(&row[2]).count(), 1, "one example of {}", row[0]);
+    }
+    let with_name = ["headers", "query", "cookies"];
+    let fields =
+        [("request", &REQUEST_FIELDS[..]), ("consumer", &CONSUMER_FIELDS[..]), ("response", &RESPONSE_FIELDS[..])];
+    for (root, fields) in fields {
+        for field in fields {
+            let name =
+                if with_name.contains(field) { format!("{root}.{field}.NAME") } else { format!("{root}.{field}") };
+            assert!(named.contains(&name.as_str()), "{name} is not on the page");
+        }
+    }
+    for (root, _) in NAMES {
+        assert!(named.iter().any(|name| name.starts_with(&format!("{root}."))), "{root} is not on the page");
+    }
+    // The table of moments, whose columns are the roots in their order.
+    let moments = rows.iter().filter(|row| row.len() == NAMES.len() + 1);
+    let told: Vec<(String, Vec<bool>)> = moments
+        .map(|row| (codes(&row[0]).next().unwrap().to_owned(), row[1..].iter().map(|cell| cell == "✓").collect()))
+        .collect();
+    let known = |word: &str, roots: Roots| (word.to_owned(), NAMES.map(|(_, root)| roots.contains(root)).to_vec());
+    assert_eq!(
+        told,
+        [
+            known(AtMatch::WORD, AtMatch::ROOTS),
+            known(AtRequest::WORD, AtRequest::ROOTS),
+            known(AtResponse::WORD, AtResponse::ROOTS),
+            known(WithCalls::WORD, WithCalls::ROOTS),
+        ]
+    );
+}

@@ -157,6 +157,11 @@ impl<'p> Sent<'p> {
         self.live.borrow().exchange.version.clone()
     }
 
+    /// What the plugin said the target is called.
+    pub fn target_host(&self) -> Option<HeaderValue> {
+        self.live.borrow().exchange.target_host.as_deref().cloned()
+    }
+
     /// What the plugin said the request costs.
     pub fn cost(&self) -> Option<u64> {
         self.live.borrow().exchange.cost

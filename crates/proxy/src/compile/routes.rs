@@ -86,7 +86,10 @@ pub(super) fn compile(
         }
     }
     match Router::compile(rules) {
-        Ok(router) => (routes, Some(router)),
+        Ok(router) => {
+            left_open(&router, &known, config, errors);
+            (routes, Some(router))
+        }
         Err(conflicts) => {
             let of_file = |rule: RuleId| known.get(rule.0).copied().unwrap_or_default();
             for conflict in &conflicts {
@@ -138,7 +141,7 @@ fn rule(route: &RouteConfig, path: &ConfigPath, expressions: &mut Expressions, e
         let path = matches.key(key);
         if count == 1 && is_one_text(&path, errors.sources) { path } else { path.index(index) }
     };
-    let mut rule = Rule::default();
+    let mut rule = Rule { priority: route.priority, ..Rule::default() };
     let hosts: Vec<_> =
         wanted.host.iter().enumerate().map(|(i, text)| (one_or_many("host", wanted.host.len(), i), text)).collect();
     let paths: Vec<_> =
@@ -183,6 +186,27 @@ fn rule(route: &RouteConfig, path: &ConfigPath, expressions: &mut Expressions, e
         }
     }
     rule
+}
+
+/// Warns of protected routes with `methods` whose path is open by the others: a public route for any method takes them.
+fn left_open(router: &Router, known: &[usize], config: &Config, errors: &mut Errors<'_>) {
+    let route = |rule: RuleId| known.get(rule.0).and_then(|index| Some((*index, config.routes.get(*index)?)));
+    let elsewhere = router.elsewhere();
+    for of_pair in elsewhere.chunk_by(|a, b| a.rule == b.rule && a.taken_by == b.taken_by) {
+        let Some(first) = of_pair.first() else { continue };
+        let (Some((index, own)), Some((_, other))) = (route(first.rule), route(first.taken_by)) else { continue };
+        if own.public || !other.public {
+            continue;
+        }
+        let methods: Vec<_> = of_pair.iter().map(|one| one.method.as_str()).collect();
+        let message = format!(
+            "{} of {} are not named here and go to route \"{}\", which is public; name them here, or in a route that refuses them",
+            methods.join(", "),
+            first.path,
+            other.name
+        );
+        errors.warn(&ConfigPath::from("routes").index(index).key("match").key("methods"), message);
+    }
 }
 
 /// Whether the file has a `match` here in which nothing is wrong.
@@ -304,11 +328,16 @@ fn tell(
     let path = |rule: RuleId| ConfigPath::from("routes").index(of_file(rule)).key("match");
     let (at, other, message) = match conflict {
         Conflict::Tie { a, b, witness } => {
-            (*b, Some(*a), format!("as specific as route \"{}\", and both would take {witness}", name(*a)))
+            let message = format!(
+                "as specific as route \"{}\", and both would take {witness}; \
+                 make one of them more specific, or give one a higher `priority`",
+                name(*a)
+            );
+            (*b, Some(*a), message)
         }
         Conflict::Undecided { a, b } => {
             let message = "as specific as route \"{}\", and whether a request could fit both cannot be told; \
-                           make one of them more specific";
+                           make one of them more specific, or give one a higher `priority`";
             (*b, Some(*a), message.replace("{}", name(*a)))
         }
         Conflict::Unreachable { rule, by, witness } => {

@@ -50,8 +50,23 @@ impl Build for Other {
     }
 }
 
+/// One that knows who calls.
+struct Guard;
+
+impl Plugin for Guard {}
+
+impl Build for Guard {
+    const NAME: &'static str = "guard";
+    const AUTHENTICATES: bool = true;
+    type Config = Settings;
+
+    fn build(_: Settings, _: &Host) -> Result<Self, BuildError> {
+        Ok(Self)
+    }
+}
+
 fn registry() -> Registry {
-    Registry::new().with::<Notes>().with::<Other>()
+    Registry::new().with::<Notes>().with::<Other>().with::<Guard>()
 }
 
 fn load(rest: &str) -> Loaded {
@@ -98,10 +113,31 @@ fn routes_whose_conditions_exclude_each_other_stand_side_by_side() {
 }
 
 #[test]
+fn methods_of_a_protected_path_that_are_open_are_told_at_load() {
+    let warned = |first: &str, second: &str| {
+        let snapshot = compiled(&format!(
+            "routes:\n  - {{ name: admin, match: {{ path: /admin, methods: [GET, POST, PUT] }}, {first}, respond: {{}} }}\n  - {{ name: all, match: {{ path: '/**' }}, {second}, respond: {{}} }}\n"
+        ));
+        snapshot.unwrap().warnings.to_string()
+    };
+    let warning = warned("plugins: [guard]", "public: true");
+    let said =
+        "routes[0].match.methods: PATCH, DELETE of /admin are not named here and go to route \"all\", which is public";
+    assert!(warning.contains(said), "{warning}");
+    for (first, second) in [("public: true", "public: true"), ("plugins: [guard]", "plugins: [guard]")] {
+        let warning = warned(first, second);
+        assert!(!warning.contains("PATCH"), "{warning}");
+    }
+}
+
+#[test]
 fn routes_whose_conditions_may_both_hold_tie() {
     for (one, two) in [("request.headers.x == 'a'", "request.headers.y == 'b'"), ("true", "request.host == 'a'")] {
         let error = split(one, two).unwrap_err();
-        assert!(error.contains("as specific as route \"a\""), "{error}");
+        assert!(
+            error.contains("as specific as route \"a\"") && error.contains("give one a higher `priority`"),
+            "{error}"
+        );
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use http::{HeaderName, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use portreeve_balance::hash::{mix, stable};
 use portreeve_balance::{InFlight, Tried};
@@ -38,6 +38,8 @@ pub(crate) struct Pool {
     config: UpstreamConfig,
     /// What is hashed, if `balance: { hash: … }`.
     key: Option<Template>,
+    /// What its targets are called, if the file says so.
+    host: Option<HeaderValue>,
     pub(crate) metrics: UpstreamMetrics,
     retries: Retries,
     limits: Arc<Limits>,
@@ -86,6 +88,8 @@ impl Pool {
             name,
             config: config.clone(),
             key,
+            // Visible ASCII, so that there is no error.
+            host: config.host.as_ref().and_then(|host| HeaderValue::from_str(host.as_str()).ok()),
             metrics,
             retries: Retries::new(&config.retry),
             limits,
@@ -118,6 +122,11 @@ impl Pool {
     /// Takes orders into account that came while it was made.
     pub(crate) fn heed_orders(&self) {
         self.members.heed_orders();
+    }
+
+    /// What its targets are called in `Host`, if the file says so.
+    pub(crate) fn host(&self) -> Option<&HeaderValue> {
+        self.host.as_ref()
     }
 
     /// How its targets are spoken to.

@@ -55,7 +55,7 @@ impl Checked {
             names: transport::names(config),
         });
         let announced = config.proxy_protocol.filter(|_| config.health.is_some());
-        Self { health: config.health.clone(), announced, spoken }
+        Self { health: config.checks(), announced, spoken }
     }
 }
 
@@ -68,7 +68,7 @@ impl TargetRegistry {
         if let Some(group) = same.and_then(|(_, group)| group.upgrade()) {
             return group;
         }
-        let group = HealthGroup::new(config.health.as_ref(), transport.clone(), &self.probing);
+        let group = HealthGroup::new(wanted.health.as_ref(), transport.clone(), &self.probing);
         groups.retain(|(_, group)| group.strong_count() > 0);
         groups.push((wanted, Arc::downgrade(&group)));
         group

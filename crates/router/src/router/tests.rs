@@ -248,6 +248,57 @@ fn found_tells_the_path_and_its_parameters() {
 }
 
 #[test]
+fn methods_that_fall_to_a_rule_for_any_method_are_told() {
+    let told = |texts: &[&str]| -> Vec<String> {
+        let all = of(texts).elsewhere();
+        all.iter().map(|one| format!("{} {} {} {}", one.rule.0, one.method, one.path, one.taken_by.0)).collect()
+    };
+    assert_eq!(
+        told(&["GET,POST * /admin/{x}", "* * /**"]),
+        ["0 PUT /admin/1 1", "0 PATCH /admin/1 1", "0 DELETE /admin/1 1"],
+        "HEAD goes with GET"
+    );
+    assert_eq!(told(&["GET,PUT,POST,PATCH,DELETE * /a", "* * /**"]), [""; 0]);
+    assert_eq!(told(&["GET * /a", "POST * /**", "PUT,PATCH,DELETE * /a"]), [""; 0], "who names a method means it");
+    assert_eq!(told(&["GET * /a", "* other.io /**"]), [""; 0]);
+    assert_eq!(told(&["DELETE a.io,b.io /a /b", "GET,HEAD,POST,PUT * /**", "* * /b"]), ["0 PATCH /b 2"; 1]);
+}
+
+#[test]
+fn priority_breaks_ties_and_nothing_else() {
+    let with = |text: &str, priority: i64| Rule { priority, ..rule(text) };
+    // Conditions that no point of specificity tells apart.
+    let header = |name, priority| Rule { priority, ..with_header("GET * /a", name, ValueMatch::Present) };
+    let both: &[(&str, &str)] = &[("x-a", "1"), ("x-b", "1")];
+    let tie = Router::compile(vec![header("x-a", 0), header("x-b", 0)]).unwrap_err();
+    assert!(matches!(tie.as_slice(), [crate::Conflict::Tie { .. }]), "{tie:?}");
+    assert!(Router::compile(vec![header("x-a", 7), header("x-b", 7)]).is_err(), "equal ones stay a tie");
+    for (priorities, expected) in [([0, 1], "1"), ([1, 0], "0"), ([-5, -4], "1"), ([i64::MAX, i64::MIN], "0")] {
+        let router = router(vec![header("x-a", priorities[0]), header("x-b", priorities[1])]);
+        assert_eq!(ask(&router, "GET h/a", both), expected, "{priorities:?}");
+        assert_eq!(ask(&router, "GET h/a", &both[..1]), "0", "the other one is asked where the first does not hold");
+        assert_eq!(ask(&router, "GET h/a", &both[1..]), "1");
+    }
+    // Expressions tie only by what both take.
+    let expressions = router(vec![with(r"* * regex:^/x/\w+$", 0), with(r"* * regex:^/x/\d+$", 1)]);
+    assert_eq!((get(&expressions, "h/x/1"), get(&expressions, "h/x/a")), ("1".to_owned(), "0".to_owned()));
+    // Host, path, method, number of conditions and guard come before it.
+    for (low, high, request) in [
+        ("* h /{x}", "* * /a", "GET h/a"),
+        ("* * /a", "* * /{x}", "GET h/a"),
+        ("GET * /a", "* * /a", "GET h/a"),
+        ("HEAD * /a", "GET * /a", "HEAD h/a"),
+    ] {
+        assert_eq!(ask(&router(vec![with(low, -9), with(high, 9)]), request, &[]), "0", "{low} beside {high}");
+    }
+    let conditioned = router(vec![header("x-a", -9), with("GET * /a", 9)]);
+    assert_eq!(ask(&conditioned, "GET h/a", both), "0");
+    // Who takes everything that another one takes leaves it nothing.
+    let shadowed = Router::compile(vec![with("* * /a", 0), with("* * /a", 1)]).unwrap_err();
+    assert!(matches!(shadowed.as_slice(), [crate::Conflict::Unreachable { rule: RuleId(0), .. }]), "{shadowed:?}");
+}
+
+#[test]
 fn an_explanation_names_the_near_misses_in_their_order() {
     let mut conditional = with_header("GET * /a", "x-beta", exact("1"));
     conditional.query.push(("q".to_owned(), ValueMatch::Absent));

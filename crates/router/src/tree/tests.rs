@@ -17,7 +17,7 @@ fn tree(patterns: &[String]) -> Tree {
             rule: RuleId(index),
             path: 0,
             methods: MethodSet::default(),
-            rank: Rank { names_methods: false, conditions: 0, has_guard: false },
+            rank: Rank { names_methods: false, conditions: 0, has_guard: false, priority: 0 },
             is_regex: false,
         };
         tree.insert(&Pattern::parse(text).unwrap(), entry);

@@ -21,7 +21,7 @@ pub enum Balance {
     /// The same target for the same client address, unless that target has more than its bound in flight: eight requests, or
     /// 1.25 times its even share.
     IpHash,
-    /// The same target for the same value of a template, within the same bound as `ip_hash`. A request without the value goes
+    /// The same target for the same value of a [template](templates.md#templates), within the same bound as `ip_hash`. A request without the value goes
     /// anywhere.
     Hash(String),
 }

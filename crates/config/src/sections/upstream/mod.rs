@@ -19,7 +19,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::sections::OneOrMany;
-use crate::units::Duration;
+use crate::units::{Authority, Duration, HeaderName};
 
 pub use balance::Balance;
 pub use circuit_breaker::CircuitBreaker;
@@ -39,6 +39,7 @@ pub use tls::UpstreamTls;
 /// A named pool of targets.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-example" = include_str!("../examples/upstream.yaml")))]
 pub struct Upstream {
     /// The targets: addresses, or maps with an address, a weight, a zone and a priority.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -81,6 +82,12 @@ pub struct Upstream {
     /// How many requests it may have at once. Without this key there is no bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<UpstreamLimits>,
+    /// What the targets are called in `Host` (`:authority` in HTTP/2), such as `api.internal`: by default requests keep what their
+    /// clients asked for, and health checks and calls of plugins say the name or address of the target. `rewrite: { host: … }` of
+    /// a route, `health.headers.host`, and a plugin that names a host in its call go before it. The name in `tls` is another
+    /// matter (`tls.sni`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<Authority>,
     /// What is spoken to the targets.
     #[serde(default)]
     pub protocol: Protocol,
@@ -93,6 +100,20 @@ pub struct Upstream {
     /// Speaks to the targets over TLS. Without this key nothing is encrypted on the way to them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<UpstreamTls>,
+}
+
+impl Upstream {
+    /// Its health checks as they are made: they call the targets what requests do, unless they say otherwise themselves.
+    #[must_use]
+    pub fn checks(&self) -> Option<Health> {
+        let mut health = self.health.clone()?;
+        if let (Some(host), Ok(name)) = (&self.host, "host".parse::<HeaderName>())
+            && health.probe() != Probe::Tcp
+        {
+            health.headers.add(name, host.as_str());
+        }
+        Some(health)
+    }
 }
 
 fn none_to_discover(discover: &OneOrMany<Discover>) -> bool {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::units::{Duration, Method, Percent, StatusCode};
+use crate::units::{Duration, DurationOrZero, Method, Percent, StatusCode};
 
 /// When a failed attempt is tried again on another target. Without another target there is no retry: the client is told of
 /// the failure.
@@ -72,12 +72,12 @@ pub struct RouteRetry {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Backoff {
-    /// The longest wait before the first retry.
+    /// The longest wait before the first retry; `0s` for none.
     #[serde(default = "default_base")]
-    pub base: Duration,
+    pub base: DurationOrZero,
     /// The longest wait before any retry.
     #[serde(default = "default_max")]
-    pub max: Duration,
+    pub max: DurationOrZero,
 }
 
 impl Default for Backoff {
@@ -86,12 +86,12 @@ impl Default for Backoff {
     }
 }
 
-const fn default_base() -> Duration {
-    Duration::from_millis(25)
+const fn default_base() -> DurationOrZero {
+    DurationOrZero::new(Duration::from_millis(25))
 }
 
-const fn default_max() -> Duration {
-    Duration::from_millis(250)
+const fn default_max() -> DurationOrZero {
+    DurationOrZero::new(Duration::from_millis(250))
 }
 
 const fn default_attempts() -> u32 {

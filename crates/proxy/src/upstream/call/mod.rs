@@ -36,7 +36,10 @@ impl portreeve_plugin::engine::Pool for Pool {
         &self.name
     }
 
-    fn call(&self, call: Call) -> BoxFuture<'_, Result<Answer, CallError>> {
+    fn call(&self, mut call: Call) -> BoxFuture<'_, Result<Answer, CallError>> {
+        if let Some(host) = self.host().filter(|_| !call.headers.contains_key(header::HOST)) {
+            call.headers.insert(header::HOST, host.clone());
+        }
         Box::pin(async move {
             let timeout = call.timeout;
             tokio::time::timeout(timeout, self.attempts(&call)).await.unwrap_or_else(|_| {

@@ -1,14 +1,13 @@
 //! Health checks over gRPC: `grpc.health.v1.Health/Check`. Its two messages are a text and a number, written and read by hand.
 //! <https://github.com/grpc/grpc/blob/master/doc/health-checking.md>
 
-use std::time::Duration;
-
 use bytes::{BufMut, Bytes, BytesMut};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, header};
 use pingora::Result;
 use pingora::protocols::http::client::HttpSession;
 use pingora::upstreams::peer::HttpPeer;
+use portreeve_config::Health as HealthConfig;
 
 use super::http::{authority, final_status, head};
 use super::probe::unwell;
@@ -24,19 +23,23 @@ pub(super) struct GrpcProbe {
     message: Bytes,
     /// What the target is told of the deadline.
     timeout: HeaderValue,
+    /// What the upstream calls its targets, instead of their addresses.
+    host: Option<HeaderValue>,
 }
 
 impl GrpcProbe {
-    pub(super) fn new(service: &str, timeout: Duration) -> Self {
+    pub(super) fn new(service: &str, config: &HealthConfig) -> Self {
         // At most eight digits, so that even an hour can be told.
-        let timeout = format!("{}m", timeout.as_millis().min(99_999_999));
+        let timeout = format!("{}m", config.timeout.get().as_millis().min(99_999_999));
         let timeout = HeaderValue::try_from(timeout).unwrap_or(HeaderValue::from_static("1S"));
-        Self { service: service.into(), message: framed(&request(service)), timeout }
+        // The file has no headers here: this one is the upstream's.
+        let host = config.headers.values().next().and_then(|host| HeaderValue::try_from(host.as_str()).ok());
+        Self { service: service.into(), message: framed(&request(service)), timeout, host }
     }
 
     /// Asks on a session that is used for nothing else, within the deadline of the prober.
     pub(super) async fn exchange(&self, session: &mut HttpSession, peer: &HttpPeer) -> Result<()> {
-        let host = HeaderValue::try_from(authority(peer)).ok();
+        let host = self.host.clone().or_else(|| HeaderValue::try_from(authority(peer)).ok());
         let mut request = head(Method::POST, &PathAndQuery::from_static(METHOD), host, peer, session)?;
         request.insert_header(header::CONTENT_TYPE, "application/grpc")?;
         request.insert_header(header::TE, "trailers")?;

@@ -55,7 +55,7 @@ impl Question {
         Ok(match config.probe() {
             Probe::Tcp => Self::Connection,
             Probe::Http(path) => Self::Http(HttpProbe::new(path, config)?),
-            Probe::Grpc(service) => Self::Grpc(GrpcProbe::new(service, config.timeout.get())),
+            Probe::Grpc(service) => Self::Grpc(GrpcProbe::new(service, config)),
         })
     }
 }

@@ -17,6 +17,7 @@ struct Spec {
     methods: Vec<Method>,
     header: Vec<ValueMatch>,
     query: Vec<ValueMatch>,
+    priority: i64,
 }
 
 /// A request of the small world.
@@ -30,7 +31,7 @@ struct Request {
 }
 
 /// Greater is more specific.
-type Rank = ((usize, usize), Vec<u8>, u8, usize);
+type Rank = ((usize, usize), Vec<u8>, u8, usize, i64);
 
 impl Spec {
     fn rule(&self) -> Rule {
@@ -40,6 +41,7 @@ impl Spec {
             methods: self.methods.clone(),
             headers: self.header.iter().map(|wanted| (HeaderName::from_static("x-a"), wanted.clone())).collect(),
             query: self.query.iter().map(|wanted| ("q".to_owned(), wanted.clone())).collect(),
+            priority: self.priority,
             ..Rule::default()
         }
     }
@@ -75,7 +77,7 @@ impl Spec {
         let method = self.method_rank(&request.method)?;
         let (host, path) = self.places(request).into_iter().max()?;
         let conditions = self.header.len() + self.query.len();
-        self.holds(request).then_some((host, path, method, conditions))
+        self.holds(request).then_some((host, path, method, conditions, self.priority))
     }
 }
 
@@ -233,8 +235,16 @@ fn specs() -> impl Strategy<Value = Vec<Spec>> {
         prop::collection::vec(method, 0..3),
         prop_oneof![2 => Just(Vec::new()), 1 => prop::collection::vec(header, 1..3)],
         prop_oneof![3 => Just(Vec::new()), 1 => prop::collection::vec(query, 1..2)],
+        prop_oneof![2 => Just(0), 1 => -1_i64..2],
     );
-    let spec = spec.prop_map(|(hosts, paths, methods, header, query)| Spec { hosts, paths, methods, header, query });
+    let spec = spec.prop_map(|(hosts, paths, methods, header, query, priority)| Spec {
+        hosts,
+        paths,
+        methods,
+        header,
+        query,
+        priority,
+    });
     prop::collection::vec(spec, 1..12)
 }
 
