@@ -231,7 +231,7 @@ routes:
   - name: all
     match: { path: '/**' }
     public: true
-    upstream: [{ name: old, weight: 1 }, { name: new, weight: 1, when: 'has(request.headers.x-new)' }]";
+    upstream: [{ name: old }, { name: new, when: 'has(request.headers.x-new)' }]";
     let gateway = Gateway::spawn(&at(&[&a, &b], yaml)).await;
     let with = async || gateway.ask("GET", "/").header("x-new", "1").await.status;
     assert_eq!((with().await, with().await, with().await), (500, 503, 503));
