@@ -1,4 +1,4 @@
-//! A query goes on as it came, to the byte: a signature over it holds (docs/adr/0030). Only what no browser sends is brought into
+//! A query goes on as it came, to the byte: a signature over it holds (docs/adr/0032). Only what no browser sends is brought into
 //! the form of RFC 3986, or refused.
 
 use std::borrow::Cow;

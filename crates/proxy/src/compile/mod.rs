@@ -186,13 +186,14 @@ impl Errors<'_> {
     /// Nothing found so far, over the same sources.
     fn beside(&self) -> Self {
         let (all, warnings) = (Diagnostics::default(), Diagnostics::default());
-        Self { sources: self.sources, doubts: self.doubts.clone(), all, warnings }
+        Self { sources: self.sources, doubts: self.doubts.clone(), read: Vec::new(), all, warnings }
     }
 
     /// Adds what was found beside.
     fn take_in(&mut self, other: Self) {
         self.all = std::mem::take(&mut self.all).and(other.all);
         self.warnings = std::mem::take(&mut self.warnings).and(other.warnings);
+        self.read.extend(other.read);
     }
 
     /// The folder that relative paths of a value count from.
