@@ -97,8 +97,8 @@ struct Queue {
 #[repr(align(128))]
 struct Buffer {
     bytes: Vec<u8>,
-    /// When each line was made, and where it ends.
-    lines: Vec<(Moment, usize)>,
+    /// When each line was made, by a clock that never goes back and tells any two lines of a thread apart, and where it ends.
+    lines: Vec<(Instant, usize)>,
     calendar: Calendar,
 }
 
@@ -193,11 +193,11 @@ impl Log {
         };
         // What a panic left behind.
         buffer.bytes.truncate(before);
-        let moment = Moment::now();
-        write(moment, &mut buffer);
+        let made = Instant::now();
+        write(Moment::now(), &mut buffer);
         buffer.bytes.push(b'\n');
         let end = buffer.bytes.len();
-        buffer.lines.push((moment, end));
+        buffer.lines.push((made, end));
         // Read under the lock, which the writer takes between saying that it sleeps and doing so: one of both sees the other.
         let sleeps = queue.sleeps.load(Ordering::Relaxed);
         drop(buffer);
@@ -302,9 +302,12 @@ impl<K: Keeper> Writer<K> {
     }
 
     /// Swaps the buffers for empty ones. Returns whether there was anything in them.
+    ///
+    /// All are held at once: a thread whose own buffer has been swapped already could else put its next line into one that is still
+    /// to be, and that line would be written before the one it follows. Nobody else ever holds one and waits for another.
     fn take(&mut self) -> bool {
-        for (buffer, spare) in self.queue.buffers.iter().zip(&mut self.spare) {
-            let mut buffer = buffer.lock();
+        let held: Vec<_> = self.queue.buffers.iter().map(Mutex::lock).collect();
+        for (mut buffer, spare) in held.into_iter().zip(&mut self.spare) {
             std::mem::swap(&mut buffer.bytes, &mut spare.bytes);
             std::mem::swap(&mut buffer.lines, &mut spare.lines);
         }
@@ -330,7 +333,7 @@ impl<K: Keeper> Writer<K> {
         while let Some((buffer, lines, begin)) = left
             .iter_mut()
             .filter(|(_, lines, _)| !lines.is_empty())
-            .min_by_key(|(_, lines, _)| lines.first().map(|(moment, _)| *moment))
+            .min_by_key(|(_, lines, _)| lines.first().map(|(made, _)| *made))
         {
             let Some(((_, end), after)) = lines.split_first() else { break };
             self.own.extend_from_slice(buffer.bytes.get(*begin..*end).unwrap_or_default());
