@@ -19,7 +19,7 @@ pub fn hs256(claims: Value) -> String {
 /// # Panics
 /// When `claims` is not an object.
 pub fn hs256_with(secret: &str, claims: Value) -> String {
-    sign(&Header::new(Algorithm::HS256), &EncodingKey::from_secret(secret.as_bytes()), claims)
+    sign(&Header::new(Algorithm::HS256), &EncodingKey::from_secret(secret.as_bytes()).unwrap(), claims)
 }
 
 /// An issuer with an RSA key.

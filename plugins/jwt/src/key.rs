@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use aws_lc_rs::signature::{self, ParsedPublicKey, RsaParameters, RsaPublicKeyComponents, VerificationAlgorithm};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
@@ -19,13 +20,22 @@ pub(crate) struct Key {
     kid: Option<Box<str>>,
     kind: Kind,
     algorithms: Algorithms,
-    material: DecodingKey,
+    material: Material,
+}
+
+/// What signatures are verified with.
+enum Material {
+    /// Without a key if it is empty.
+    Secret { key: Option<DecodingKey>, bytes: usize },
+    /// Parsed once for each algorithm of its kind: jsonwebtoken's own verifiers parse a key anew for each token.
+    Public(Box<[(Algorithm, ParsedPublicKey)]>),
 }
 
 impl Key {
-    /// A shared secret.
+    /// A shared secret. An empty one verifies nothing.
     pub(crate) fn secret(bytes: &[u8]) -> Self {
-        Self::new(Kind::Secret, DecodingKey::from_secret(bytes))
+        let key = DecodingKey::from_secret(bytes).ok();
+        Self::new(Kind::Secret, Material::Secret { key, bytes: bytes.len() })
     }
 
     /// An RSA public key from modulus and exponent, big-endian.
@@ -36,7 +46,13 @@ impl Key {
         if !RSA_BYTES.contains(&modulus.len()) {
             return Err("an RSA key must have 2048 to 8192 bits");
         }
-        Ok(Self::new(Kind::Rsa, DecodingKey::from_rsa_raw_components(modulus, exponent)))
+        let components = RsaPublicKeyComponents { n: modulus, e: exponent };
+        let parsed = Kind::Rsa.algorithms().iter().filter_map(|algorithm| {
+            let parsed = components.to_parsed_public_key(rsa(algorithm)?);
+            Some(parsed.map(|key| (algorithm, key)))
+        });
+        let parsed: Result<_, _> = parsed.collect();
+        Ok(Self::new(Kind::Rsa, Material::Public(parsed.map_err(|_| "not an RSA public key")?)))
     }
 
     /// A public point on P-256 or P-384: `04`, then both coordinates.
@@ -45,7 +61,11 @@ impl Key {
         if point.len() != size || point.first() != Some(&4) {
             return Err("the point is not an uncompressed point of its curve");
         }
-        Ok(Self::new(kind, DecodingKey::from_ec_der(point)))
+        let parsed = match kind {
+            Kind::P384 => parsed(Algorithm::Es384, &signature::ECDSA_P384_SHA384_FIXED, point),
+            _ => parsed(Algorithm::Es256, &signature::ECDSA_P256_SHA256_FIXED, point),
+        };
+        Ok(Self::new(kind, parsed.ok_or("the point is not on its curve")?))
     }
 
     /// An Ed25519 public key.
@@ -53,7 +73,8 @@ impl Key {
         if bytes.len() != 32 {
             return Err("an Ed25519 key has 32 bytes");
         }
-        Ok(Self::new(Kind::Ed25519, DecodingKey::from_ed_der(bytes)))
+        let parsed = parsed(Algorithm::EdDsa, &signature::ED25519, bytes);
+        Ok(Self::new(Kind::Ed25519, parsed.ok_or("not an Ed25519 key")?))
     }
 
     /// A public key in PEM: `PUBLIC KEY` (RFC 5280) or `RSA PUBLIC KEY` (RFC 8017).
@@ -87,7 +108,7 @@ impl Key {
         Self::rsa(&modulus, &exponent)
     }
 
-    fn new(kind: Kind, material: DecodingKey) -> Self {
+    fn new(kind: Kind, material: Material) -> Self {
         Self { kid: None, kind, algorithms: kind.algorithms(), material }
     }
 
@@ -120,16 +141,48 @@ impl Key {
 
     /// Its length in bytes, if it is a secret.
     pub(crate) fn secret_len(&self) -> Option<usize> {
-        (self.kind == Kind::Secret).then(|| bytes(&self.material).len())
+        match &self.material {
+            Material::Secret { bytes, .. } => Some(*bytes),
+            Material::Public(_) => None,
+        }
     }
 
     /// Whether the holder of this key signed `message`. Never for an algorithm it may not be used with.
     pub(crate) fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &Vec<u8>) -> bool {
-        // The provider is named, not looked up: the process-wide default could be any that another crate installed.
-        let verifier = (DEFAULT_PROVIDER.verifier_factory)(&algorithm.jws(), &self.material);
-        self.algorithms.contains(algorithm)
-            && verifier.is_ok_and(|verifier| verifier.verify(message, signature).is_ok())
+        if !self.algorithms.contains(algorithm) {
+            return false;
+        }
+        match &self.material {
+            Material::Secret { key, .. } => {
+                // The provider is named, not looked up: the process-wide default could be any that another crate installed.
+                let verifier = key.as_ref().map(|key| (DEFAULT_PROVIDER.verifier_factory)(&algorithm.jws(), key));
+                verifier.is_some_and(|made| made.is_ok_and(|verifier| verifier.verify(message, signature).is_ok()))
+            }
+            Material::Public(parsed) => {
+                let parsed = parsed.iter().find(|(of, _)| *of == algorithm);
+                parsed.is_some_and(|(_, key)| key.verify_sig(message, signature).is_ok())
+            }
+        }
     }
+}
+
+/// A public key that has one algorithm; `None` if it is none.
+fn parsed(of: Algorithm, algorithm: &'static dyn VerificationAlgorithm, bytes: &[u8]) -> Option<Material> {
+    let key = ParsedPublicKey::new(algorithm, bytes).ok()?;
+    Some(Material::Public(Box::new([(of, key)])))
+}
+
+/// How RSA is used by an algorithm, for keys of 2048 to 8192 bits.
+fn rsa(algorithm: Algorithm) -> Option<&'static RsaParameters> {
+    Some(match algorithm {
+        Algorithm::Rs256 => &signature::RSA_PKCS1_2048_8192_SHA256,
+        Algorithm::Rs384 => &signature::RSA_PKCS1_2048_8192_SHA384,
+        Algorithm::Rs512 => &signature::RSA_PKCS1_2048_8192_SHA512,
+        Algorithm::Ps256 => &signature::RSA_PSS_2048_8192_SHA256,
+        Algorithm::Ps384 => &signature::RSA_PSS_2048_8192_SHA384,
+        Algorithm::Ps512 => &signature::RSA_PSS_2048_8192_SHA512,
+        _ => return None,
+    })
 }
 
 impl fmt::Debug for Key {

@@ -38,7 +38,7 @@ impl Signer {
         let rsa = include_bytes!("../../tests/keys/rsa.pem");
         let key = match algorithm {
             Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => {
-                EncodingKey::from_secret(include_bytes!("../../tests/keys/secret.txt"))
+                EncodingKey::from_secret(include_bytes!("../../tests/keys/secret.txt")).unwrap()
             }
             Algorithm::ES256 => EncodingKey::from_ec_pem(include_bytes!("../../tests/keys/p256.pem")).unwrap(),
             Algorithm::ES384 => EncodingKey::from_ec_pem(include_bytes!("../../tests/keys/p384.pem")).unwrap(),
@@ -60,7 +60,7 @@ impl Signer {
 
     /// Somebody who takes these bytes for a secret.
     pub(crate) fn secret(algorithm: Algorithm, secret: &[u8]) -> Self {
-        Self { algorithm, key: EncodingKey::from_secret(secret), kid: None }
+        Self { algorithm, key: EncodingKey::from_secret(secret).unwrap(), kid: None }
     }
 
     pub(crate) fn kid(self, kid: &'static str) -> Self {

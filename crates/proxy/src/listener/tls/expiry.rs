@@ -67,7 +67,12 @@ impl Expiry {
         match self.validity(now) {
             Validity::Valid => None,
             Validity::EndsSoon => {
-                Some(format!("{file} expires on {end}, in {} days", (self.at - now) / (24 * 60 * 60)))
+                let left = match (self.at - now) / (24 * 60 * 60) {
+                    0 => "within a day".to_owned(),
+                    1 => "in a day".to_owned(),
+                    days => format!("in {days} days"),
+                };
+                Some(format!("{file} expires on {end}, {left}"))
             }
             Validity::Expired => Some(format!("{file} expired on {end}: clients refuse it until it is renewed")),
             Validity::NotYet => {
