@@ -142,6 +142,23 @@ mod architecture {
         none("pingora* stands in crates/proxy, and pingora-http in crates/plugin", breaches);
     }
 
+    /// An algorithm has one way in: as a `BackendSelection` of pingora-load-balancing.
+    #[test]
+    fn only_the_selection_of_a_pool_picks_targets() {
+        let selection = Path::new("crates/proxy/src/upstream/selection.rs");
+        let names = |path: &PathBuf| {
+            let text = read(path);
+            let mut words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
+            words.any(|word| ["Picker", "Search"].contains(&word))
+        };
+        assert!(names(&selection.to_owned()), "the rule looks for what is no longer there");
+        let engine = files("crates/proxy/src", ".rs").into_iter().filter(|path| path != selection);
+        none(
+            "of the engine, upstream/selection.rs alone names the picker of crates/balance",
+            engine.filter(names).map(|path| path.display().to_string()),
+        );
+    }
+
     #[test]
     fn no_source_file_is_longer_than_600_lines_without_its_tests() {
         let is_test = |path: &Path| {

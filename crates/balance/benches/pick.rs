@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use portreeve_balance::hash::mix;
-use portreeve_balance::{Algorithm, Bar, Group, InFlight, Ledger, Member, Outcome, Picker, Policy, Target};
+use portreeve_balance::{Algorithm, Bar, Group, InFlight, Ledger, Member, Outcome, Picker, Policy, Search, Target};
 
 const ALGORITHMS: [(&str, Algorithm); 5] = [
     ("round_robin", Algorithm::RoundRobin),
@@ -65,7 +65,7 @@ fn main() {
             let mut key = 0_u64;
             let mut pick = || {
                 key += 1;
-                black_box(picker.place(now, mix(key), &[])).unwrap();
+                black_box(Search::new(now, mix(key)).next_in(&picker)).unwrap();
             };
             let all = measure(calls, &mut pick);
             let mut out = |share: u32| {
@@ -85,9 +85,9 @@ fn main() {
             });
             let view = measure(if is_bench { 50 } else { 1 }, || {
                 first.bar(Bar::Unhealthy, true);
-                black_box(picker.place(now, 1, &[]));
+                black_box(Search::new(now, 1).next_in(&picker));
                 first.bar(Bar::Unhealthy, false);
-                black_box(picker.place(now, 1, &[]));
+                black_box(Search::new(now, 1).next_in(&picker));
             }) / 2;
             let shown = |time: Option<Duration>| time.map_or_else(String::new, |time| time.as_nanos().to_string());
             println!(

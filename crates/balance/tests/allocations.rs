@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use portreeve_balance::hash::mix;
 use portreeve_balance::{
     Algorithm, Bar, Circuit, CircuitPolicy, Group, InFlight, Ledger, Member, Order, Outcome, Outlier, Picker, Policy,
-    Target,
+    Search, Target,
 };
 
 fn picker(algorithm: Algorithm, count: u16) -> Picker<()> {
@@ -48,14 +48,21 @@ fn a_pick_and_its_report_allocate_nothing_whoever_is_out() {
                 member.target.bar(Bar::Unhealthy, true);
             }
             // The first pick after a change looks at everybody.
-            let _held = InFlight::new(picker.pick(now, 0, &[]).unwrap(), now);
+            let first = Search::new(now, 0).next_in(&picker).unwrap();
+            let _held = InFlight::new(&picker.members()[first], now);
             let tried = [picker.members().last().unwrap().target.address];
             let allocations = allocation_counter::measure(|| {
                 for key in 0..500 {
                     let tried = if key % 3 == 0 { &tried[..] } else { &[] };
                     let order = (key % 2 == 0).then(|| Order::new([1, 0]));
-                    let Some(member) = picker.pick_near(now, mix(key), tried, order.as_ref()) else { continue };
-                    let attempt = InFlight::new(member, now);
+                    let mut search = Search::new(now, mix(key)).without(tried).near(order.as_ref());
+                    // Most use the first one, some go on past one that is full, and one looks at everybody.
+                    let past = [0, 0, 0, 1, 7, 20, 2_000][usize::try_from(key % 7).unwrap()];
+                    let Some(mut place) = search.next_in(&picker) else { continue };
+                    for _ in 0..past {
+                        place = search.next_in(&picker).unwrap_or(place);
+                    }
+                    let attempt = InFlight::new(&picker.members()[place], now);
                     picker.report(&attempt, Outcome::Answered, now + Duration::from_millis(key));
                 }
             });

@@ -1,6 +1,7 @@
-//! A pick beside pingora-load-balancing's own `select`, with 2, 16 and 1,000 targets: `cargo bench -p portreeve-proxy --bench
-//! pick`. Both get the same addresses and weights, all healthy. Ours is measured as it is, and with the counting of a request that
-//! begins and ends there, which Pingora's does not know.
+//! A pick through our `BackendSelection` beside pingora-load-balancing's own, by `select`, with 2, 16 and 1,000 targets:
+//! `cargo bench -p portreeve-proxy --bench pick`. Both get the same addresses and weights, all healthy. Ours is measured as it is
+//! (a selection is asked for its candidates, and the first is taken), and with the counting of a request that begins and ends
+//! there, which Pingora's does not know.
 #![expect(clippy::print_stdout, reason = "a bench prints")]
 #![expect(clippy::unwrap_used, reason = "a bench may stop at what cannot be")]
 
@@ -14,7 +15,13 @@ use futures::FutureExt;
 use pingora_load_balancing::selection::{BackendIter, BackendSelection, Consistent, Random, RoundRobin};
 use pingora_load_balancing::{Backend, Backends, LoadBalancer, discovery::Static};
 use portreeve_balance::hash::mix;
-use portreeve_balance::{Algorithm, Group, InFlight, Ledger, Member, Picker, Target};
+use portreeve_balance::{Algorithm, Group, InFlight, Ledger, Member, Target};
+
+#[allow(dead_code, reason = "a bench needs less of it than a pool")]
+#[path = "../src/upstream/selection.rs"]
+mod selection;
+
+use selection::{Selection, Settings, Wants, backend, state};
 
 /// So many steps pingora may make in search of a healthy one; the first is.
 const STEPS: usize = 16;
@@ -26,13 +33,14 @@ fn addresses(count: u32) -> impl Iterator<Item = (SocketAddr, u32)> {
     })
 }
 
-fn ours(count: u32, algorithm: Algorithm) -> Picker<()> {
+fn ours(count: u32, algorithm: Algorithm) -> Arc<Selection<()>> {
     let ledger = Ledger::new();
-    let member = |(address, weight): (SocketAddr, u32)| {
+    let target = |(address, weight): (SocketAddr, u32)| {
         let (target, seat) = (Arc::new(Target::new(address)), ledger.seat(address));
-        Arc::new(Member { target, seat, weight, group: Group::default(), prepared: () })
+        backend(address, weight, Arc::new(Member { target, seat, weight, group: Group::default(), prepared: () }))
     };
-    Picker::new(&ledger, addresses(count).map(member).collect(), algorithm.into())
+    let targets = addresses(count).map(target).collect();
+    Arc::new(Selection::build_with_config(&targets, &Settings { policy: algorithm.into(), ledger: ledger.clone() }))
 }
 
 fn theirs<S>(count: u32) -> LoadBalancer<S>
@@ -69,10 +77,15 @@ fn main() {
     for count in [2, 16, 1_000] {
         let now = Instant::now();
         let show = |name: &str, algorithm: Algorithm, theirs: Option<Duration>| {
-            let picker = ours(count, algorithm);
-            let mine = measure(calls, |key| assert!(black_box(picker.pick(now, key, &[])).is_some()));
+            let selection = ours(count, algorithm);
+            let mine = measure(calls, |key| {
+                let wants = Wants { key, ..Wants::default() };
+                assert!(black_box(selection.candidates(now, &wants, &[]).next()).is_some());
+            });
             let counted = measure(calls, |key| {
-                let member = picker.pick(now, key, &[]).unwrap();
+                let wants = Wants { key, ..Wants::default() };
+                let mut candidates = selection.candidates(now, &wants, &[]);
+                let member: &Arc<Member<()>> = state(candidates.next().unwrap()).unwrap();
                 black_box(InFlight::new(member, now));
             });
             let theirs = theirs.map_or_else(|| "none".to_owned(), |theirs| theirs.as_nanos().to_string());

@@ -216,7 +216,7 @@ impl Engine {
         let plan = snapshot.acme.clone();
         let before = self.live.swap(Arc::new(snapshot));
         self.shared.upstreams.orders().settle(&loaded.config.upstreams);
-        self.live.load().pools.iter().for_each(|pool| pool.heed_orders());
+        self.live.load().pools.iter().for_each(|pool| pool.apply_admin_overrides());
         descriptors::share_out(&loaded.config, count);
         // A generation may be large, and plugins may do anything when they are dropped.
         self.shared.control.spawn_blocking(move || drop(before));

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use portreeve_balance::{Bar, Group, InFlight, Ledger, Member, Outcome, Picker, Policy, Target};
+use portreeve_balance::{Bar, Group, InFlight, Ledger, Member, Outcome, Picker, Policy, Search, Target};
 
 /// What a target is like.
 #[derive(Debug, Clone, Copy)]
@@ -220,7 +220,8 @@ impl<'s> World<'s> {
     /// Asks a target that was not asked before. Whether there was one.
     fn ask(&mut self, request: usize, attempt: usize, tried: &[SocketAddr], at: Duration) -> bool {
         let now = self.epoch + at;
-        let Some(member) = self.picker.pick(now, 0, tried) else { return false };
+        let Some(place) = Search::new(now, 0).without(tried).next_in(&self.picker) else { return false };
+        let member = &self.picker.members()[place];
         let target = member.prepared;
         self.requests[request].attempts[attempt] = Some((target, InFlight::new(member, now)));
         let server = &mut self.servers[target];

@@ -1,14 +1,13 @@
 //! One pick: the algorithms themselves.
 
 use std::cmp::Ordering;
-use std::net::SocketAddr;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::hash::mix;
 use crate::{Algorithm, Member, Order};
 
 use super::view::{LiveGroup, View};
-use super::{Picker, Plan};
+use super::{Picker, Plan, Search};
 
 /// Up to this many members are all looked at for the fewest in flight.
 const FEW: usize = 8;
@@ -33,17 +32,13 @@ const RISE_SALT: u64 = 0xbb67_ae85_84ca_a73b;
 pub(super) struct Ask<'a, P> {
     pub(super) picker: &'a Picker<P>,
     pub(super) view: &'a View,
-    pub(super) nanos: u64,
-    pub(super) key: u64,
-    pub(super) tried: &'a [SocketAddr],
-    /// The order of zones of this client; `None`: the gateway's own.
-    pub(super) order: Option<&'a Order>,
+    pub(super) search: &'a Search<'a>,
 }
 
 impl<P> Ask<'_, P> {
     pub(super) fn place(&self) -> Option<usize> {
         let groups = &self.view.groups;
-        let picked = if let Some(order) = self.order.filter(|_| groups.len() > 1) {
+        let picked = if let Some(order) = self.search.order.filter(|_| groups.len() > 1) {
             self.nearest(order)
         } else {
             let chosen = if groups.len() > 1 { self.view.group(self.ticket()) } else { 0 };
@@ -71,7 +66,7 @@ impl<P> Ask<'_, P> {
     #[expect(clippy::cast_possible_truncation, reason = "32 bits of a random number")]
     fn ticket(&self) -> u32 {
         let hashes = self.picker.policy.algorithm == Algorithm::Hash;
-        if hashes { mix(self.key ^ GROUP_SALT) as u32 } else { fastrand::u32(..) }
+        if hashes { mix(self.search.key ^ GROUP_SALT) as u32 } else { fastrand::u32(..) }
     }
 
     fn within(&self, group: &LiveGroup) -> Option<usize> {
@@ -93,10 +88,11 @@ impl<P> Ask<'_, P> {
     /// Whether it can be picked, as of this moment.
     pub(super) fn is_usable(&self, place: usize) -> bool {
         let Some(Member { target, seat, group, .. }) = self.member(place) else { return false };
-        if self.tried.contains(&target.address) {
+        let was_given = || self.search.given.iter().any(|given| usize::from(*given) == place);
+        if self.search.tried.contains(&target.address) || was_given() {
             return false;
         }
-        let is_ejected = || self.picker.policy.outlier.is_some() && seat.passive.is_ejected(self.nanos);
+        let is_ejected = || self.picker.policy.outlier.is_some() && seat.passive.is_ejected(self.search.nanos);
         if target.is_available() && !is_ejected() {
             return true;
         }
@@ -108,7 +104,7 @@ impl<P> Ask<'_, P> {
     /// Whether a member that rises takes this one: as often as it has risen, relative to who has furthest.
     fn takes(&self, group: &LiveGroup, place: usize, random: u32) -> bool {
         let (Some(furthest), Some(over)) = (group.rising, self.picker.policy.slow_start) else { return true };
-        let risen = self.member(place).map_or(1.0, |member| member.seat.rise(over, self.nanos)) / furthest;
+        let risen = self.member(place).map_or(1.0, |member| member.seat.rise(over, self.search.nanos)) / furthest;
         f64::from(random) < f64::from(risen) * 4_294_967_296.0
     }
 
@@ -205,7 +201,7 @@ impl<P> Ask<'_, P> {
             let (load, share) = (member.target.in_flight() as f32 + 1.0, member.share() as f32);
             time * load / share
         };
-        match (a.seat.latency.at(self.nanos), b.seat.latency.at(self.nanos)) {
+        match (a.seat.latency.at(self.search.nanos), b.seat.latency.at(self.search.nanos)) {
             (Some(of_a), Some(of_b)) => cost(a, of_a) > cost(b, of_b),
             (Some(_), None) if b.target.in_flight() == 0 => true,
             (None, Some(_)) if a.target.in_flight() == 0 => false,
@@ -217,7 +213,7 @@ impl<P> Ask<'_, P> {
     /// The owner of the key's slot, or of the next slot of its row if that one is out or has its fill.
     fn hashed(&self, group: &LiveGroup, plan: &Plan) -> Option<usize> {
         let slots = plan.slots.as_ref()?;
-        let density = if self.order.is_some() { group.whole_density } else { group.density };
+        let density = if self.search.order.is_some() { group.whole_density } else { group.density };
         let most = f64::from(self.picker.ledger.in_flight().saturating_add(1)) * density * BOUND;
         let has_room = |place: usize| {
             let Some(member) = self.member(place) else { return false };
@@ -229,7 +225,7 @@ impl<P> Ask<'_, P> {
         let fits = |place: usize| has_room(place) && self.takes(group, place, self.coin(place));
         let mut spare = None;
         for step in 0..patience(group.live.len(), plan.places.len()) {
-            let place = usize::from(slots.choice(self.key, step)?);
+            let place = usize::from(slots.choice(self.search.key, step)?);
             if self.view.live.has(place) && self.is_usable(place) {
                 if fits(place) {
                     return Some(place);
@@ -257,7 +253,7 @@ impl<P> Ask<'_, P> {
         let identity = self.picker.identities.get(place).copied().unwrap_or_default();
         #[expect(clippy::cast_precision_loss, reason = "53 bits are a fine random number, and weights have 32 bits")]
         let (unit, share) = (
-            ((mix(self.key ^ identity) >> 11) as f64 + 1.0) / (1_u64 << 53) as f64,
+            ((mix(self.search.key ^ identity) >> 11) as f64 + 1.0) / (1_u64 << 53) as f64,
             self.member(place).map_or(1, Member::share) as f64,
         );
         share / -binary_logarithm(unit)
@@ -267,7 +263,7 @@ impl<P> Ask<'_, P> {
     #[expect(clippy::cast_possible_truncation, reason = "32 bits of a random number")]
     fn coin(&self, place: usize) -> u32 {
         let identity = self.picker.identities.get(place).copied().unwrap_or_default();
-        mix(self.key ^ identity ^ RISE_SALT) as u32
+        mix(self.search.key ^ identity ^ RISE_SALT) as u32
     }
 }
 

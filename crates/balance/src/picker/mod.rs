@@ -1,8 +1,9 @@
-//! Picking a member: every algorithm honours weights, groups, availability and slow start, skips what was tried already, and
-//! allocates nothing.
+//! Picking a member: every algorithm honours weights, groups, availability and slow start, skips what was tried
+//! already, and allocates nothing. A [`Search`] is the one way in.
 
 mod ask;
 mod report;
+mod search;
 mod view;
 
 use std::net::{IpAddr, SocketAddr};
@@ -17,20 +18,21 @@ use smallvec::SmallVec;
 use crate::hash::{mix, stable};
 use crate::table::Slots;
 use crate::time::nanos;
-use crate::{Algorithm, Group, Ledger, Member, Order, Policy};
+use crate::{Algorithm, Group, Ledger, Member, Policy};
 
 use ask::Ask;
 pub use report::{Cause, Ejection, Outcome};
+pub use search::Search;
 use view::View;
 
 /// The targets that a request has tried. Addresses, since places change when a name stands for something else.
 pub type Tried = SmallVec<[SocketAddr; 4]>;
 
-/// The members of a pool at one moment, ready to be picked from.
+/// The members of a pool at one moment, ready to be picked from by a [`Search`].
 ///
-/// What depends on who is a member is made in [`Picker::new`], which may take milliseconds and is not for the request path.
-/// What depends on who is available is made by the first pick after a change, in microseconds; everybody else goes on with what
-/// there is and looks twice.
+/// What depends on who is a member is made in [`Picker::new`], which may take milliseconds and is not for the request
+/// path. What depends on who is available is made by the first pick after a change, in microseconds; everybody else
+/// goes on with what there is and looks twice.
 #[derive(Debug)]
 pub struct Picker<P> {
     members: Box<[Arc<Member<P>>]>,
@@ -98,53 +100,12 @@ impl<P> Picker<P> {
         &self.members
     }
 
-    /// Picks an available member that was not tried; `None` when there is none. `key` is what hashing hashes.
-    #[must_use]
-    pub fn pick(&self, now: Instant, key: u64, tried: &[SocketAddr]) -> Option<&Arc<Member<P>>> {
-        self.pick_near(now, key, tried, None)
-    }
-
-    /// Like [`Picker::pick`], with the zones in the order of this client, if it has one.
-    #[must_use]
-    pub fn pick_near(
-        &self,
-        now: Instant,
-        key: u64,
-        tried: &[SocketAddr],
-        order: Option<&Order>,
-    ) -> Option<&Arc<Member<P>>> {
-        self.members.get(self.place_near(now, key, tried, order)?)
-    }
-
-    /// The place of the member that [`Picker::pick`] picks.
-    #[must_use]
-    pub fn place(&self, now: Instant, key: u64, tried: &[SocketAddr]) -> Option<usize> {
-        self.place_near(now, key, tried, None)
-    }
-
-    /// The place of the member that [`Picker::pick_near`] picks.
-    #[must_use]
-    pub fn place_near(&self, now: Instant, key: u64, tried: &[SocketAddr], order: Option<&Order>) -> Option<usize> {
-        let nanos = nanos(now);
-        let view = self.view(nanos);
-        Ask { picker: self, view: &view, nanos, key, tried, order }.place()
-    }
-
-    /// The member at this place, if it may be picked now: for whoever has been there before.
-    #[must_use]
-    pub fn return_to(&self, place: usize, now: Instant, tried: &[SocketAddr]) -> Option<&Arc<Member<P>>> {
-        let nanos = nanos(now);
-        let view = self.view(nanos);
-        let is_usable = Ask { picker: self, view: &view, nanos, key: 0, tried, order: None }.is_usable(place);
-        if is_usable { self.members.get(place) } else { None }
-    }
-
     /// Whether an available member is left that was not tried.
     #[must_use]
     pub fn has_another(&self, now: Instant, tried: &[SocketAddr]) -> bool {
-        let nanos = nanos(now);
-        let view = self.view(nanos);
-        let ask = Ask { picker: self, view: &view, nanos, key: 0, tried, order: None };
+        let search = Search::new(now, 0).without(tried);
+        let view = self.view(search.nanos);
+        let ask = Ask { picker: self, view: &view, search: &search };
         (0..self.members.len()).any(|place| ask.is_usable(place))
     }
 

@@ -6,12 +6,38 @@ mod model;
 mod nearness;
 mod outliers;
 mod preference;
+mod search;
 mod weights;
 
 use std::time::Duration;
 
 use super::*;
-use crate::{Bar, Failover, Group, InFlight, Outlier, Target};
+use crate::{Bar, Failover, Group, InFlight, Order, Outlier, Target};
+
+/// The first that a search gives, in short.
+impl<P> Picker<P> {
+    fn pick(&self, now: Instant, key: u64, tried: &[SocketAddr]) -> Option<&Arc<Member<P>>> {
+        self.pick_near(now, key, tried, None)
+    }
+
+    fn pick_near(
+        &self,
+        now: Instant,
+        key: u64,
+        tried: &[SocketAddr],
+        order: Option<&Order>,
+    ) -> Option<&Arc<Member<P>>> {
+        self.members.get(self.place_near(now, key, tried, order)?)
+    }
+
+    fn place(&self, now: Instant, key: u64, tried: &[SocketAddr]) -> Option<usize> {
+        self.place_near(now, key, tried, None)
+    }
+
+    fn place_near(&self, now: Instant, key: u64, tried: &[SocketAddr], order: Option<&Order>) -> Option<usize> {
+        Search::new(now, key).without(tried).near(order).next_in(self)
+    }
+}
 
 pub(super) const ALL: [Algorithm; 5] =
     [Algorithm::RoundRobin, Algorithm::LeastConnections, Algorithm::LeastTime, Algorithm::RandomTwo, Algorithm::Hash];

@@ -9,9 +9,10 @@ use portreeve_balance::{InFlight, Member, Tried};
 use portreeve_config::Hedge as HedgeConfig;
 
 use super::budget::Budget;
-use super::limits::{Limits, Told, Wants};
+use super::limits::{Limits, Told};
 use super::members::Members;
 use super::prepared::Prepared;
+use super::selection::Wants;
 use crate::fault::Fault;
 use crate::observe::UpstreamMetrics;
 
@@ -64,7 +65,8 @@ pub(crate) struct Hedge {
 
 impl Hedge {
     pub(super) fn new(hedges: &Arc<Hedges>, wants: &Wants, tried: Tried, begun: Instant) -> Self {
-        Self { hedges: hedges.clone(), wants: *wants, tried, begun }
+        // Where the client was before is the target of the attempt, or one that was out or full.
+        Self { hedges: hedges.clone(), wants: Wants { stay: None, ..*wants }, tried, begun }
     }
 
     /// When the other target is asked.
@@ -76,8 +78,8 @@ impl Hedge {
     pub(super) fn second(&self) -> Option<Second> {
         let now = Instant::now();
         let pass = self.hedges.limits.pass(now).ok()?;
-        let (member, in_flight) =
-            self.hedges.limits.pick(&self.hedges.members.picker.load(), now, &self.wants, &self.tried)?;
+        let selection = self.hedges.members.selection.load();
+        let (member, in_flight) = self.hedges.limits.pick(&selection, now, &self.wants, &self.tried)?;
         // Last, so that nothing is paid for nobody.
         if !self.hedges.budget.take(now) {
             self.hedges.metrics.hedge_over_budget();

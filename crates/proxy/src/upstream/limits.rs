@@ -9,7 +9,9 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use http::StatusCode;
 use parking_lot::Mutex;
-use portreeve_balance::{Adaptive, Bounds, InFlight, Member, Order, Outcome, Pass, Picker, Sample, Tried};
+use pingora_load_balancing::Backend;
+use pingora_load_balancing::selection::BackendIter;
+use portreeve_balance::{Adaptive, Bounds, InFlight, Member, Outcome, Pass, Sample};
 use portreeve_config::{AdaptiveLimit, UpstreamLimits};
 use serde::Serialize;
 
@@ -18,26 +20,12 @@ use super::gate::{Entry, Found, Gate, Slot};
 use super::link::{Bound, Connections};
 use super::pool::is_failure;
 use super::prepared::Prepared;
-use super::sticky::Stay;
+use super::selection::{Selection, Wants, state};
 use crate::fault::Fault;
 use crate::grpc;
 
 /// A target and a request counted there.
 pub(super) type Picked = (Arc<Member<Prepared>>, InFlight);
-
-/// What a request asks of whoever is picked for it.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Wants {
-    /// What is hashed where `balance` hashes; any number where it does not.
-    pub(crate) key: u64,
-    /// Where the client was before, if the upstream is sticky.
-    pub(crate) stay: Option<Stay>,
-    /// In what order the zones are asked, if that depends on the client and it is known where that is.
-    pub(crate) order: Option<Order>,
-}
-
-/// So many full targets are asked the algorithm to pick past; then the first with room is taken.
-const PASSED_OVER: usize = 8;
 
 /// Which tier goes first: names of the file's tiers with a priority above 0.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -128,7 +116,7 @@ impl Limits {
     /// When it has no turn. Cancel safe.
     pub(super) async fn admit(
         &self,
-        picker: &Picker<Prepared>,
+        selection: &Selection<Prepared>,
         tier: Option<&str>,
         until: Instant,
     ) -> Result<Option<Slot>, Fault> {
@@ -137,7 +125,7 @@ impl Limits {
             return Err(Fault::CircuitOpen);
         }
         let Some(limits) = &self.config else { return Ok(None) };
-        let capacity = self.capacity(limits, picker);
+        let capacity = self.capacity(limits, selection);
         if capacity == 0 {
             return Err(Fault::NoTarget);
         }
@@ -158,12 +146,12 @@ impl Limits {
     }
 
     /// As many may be in flight at the targets there are; 0 when there are none, as far as it depends on them.
-    fn capacity(&self, limits: &UpstreamLimits, picker: &Picker<Prepared>) -> u32 {
+    fn capacity(&self, limits: &UpstreamLimits, selection: &Selection<Prepared>) -> u32 {
         let adaptive = self.adaptive.as_ref().map(|adaptive| adaptive.limit());
         let in_all = adaptive.or(limits.requests).unwrap_or(u32::MAX);
         let Some(each) = Self::each(limits) else { return in_all };
         let now = Instant::now();
-        let serving = if self.is_near { picker.serving_somebody(now) } else { picker.serving(now) };
+        let serving = if self.is_near { selection.serving_somebody(now) } else { selection.serving(now) };
         let serving = u32::try_from(serving).unwrap_or(u32::MAX);
         in_all.min(each.saturating_mul(serving))
     }
@@ -185,7 +173,8 @@ impl Limits {
     }
 
     /// Counts a request at this target, if it has room.
-    pub(super) fn take(&self, member: &Arc<Member<Prepared>>, now: Instant) -> Option<Picked> {
+    fn take(&self, target: &Backend, now: Instant) -> Option<Picked> {
+        let member: &Arc<Member<Prepared>> = state(target)?;
         let in_flight = match self.config.as_ref().and_then(Self::each) {
             Some(each) => InFlight::within(member, now, each)?,
             None => InFlight::new(member, now),
@@ -196,31 +185,27 @@ impl Limits {
     /// Picks a target with room that was not tried, and counts a request there.
     pub(super) fn pick(
         &self,
-        picker: &Picker<Prepared>,
+        selection: &Arc<Selection<Prepared>>,
         now: Instant,
         wants: &Wants,
         tried: &[SocketAddr],
     ) -> Option<Picked> {
-        let mut passed_over: Option<Tried> = None;
-        for _ in 0..PASSED_OVER {
-            let out = passed_over.as_deref().unwrap_or(tried);
-            let member = picker.pick_near(now, wants.key, out, wants.order.as_ref())?;
-            if let Some(picked) = self.take(member, now) {
+        let mut candidates = selection.candidates(now, wants, tried);
+        while let Some(target) = candidates.next() {
+            if let Some(picked) = self.take(target, now) {
                 return Some(picked);
             }
-            passed_over.get_or_insert_with(|| tried.into()).push(member.target.address);
         }
-        let untried = picker.members().iter().enumerate().filter(|(_, member)| !tried.contains(&member.target.address));
-        untried.into_iter().find_map(|(place, _)| self.take(picker.return_to(place, now, tried)?, now))
+        None
     }
 
     /// How full it is; `None` where nothing is limited and nothing counted.
-    pub(super) fn status(&self, picker: &Picker<Prepared>) -> Option<LimitStatus> {
+    pub(super) fn status(&self, selection: &Selection<Prepared>) -> Option<LimitStatus> {
         let limits = self.config.as_ref()?;
         let (crowd, found) = (self.gate.crowd(), self.adaptive.as_ref().map(|adaptive| adaptive.found()));
         let unhindered = found.and_then(|found| found.unhindered);
         Some(LimitStatus {
-            limit: self.capacity(limits, picker),
+            limit: self.capacity(limits, selection),
             in_flight: crowd.in_flight,
             waiting: crowd.waiting,
             unhindered_ms: unhindered.map(|latency| (latency.as_secs_f64() * 1e6).round() / 1e3),

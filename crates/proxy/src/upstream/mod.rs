@@ -1,8 +1,10 @@
 //! Upstream pools: who is in them, who is healthy, who is picked, and what an attempt may cost.
 //!
-//! Where targets come from is `discovery`, whether they are well `health`, what an operator says of them `orders`; picking is
-//! `crates/balance` (docs/adr/0004, 0014, 0018). A pool whose configuration did not change lives on through a reload; the state of a
-//! target lives on in [`TargetRegistry`].
+//! A pool stands on the traits of pingora-load-balancing (docs/adr/0034): who is in it is its `Backends`, fed by the
+//! pool's `roster` from what the file, its `discovery` and an operator's `orders` say; whether targets are well, a
+//! `HealthCheck` says (`health`); which one gets a request, a `BackendSelection` (`selection`) over `crates/balance`. A
+//! pool whose configuration did not change lives on through a reload; the state of a target lives on in
+//! [`TargetRegistry`].
 
 mod announcement;
 mod answer;
@@ -25,6 +27,10 @@ mod pool;
 mod prepared;
 mod registry;
 mod retry;
+mod roster;
+mod selection;
+#[cfg(test)]
+mod selection_tests;
 mod status;
 mod sticky;
 mod stream;
@@ -41,7 +47,7 @@ pub(crate) use discovery::{Resolver, TargetSources};
 pub(crate) use gate::Slot;
 pub use health::LastCheck;
 pub use limits::LimitStatus;
-pub(crate) use limits::{Priorities, Told, Wants};
+pub(crate) use limits::{Priorities, Told};
 pub(crate) use link::{ANSWERS, Io, Leg, Loan};
 pub(crate) use near::Near;
 pub use orders::{Operation, Order, Standing};
@@ -49,6 +55,7 @@ pub(crate) use pool::{Parts, Pool};
 pub(crate) use prepared::{Means, Silence, Start};
 pub(crate) use registry::TargetRegistry;
 pub(crate) use retry::{Cause as RetryCause, Failed, Override as RetryOverride, Terms as RetryTerms};
+pub(crate) use selection::Wants;
 pub use status::{OperateError, PoolStatus, TargetState, TargetStatus};
 pub(crate) use stream::{Ending, Stream};
 pub(crate) use transport::Transport;

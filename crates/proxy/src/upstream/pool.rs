@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderName, HeaderValue, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
-use portreeve_balance::hash::{mix, stable};
 use portreeve_balance::{InFlight, Tried};
 use portreeve_config::{Balance, Resolver as ResolverSettings, Upstream as UpstreamConfig};
 use portreeve_plugin::Template;
@@ -19,11 +18,11 @@ use super::breaker::{Breaker, CircuitStatus};
 use super::discovery::{Followed, TargetSources, follow};
 use super::gate::Slot;
 use super::hedge::{Hedge, Hedges};
-use super::limits::{LimitStatus, Limits, Picked, Priorities, Told, Wants};
+use super::limits::{LimitStatus, Limits, Picked, Priorities, Told};
 use super::members::Members;
 use super::near::Near;
 use super::retry::{Failed, NoRetry, Override, Retries, Terms};
-use super::sticky::Stay;
+use super::selection::{Stay, Wants, hash_key};
 use super::transport::Transport;
 use super::{TargetRegistry, Wrong, health};
 use crate::fault::Fault;
@@ -68,8 +67,8 @@ impl Pool {
         config.health.as_ref().map(health::wrong).unwrap_or_default()
     }
 
-    /// A pool at rest: nobody is found or checked before it starts. `before` is the pool of this name in the generation before:
-    /// what it has learnt of its targets, and who is in flight there, goes on.
+    /// A pool at rest: nobody is found or checked before it starts. `before` is the pool of this name in the generation
+    /// before: what it has learnt of its targets, and who is in flight there, goes on.
     pub(crate) fn new(parts: Parts<'_>, registry: &TargetRegistry, before: Option<&Self>) -> Self {
         let Parts { name, config, transport, key, metrics, sources, near } = parts;
         let of_before = before.map(|before| &*before.members);
@@ -101,7 +100,7 @@ impl Pool {
 
     /// Where its targets come from: what they told last serves until they tell something else, in another pool as well.
     pub(crate) fn sources(&self) -> &TargetSources {
-        &self.members.sources
+        self.members.sources()
     }
 
     /// Whether this is the pool that `config` asks for, its files are as they were, and names are asked of the same.
@@ -112,16 +111,16 @@ impl Pool {
         near: Option<&Near>,
         resolver: &ResolverSettings,
     ) -> bool {
-        let sources = &self.members.sources;
+        let sources = self.members.sources();
         self.config == *config
-            && self.members.near.as_ref() == near
-            && self.members.transport.is_like(transport)
+            && self.members.near() == near
+            && self.members.transport().is_like(transport)
             && (!sources.are_asked() || sources.resolver().is_of(resolver))
     }
 
     /// Takes orders into account that came while it was made.
-    pub(crate) fn heed_orders(&self) {
-        self.members.heed_orders();
+    pub(crate) fn apply_admin_overrides(&self) {
+        self.members.apply_admin_overrides();
     }
 
     /// What its targets are called in `Host`, if the file says so.
@@ -131,12 +130,13 @@ impl Pool {
 
     /// How its targets are spoken to.
     pub(crate) fn transport(&self) -> &Transport {
-        &self.members.transport
+        self.members.transport()
     }
 
-    /// Begins to check the members, and to find them where they are to be found. Waits, for a bounded time each, for the first
-    /// answers and for the first checks: whoever is put to work next has targets that are known to be well, if there are any. A
-    /// target that is found or well only later joins then. A pool that has started already goes on as it is.
+    /// Begins to check the members, and to find them where they are to be found. Waits, for a bounded time each, for
+    /// the first answers and for the first checks: whoever is put to work next has targets that are known to be well,
+    /// if there are any. A target that is found or well only later joins then. A pool that has started already goes on
+    /// as it is.
     pub(crate) async fn start(&self, control: &Handle) {
         let first = Arc::new(Notify::new());
         let mut is_first = false;
@@ -146,16 +146,16 @@ impl Pool {
             let (members, name, first) = (self.members.clone(), self.name.clone(), first.clone());
             let counts = self.metrics.discoveries.clone();
             let following = async move {
-                let sources = &members.sources;
+                let sources = members.sources();
                 let followed = Followed { upstream: &name, sources, counts: &counts, first: &first };
                 follow(followed, |left| Box::pin(members.update(left))).await;
             };
-            self.members.sources.are_asked().then(|| control.spawn(following).abort_handle())
+            self.members.sources().are_asked().then(|| control.spawn(following).abort_handle())
         });
         if !is_first {
             return;
         }
-        if !self.members.sources.are_known() {
+        if !self.members.sources().are_known() {
             let answered = tokio::time::timeout(FIRST_RESOLVE, first.notified());
             if answered.await.is_err() {
                 tracing::warn!(upstream = %self.name, "The resolver is slow; the upstream starts without some targets.");
@@ -174,12 +174,12 @@ impl Pool {
     /// # Errors
     /// When it has no turn. Cancel safe.
     pub(crate) async fn admit(&self, tier: Option<&str>, until: Instant) -> Result<Option<Slot>, Fault> {
-        let picker = self.members.picker.load_full();
-        self.limits.admit(&picker, tier, until).await
+        let selection = self.members.selection.load_full();
+        self.limits.admit(&selection, tier, until).await
     }
 
-    /// Picks an available target with room that this request has not tried, and counts the request there for as long as the
-    /// guard lives.
+    /// Picks an available target with room that this request has not tried, and counts the request there for as long as
+    /// the guard lives.
     ///
     /// # Errors
     /// Why nobody was picked.
@@ -187,23 +187,18 @@ impl Pool {
         self.pick_for(&Wants { key, ..Wants::default() }, tried)
     }
 
-    /// Like [`Pool::pick`], but goes back to where the client was before, if that can be picked, and else asks the zones in the
-    /// client's own order.
+    /// Like [`Pool::pick`], but goes back to where the client was before, if that can be picked, and else asks the
+    /// zones in the client's own order.
     ///
     /// # Errors
     /// Why nobody was picked.
     pub(crate) fn pick_for(&self, wants: &Wants, tried: &[SocketAddr]) -> Result<Picked, Fault> {
-        let (now, picker) = (Instant::now(), self.members.picker.load());
+        let (now, selection) = (Instant::now(), self.members.selection.load());
         let pass = self.limits.pass(now)?;
-        let there = wants.stay.and_then(|stay| {
-            let member = picker.return_to(stay.place, now, tried)?;
-            (member.target.address == stay.address).then_some(member)
-        });
-        let back = there.and_then(|member| self.limits.take(member, now));
-        let picked = back.or_else(|| self.limits.pick(&picker, now, wants, tried));
-        picked
+        self.limits
+            .pick(&selection, now, wants, tried)
             .map(|(member, in_flight)| (member, in_flight.by(pass)))
-            .ok_or_else(|| if picker.has_another(now, tried) { Fault::TargetsFull } else { Fault::NoTarget })
+            .ok_or_else(|| if selection.has_another(now, tried) { Fault::TargetsFull } else { Fault::NoTarget })
     }
 
     /// How long nobody is asked, where its circuit breaker has it so; zero where that is not known.
@@ -233,7 +228,7 @@ impl Pool {
 
     /// How full it is; `None` where nothing is limited.
     pub(super) fn limits(&self) -> Option<LimitStatus> {
-        self.limits.status(&self.members.picker.load())
+        self.limits.status(&self.members.selection.load())
     }
 
     /// Takes note of what came of an attempt: once for each, and not of one that the client gave up.
@@ -250,20 +245,20 @@ impl Pool {
     /// What this request asks of whoever is picked for it.
     pub(crate) fn wants(&self, view: &View<'_>) -> Wants {
         let stay = self.members.sticky.as_ref().and_then(|sticky| sticky.stay(view));
-        let near = self.members.near.as_ref();
+        let near = self.members.near();
         let order = near.and_then(|near| near.order(view.exchange.client_ip(), Some(&view.request.headers)));
-        Wants { key: self.hash_key(view), stay, order }
+        Wants { key: self.key_of(view), stay, order }
     }
 
     /// What a connection that is no request asks.
     pub(crate) fn client_wants(&self, client: IpAddr) -> Wants {
-        let order = self.members.near.as_ref().and_then(|near| near.order(client, None));
+        let order = self.members.near().and_then(|near| near.order(client, None));
         Wants { key: self.client_key(client), stay: None, order }
     }
 
     /// The header by which trusted proxies tell where a client is, if this pool asks for one.
     pub(crate) fn place_header(&self) -> Option<&HeaderName> {
-        self.members.near.as_ref()?.header()
+        self.members.near()?.header()
     }
 
     /// Whether clients come back to their targets by a cookie.
@@ -291,24 +286,24 @@ impl Pool {
         }
     }
 
-    /// What a request is hashed by, where `balance` hashes; any number where it does not. A request without the key goes
-    /// anywhere: all of them to one target would drown it.
-    fn hash_key(&self, view: &View<'_>) -> u64 {
+    /// What a request is hashed by, where `balance` hashes; any number where it does not. A request without the key
+    /// goes anywhere: all of them to one target would drown it.
+    fn key_of(&self, view: &View<'_>) -> u64 {
         match (&self.config.balance, &self.key) {
             (_, Some(template)) => {
                 let text = template.render(view).filter(|text| !text.is_empty());
-                text.map_or_else(|| fastrand::u64(..), |text| mix(stable(text.bytes())))
+                text.map_or_else(|| fastrand::u64(..), |text| hash_key(text.bytes()))
             }
             (Balance::IpHash, None) => of_client(view.exchange.client_ip()),
             _ => 0,
         }
     }
 
-    /// What a connection that is no request is hashed by: its client, as [`Pool::hash_key`] would. The loader sees to it that
-    /// no other template is asked for.
+    /// What a connection that is no request is hashed by: its client, as [`Pool::key_of`] would. The loader sees to it
+    /// that no other template is asked for.
     fn client_key(&self, client: IpAddr) -> u64 {
         match self.config.balance {
-            Balance::Hash(_) => mix(stable(client.to_string().bytes())),
+            Balance::Hash(_) => hash_key(client.to_string().bytes()),
             Balance::IpHash => of_client(client),
             _ => 0,
         }
@@ -327,8 +322,8 @@ impl Pool {
         self.retries.terms(of_route)
     }
 
-    /// Whether an attempt that failed so may be followed by another, after those at the targets `tried`, and after what pause.
-    /// Without another target there is none, and the client is told of this failure.
+    /// Whether an attempt that failed so may be followed by another, after those at the targets `tried`, and after what
+    /// pause. Without another target there is none, and the client is told of this failure.
     pub(crate) fn take_retry(
         &self,
         terms: Terms<'_>,
@@ -337,7 +332,7 @@ impl Pool {
         until: Instant,
     ) -> Option<Duration> {
         // One that was let through no more is none: the client is told of this failure.
-        if self.refuses().is_some() || !self.members.picker.load().has_another(Instant::now(), tried) {
+        if self.refuses().is_some() || !self.members.selection.load().has_another(Instant::now(), tried) {
             return None;
         }
         match terms.take(failed, Instant::now(), until) {
@@ -355,10 +350,10 @@ impl Pool {
 }
 
 fn of_client(client: IpAddr) -> u64 {
-    mix(match client {
-        IpAddr::V4(ip) => stable(ip.octets()),
-        IpAddr::V6(ip) => stable(ip.octets()),
-    })
+    match client {
+        IpAddr::V4(ip) => hash_key(ip.octets()),
+        IpAddr::V6(ip) => hash_key(ip.octets()),
+    }
 }
 
 /// Whether this status says that the target is not well, and not that it dislikes the request.

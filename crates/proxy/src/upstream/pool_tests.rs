@@ -16,6 +16,9 @@ use crate::observe::Metrics;
 use crate::upstream::discovery::{Answered, Family, Lookup, Service};
 use crate::upstream::{Operation, Resolver, TargetState, TargetStatus};
 
+#[path = "membership_tests.rs"]
+mod membership;
+
 /// Answers as told. Names and services that it does not know are failures. Asks may be held back.
 #[derive(Clone)]
 struct Names {

@@ -11,9 +11,9 @@ use super::breaker::CircuitStatus;
 use super::discovery::SourceStatus;
 use super::health::LastCheck;
 use super::limits::LimitStatus;
-use super::members::Listed;
 use super::orders::{Operation, Order, Standing};
 use super::pool::Pool;
+use super::roster::Listed;
 
 /// What the admin port tells of a pool.
 #[derive(Debug, Serialize)]
@@ -149,7 +149,7 @@ impl Pool {
             limits: self.limits(),
             circuit: self.circuit(now),
             targets,
-            sources: self.members.sources.status(),
+            sources: self.members.sources().status(),
         }
     }
 

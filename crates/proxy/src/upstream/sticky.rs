@@ -14,6 +14,8 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use portreeve_config::Sticky as StickyConfig;
 use portreeve_plugin::engine::{View, cookie};
 
+use super::selection::Stay;
+
 /// Bytes of the hash that a value shows: nobody hits one of a few thousand by chance.
 const SHOWN: usize = 16;
 
@@ -51,14 +53,6 @@ struct Marks {
 struct Fields {
     in_clear: HeaderValue,
     secure: HeaderValue,
-}
-
-/// Where a client was before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stay {
-    /// Its place in the picker when the members were last published; it may be another's by now.
-    pub(super) place: usize,
-    pub(crate) address: SocketAddr,
 }
 
 impl Sticky {

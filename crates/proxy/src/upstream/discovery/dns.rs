@@ -4,19 +4,23 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
+use async_trait::async_trait;
 use futures::stream::{FuturesOrdered, StreamExt};
+use parking_lot::Mutex;
+use pingora::Result;
+use pingora_load_balancing::discovery::ServiceDiscovery;
 use portreeve_config::units::ServiceName;
 
 use super::resolver::{Answered, Family, Resolver, Service};
-use super::{Discovery, Found};
+use super::{Discovered, Facts, Found, PacedDiscovery, not_found};
 
 /// Most hosts of one service whose addresses are asked for.
 const MAX_HOSTS: usize = 256;
 
 /// The A and AAAA records of a name.
 pub(super) struct Name {
-    host: Host,
+    /// As it was answered last.
+    host: Mutex<Host>,
     port: u16,
     resolver: Resolver,
     pause: Pause,
@@ -24,25 +28,32 @@ pub(super) struct Name {
 
 impl Name {
     pub(super) fn new(name: &str, port: u16, resolver: Resolver) -> Self {
-        Self { host: Host::new(name), port, resolver, pause: Pause::default() }
+        Self { host: Mutex::new(Host::new(name)), port, resolver, pause: Pause::default() }
     }
 }
 
-impl Discovery for Name {
-    fn next(&mut self) -> BoxFuture<'_, Result<Vec<Found>, String>> {
-        Box::pin(async {
-            self.pause.over().await;
-            let holds = self.pause.after(self.host.ask(&self.resolver).await)?;
-            self.pause.lasts(holds);
-            let found = |ip| Found {
-                address: SocketAddr::new(ip, self.port),
-                name: Some(self.host.name.clone()),
-                weight: 1,
-                priority: 0,
-                zone: None,
-            };
-            Ok(self.host.addresses().map(found).collect())
-        })
+#[async_trait]
+impl ServiceDiscovery for Name {
+    async fn discover(&self) -> Result<Discovered> {
+        let mut host = self.host.lock().clone();
+        let outcome = host.ask(&self.resolver).await;
+        let found = |ip| Found {
+            address: SocketAddr::new(ip, self.port),
+            weight: 1,
+            facts: Facts { name: Some(host.name.clone()), ..Facts::default() },
+        };
+        let found = host.addresses().map(found).collect();
+        *self.host.lock() = host;
+        self.pause.note(outcome.as_ref().ok().copied());
+        outcome.map_err(not_found)?;
+        Ok(Found::answer(found))
+    }
+}
+
+#[async_trait]
+impl PacedDiscovery for Name {
+    async fn due(&self) {
+        self.pause.over().await;
     }
 }
 
@@ -50,65 +61,76 @@ impl Discovery for Name {
 pub(super) struct Services {
     name: ServiceName,
     resolver: Resolver,
-    hosts: Vec<Host>,
+    /// As they were answered last.
+    hosts: Mutex<Vec<Host>>,
     pause: Pause,
 }
 
 impl Services {
     pub(super) fn new(name: ServiceName, resolver: Resolver) -> Self {
-        Self { name, resolver, hosts: Vec::new(), pause: Pause::default() }
+        Self { name, resolver, hosts: Mutex::default(), pause: Pause::default() }
     }
-}
 
-impl Discovery for Services {
-    fn next(&mut self) -> BoxFuture<'_, Result<Vec<Found>, String>> {
-        Box::pin(async {
-            self.pause.over().await;
-            let answered = self.resolver.services(self.name.as_str()).await;
-            let Answered { mut records, mut holds } = self.pause.after(answered)?;
-            // "." says that the service is decidedly not there (RFC 2782).
-            records.retain(|service| service.host != "." && service.port != 0);
-            let mut names: Vec<&str> = records.iter().map(|service| service.host.as_str()).collect();
-            names.sort_unstable();
-            names.dedup();
-            names.truncate(MAX_HOSTS);
-            let known = |name: &str| self.hosts.iter().find(|host| &*host.name == name).cloned();
-            let mut hosts: Vec<Host> =
-                names.iter().map(|name| known(name).unwrap_or_else(|| Host::new(name))).collect();
-            let asked: Vec<_> =
-                hosts.iter_mut().map(|host| host.ask(&self.resolver)).collect::<FuturesOrdered<_>>().collect().await;
-            let mut failed = None;
-            for outcome in asked {
-                match outcome {
-                    Ok(answered) => holds = holds.min(answered),
-                    Err(error) => failed = Some(error),
-                }
-            }
-            // A host that has no answer now keeps what it had. If none has anything, that is a failure, not an empty set.
-            self.hosts = hosts;
-            self.pause.lasts(holds);
-            let found: Vec<Found> = records.iter().flat_map(|service| self.of(service)).collect();
-            match failed {
-                Some(error) if found.is_empty() => self.pause.after(Err(error)),
-                _ => Ok(found),
-            }
-        })
-    }
-}
-
-impl Services {
-    fn of(&self, service: &Service) -> Vec<Found> {
-        let host = self.hosts.iter().find(|host| *host.name == *service.host);
-        let found = |ip| Found {
-            address: SocketAddr::new(ip, service.port),
-            name: Some(service.host.trim_end_matches('.').into()),
-            // Weight 0 has a very small chance beside others, and all of it alone (RFC 2782): never none.
-            weight: u32::from(service.weight).max(1),
-            priority: service.priority,
-            zone: None,
+    /// What is found, and how long that holds.
+    async fn ask(&self) -> Result<(Vec<Found>, Duration), String> {
+        let Answered { mut records, mut holds } = self.resolver.services(self.name.as_str()).await?;
+        // "." says that the service is decidedly not there (RFC 2782).
+        records.retain(|service| service.host != "." && service.port != 0);
+        let mut names: Vec<&str> = records.iter().map(|service| service.host.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names.truncate(MAX_HOSTS);
+        let mut hosts: Vec<Host> = {
+            let before = self.hosts.lock();
+            let known = |name: &str| before.iter().find(|host| &*host.name == name).cloned();
+            names.iter().map(|name| known(name).unwrap_or_else(|| Host::new(name))).collect()
         };
-        host.into_iter().flat_map(Host::addresses).map(found).collect()
+        let asked: Vec<_> =
+            hosts.iter_mut().map(|host| host.ask(&self.resolver)).collect::<FuturesOrdered<_>>().collect().await;
+        let mut failed = None;
+        for outcome in asked {
+            match outcome {
+                Ok(answered) => holds = holds.min(answered),
+                Err(error) => failed = Some(error),
+            }
+        }
+        // A host that has no answer now keeps what it had. If none has anything, that is a failure, not an empty set.
+        let found: Vec<Found> = records.iter().flat_map(|service| targets(service, &hosts)).collect();
+        *self.hosts.lock() = hosts;
+        match failed {
+            Some(error) if found.is_empty() => Err(error),
+            _ => Ok((found, holds)),
+        }
     }
+}
+
+#[async_trait]
+impl ServiceDiscovery for Services {
+    async fn discover(&self) -> Result<Discovered> {
+        let outcome = self.ask().await;
+        self.pause.note(outcome.as_ref().map(|(_, holds)| *holds).ok());
+        let (found, _) = outcome.map_err(not_found)?;
+        Ok(Found::answer(found))
+    }
+}
+
+#[async_trait]
+impl PacedDiscovery for Services {
+    async fn due(&self) {
+        self.pause.over().await;
+    }
+}
+
+/// The targets of one service.
+fn targets(service: &Service, hosts: &[Host]) -> Vec<Found> {
+    let host = hosts.iter().find(|host| *host.name == *service.host);
+    let found = |ip| Found {
+        address: SocketAddr::new(ip, service.port),
+        // Weight 0 has a very small chance beside others, and all of it alone (RFC 2782): never none.
+        weight: u32::from(service.weight).max(1),
+        facts: Facts { name: Some(service.host.trim_end_matches('.').into()), priority: service.priority, zone: None },
+    };
+    host.into_iter().flat_map(Host::addresses).map(found).collect()
 }
 
 /// A name and the addresses it has, each family for itself: where one fails to be answered, its last ones stay.
@@ -152,9 +174,13 @@ impl Host {
     }
 }
 
-/// The time until the next question: what is left of an answer's, and a little at random, so that a fleet does not ask in step.
+/// The time until the next question: what is left of an answer's, and a little at random, so that a fleet does not ask
+/// in step.
 #[derive(Default)]
-struct Pause {
+struct Pause(Mutex<Pacing>);
+
+#[derive(Default)]
+struct Pacing {
     until: Option<tokio::time::Instant>,
     /// Questions in a row without an answer.
     failures: u32,
@@ -166,24 +192,23 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_secs(30);
 
 impl Pause {
-    /// After an answer that holds so long.
-    fn lasts(&mut self, holds: Duration) {
-        self.failures = 0;
-        self.until = Some(tokio::time::Instant::now() + holds.mul_f64(1.0 + 0.1 * fastrand::f64()));
-    }
-
-    /// After a question: where there was no answer, the next one waits.
-    fn after<T>(&mut self, outcome: Result<T, String>) -> Result<T, String> {
-        if outcome.is_err() {
-            let wait = FIRST_RETRY.saturating_mul(1 << self.failures.min(5)).min(LAST_RETRY);
-            self.failures += 1;
-            self.until = Some(tokio::time::Instant::now() + wait.mul_f64(0.75 + 0.5 * fastrand::f64()));
-        }
-        outcome
+    /// After a question: how long its answer holds; `None` without an answer.
+    fn note(&self, holds: Option<Duration>) {
+        let mut pacing = self.0.lock();
+        let wait = if let Some(holds) = holds {
+            pacing.failures = 0;
+            holds.mul_f64(1.0 + 0.1 * fastrand::f64())
+        } else {
+            let wait = FIRST_RETRY.saturating_mul(1 << pacing.failures.min(5)).min(LAST_RETRY);
+            pacing.failures += 1;
+            wait.mul_f64(0.75 + 0.5 * fastrand::f64())
+        };
+        pacing.until = Some(tokio::time::Instant::now() + wait);
     }
 
     async fn over(&self) {
-        if let Some(until) = self.until {
+        let until = self.0.lock().until;
+        if let Some(until) = until {
             tokio::time::sleep_until(until).await;
         }
     }

@@ -1,14 +1,17 @@
 //! Keeps the sources of one upstream fresh, for as long as its pool lives.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
+use pingora::Result;
+use pingora_load_balancing::Backend;
 use tokio::sync::Notify;
 
+use super::PacedDiscovery;
 use super::sources::{Taken, TargetSources};
-use super::{Discovery, Found};
 use crate::observe::Discoveries;
 
 /// The least time from one call of a discovery to the next, whatever it does: none may spin.
@@ -23,8 +26,8 @@ pub(in crate::upstream) struct Followed<'p> {
     pub(in crate::upstream) first: &'p Notify,
 }
 
-/// Asks every source again and again. `changed` is called with those who have left whenever the targets are others than before;
-/// it may take its time, in which answers wait.
+/// Asks every source again and again. `changed` is called with those who have left whenever the targets are others than
+/// before; it may take its time, in which answers wait.
 pub(in crate::upstream) async fn follow<'p>(
     followed: Followed<'p>,
     changed: impl Fn(Vec<SocketAddr>) -> BoxFuture<'p, ()>,
@@ -86,9 +89,9 @@ enum Run {
     InTrouble,
 }
 
-type Turn = (usize, Box<dyn Discovery>, Run, Result<Vec<Found>, String>);
+type Turn = (usize, Box<dyn PacedDiscovery>, Run, Result<BTreeSet<Backend>>);
 
-fn ask(number: usize, mut discovery: Box<dyn Discovery>, run: Run) -> BoxFuture<'static, Turn> {
+fn ask(number: usize, discovery: Box<dyn PacedDiscovery>, run: Run) -> BoxFuture<'static, Turn> {
     Box::pin(async move {
         if run != Run::First {
             tokio::time::sleep(LEAST_GAP).await;

@@ -1,19 +1,21 @@
 //! The discoveries of one upstream, what each told last, and the targets that come out of all together.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
+use pingora::Result;
+use pingora_load_balancing::Backend;
 use portreeve_config::Upstream as UpstreamConfig;
 use portreeve_config::units::{Address, Host, ServiceName};
 use serde::Serialize;
 
 use super::dns::{Name, Services};
 use super::file::{self, File};
-use super::{Discovery, Found, MAX_FOUND, Resolver, Written};
+use super::{Facts, Found, MAX_FOUND, PacedDiscovery, Resolver, Written, reason};
 use crate::upstream::Wrong;
 
 /// Where the targets of one upstream come from.
@@ -165,8 +167,8 @@ impl TargetSources {
     }
 
     /// The discoveries, each with the number of its source.
-    pub(super) fn discoveries(&self) -> Vec<(usize, Box<dyn Discovery>)> {
-        let discovery = |(number, source): (usize, &Source)| -> Option<(usize, Box<dyn Discovery>)> {
+    pub(super) fn discoveries(&self) -> Vec<(usize, Box<dyn PacedDiscovery>)> {
+        let discovery = |(number, source): (usize, &Source)| -> Option<(usize, Box<dyn PacedDiscovery>)> {
             Some((
                 number,
                 match &source.key {
@@ -183,13 +185,14 @@ impl TargetSources {
     }
 
     /// Takes in what a source told.
-    pub(super) fn take(&self, number: usize, outcome: Result<Vec<Found>, String>) -> Taken {
+    pub(super) fn take(&self, number: usize, outcome: Result<BTreeSet<Backend>>) -> Taken {
         let Some(source) = self.all.get(number) else { return Taken::Same };
         let mut told = source.told.lock();
-        let mut found = match outcome {
-            Ok(found) => found,
+        // Compared with all that is said of them: a backend is equal to one of another name, priority or zone.
+        let mut found: Vec<Found> = match outcome {
+            Ok(targets) => targets.iter().filter_map(Found::of).collect(),
             Err(error) => {
-                let error: Arc<str> = error.into();
+                let error: Arc<str> = reason(&error).into();
                 let is_news = told.trouble.replace(error.clone()).is_none_or(|known| known != error);
                 return Taken::Failed { error, is_news };
             }
@@ -198,7 +201,6 @@ impl TargetSources {
             told.trouble = Some("nobody was found; what was found before is kept".into());
             return Taken::Empty;
         }
-        found.sort_unstable();
         found.dedup_by(|a, b| a.address == b.address);
         found.truncate(MAX_FOUND);
         let known = told.found.replace(found.into()).unwrap_or_default();
@@ -226,7 +228,7 @@ impl TargetSources {
                 // What the file says of a name holds for every address that it stands for.
                 let (priority, zone) = match &source.written {
                     Written::Target(target) => (target.priority, target.zone.as_deref().map(Arc::from)),
-                    Written::Discover(_) => (found.priority, found.zone.clone()),
+                    Written::Discover(_) => (found.facts.priority, found.facts.zone.clone()),
                 };
                 let share = shares.entry(found.address).or_insert_with(|| Share {
                     weight: 0,
@@ -236,7 +238,7 @@ impl TargetSources {
                     written: Vec::new(),
                 });
                 share.weight = share.weight.saturating_add(weight);
-                share.name = share.name.take().or_else(|| found.name.clone());
+                share.name = share.name.take().or_else(|| found.facts.name.clone());
                 share.priority = share.priority.min(priority);
                 share.zone = share.zone.take().or(zone);
                 share.written.push(source.written.clone());
@@ -263,7 +265,7 @@ impl TargetSources {
 
 impl Told {
     fn fixed(address: SocketAddr) -> Self {
-        let found = Found { address, name: None, weight: 1, priority: 0, zone: None };
+        let found = Found { address, weight: 1, facts: Facts::default() };
         Self { found: Some(Arc::new([found])), ..Self::default() }
     }
 
@@ -290,4 +292,54 @@ impl std::fmt::Display for Key {
 
 fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+    use pingora_load_balancing::discovery::{ServiceDiscovery, Static};
+    use serde_json::json;
+
+    use super::*;
+
+    /// Whoever implements the trait of pingora-load-balancing can tell of targets, as its own `Static` does.
+    #[test]
+    fn a_discovery_that_says_only_addresses_and_weights_is_taken() {
+        let config: UpstreamConfig =
+            serde_json::from_value(json!({ "discover": { "srv": "_http._tcp.users.test" } })).unwrap();
+        let resolver = Resolver::new(&portreeve_config::Resolver::default());
+        let sources = TargetSources::new(&config, Path::new(""), resolver, None).unwrap();
+        let backends = ["10.0.0.2:80", "10.0.0.1:80"].map(|address| Backend::new_with_weight(address, 7).unwrap());
+        let (told, _) = Static::new(BTreeSet::from(backends)).discover().now_or_never().unwrap().unwrap();
+        assert_eq!(sources.take(0, Ok(told.clone())), Taken::Changed(Vec::new()));
+        assert_eq!(sources.take(0, Ok(told)), Taken::Same);
+        let shares = sources.shares();
+        let shares: Vec<_> =
+            shares.iter().map(|(address, share)| (address.to_string(), share.weight, share.priority)).collect();
+        assert_eq!(shares, [("10.0.0.1:80".to_owned(), 7, 0), ("10.0.0.2:80".to_owned(), 7, 0)]);
+    }
+
+    #[test]
+    fn a_change_of_name_zone_or_priority_is_a_change_although_the_backends_are_equal() {
+        let config: UpstreamConfig =
+            serde_json::from_value(json!({ "discover": { "srv": "_http._tcp.users.test" } })).unwrap();
+        let resolver = Resolver::new(&portreeve_config::Resolver::default());
+        let sources = TargetSources::new(&config, Path::new(""), resolver, None).unwrap();
+        let told = |facts: Facts| {
+            let found = Found { address: ([10, 0, 0, 1], 80).into(), facts, weight: 1 };
+            Found::answer(vec![found]).0
+        };
+        let plain = told(Facts::default());
+        assert_eq!(sources.take(0, Ok(plain.clone())), Taken::Changed(Vec::new()));
+        for facts in [
+            Facts { name: Some("a.test".into()), ..Facts::default() },
+            Facts { zone: Some("eu-1".into()), ..Facts::default() },
+            Facts { priority: 3, ..Facts::default() },
+        ] {
+            let told = told(facts);
+            assert!(told == plain, "equal to pingora-load-balancing");
+            assert_eq!(sources.take(0, Ok(told.clone())), Taken::Changed(Vec::new()));
+            assert_eq!(sources.take(0, Ok(told)), Taken::Same);
+        }
+    }
 }
