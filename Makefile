@@ -6,7 +6,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 CONFIG ?= gateway.yaml
 BUILT := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help demo test lint bench conformance soak fuzz docs release setup
+.PHONY: help demo test check lint bench conformance soak fuzz docs release setup
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS=$$'\t' read -r goal does; do printf 'make %-11s %s\n' "$$goal" "$$does"; done
@@ -22,6 +22,10 @@ demo: ## The gateway in front of sample services, with lines to try. CONFIG=… 
 test: ## All tests
 	@scripts/setup test
 	cargo test --locked --workspace
+
+check: lint ## What to run while writing: lints, unit tests, the corpus of the wire
+	cargo test --locked --workspace --lib --bins
+	cargo test --locked -p portreeve-tests --test e2e -- wire::
 
 lint: ## Formatting and clippy, warnings denied
 	@scripts/setup build

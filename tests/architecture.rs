@@ -159,6 +159,28 @@ mod architecture {
         );
     }
 
+    /// How many lines a source has beside what is built for its tests alone, wherever that stands.
+    fn lines_without_tests(source: &str) -> usize {
+        let mut lines = source.lines();
+        let mut count = 0;
+        while let Some(line) = lines.next() {
+            if line != "#[cfg(test)]" {
+                count += 1;
+                continue;
+            }
+            // An item ends with its line, or where its brace closes.
+            let is_end = |line: &str| line == "}" || (line.ends_with(';') && !line.starts_with(' '));
+            lines.by_ref().find(|line| is_end(line));
+        }
+        count
+    }
+
+    #[test]
+    fn what_is_behind_a_test_counts_for_the_size_of_a_file() {
+        let source = "a\n#[cfg(test)]\nmod tests {\n    x;\n}\nb\n#[cfg(test)]\nmod more;\n#[cfg(test)]\nuse a;\nc\n";
+        assert_eq!(lines_without_tests(source), 3);
+    }
+
     #[test]
     fn no_source_file_is_longer_than_600_lines_without_its_tests() {
         let is_test = |path: &Path| {
@@ -167,7 +189,7 @@ mod architecture {
         };
         let sources = ["crates", "plugins"].iter().flat_map(|below| files(below, ".rs")).filter(|path| !is_test(path));
         let long = sources.filter_map(|path| {
-            let lines = read(&path).lines().take_while(|line| !line.starts_with("#[cfg(test)]")).count();
+            let lines = lines_without_tests(&read(&path));
             (lines > MAX_LINES).then(|| format!("{}: {lines} lines", path.display()))
         });
         none("a source file has at most 600 lines without its tests", long);
@@ -409,6 +431,69 @@ mod architecture {
             .into_iter()
             .filter(|row| named_tests(row).next().is_none() && !whole_tables.iter().any(|table| row.contains(table)));
         none("a promise names its test", bare.map(str::to_owned));
+    }
+
+    /// What a page has between backquotes, outside of blocks.
+    fn quoted(markdown: &str) -> Vec<String> {
+        let mut is_block = false;
+        let prose = markdown.lines().filter(|line| {
+            let is_fence = line.trim_start().starts_with("```");
+            is_block ^= is_fence;
+            !is_fence && !is_block
+        });
+        prose.flat_map(|line| line.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn every_file_that_a_document_names_exists() {
+        let places = ["crates", "plugins", "examples", "tests", "docs", "scripts", ".ci"];
+        let all: BTreeSet<String> = places.iter().flat_map(|below| files(below, "")).map(slashed).collect();
+        let is_there = |name: &str| {
+            let name = name.trim_end_matches('/');
+            root().join(name).exists()
+                || all.iter().any(|path| path.ends_with(&format!("/{name}")) || path.contains(&format!("/{name}/")))
+        };
+        let is_of_ours = |name: &&String| {
+            let below = |place: &&&str| name.starts_with(&format!("{place}/"));
+            !name.contains([' ', '*', '{', '<', '$', '…'])
+                && (name.ends_with(".rs") || places.iter().any(|place| below(&place)))
+        };
+        let root_pages = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"].map(PathBuf::from);
+        // Decisions tell of the code of their day.
+        let pages = files("docs", ".md").into_iter().filter(|page| !page.starts_with("docs/adr")).chain(root_pages);
+        let breaches = pages.flat_map(|page| {
+            let named = quoted(&read(&page));
+            let missing = named.iter().filter(is_of_ours).filter(|name| !is_there(name));
+            missing.map(|name| format!("{}: {name}", page.display())).collect::<Vec<_>>()
+        });
+        none("a file that a document names exists", breaches);
+    }
+
+    fn slashed(path: PathBuf) -> String {
+        path.to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn every_symbol_that_the_pages_on_the_code_name_exists() {
+        let code: String = sources().iter().map(read).collect();
+        let words: BTreeSet<&str> =
+            code.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty()).collect();
+        let breaches = ["docs/architecture.md", "docs/life-of-a-request.md"].into_iter().flat_map(|page| {
+            let named = quoted(&read(page));
+            let is_symbol = |name: &String| {
+                let is_path = name.contains("::");
+                let is_type = name.chars().next().is_some_and(char::is_uppercase)
+                    && name.chars().any(char::is_lowercase)
+                    && name.chars().all(char::is_alphanumeric);
+                !name.contains([' ', '-', '/', '.', '$']) && (is_path || is_type)
+            };
+            let missing = named.into_iter().filter(is_symbol).filter(|name| {
+                let parts = name.trim_end_matches("()").split("::").map(|part| part.trim_end_matches(['!', '<', '>']));
+                parts.into_iter().any(|part| !part.is_empty() && !words.contains(part))
+            });
+            missing.map(|name| format!("{page}: {name}")).collect::<Vec<_>>()
+        });
+        none("a symbol that a page on the code names exists", breaches);
     }
 
     #[test]
