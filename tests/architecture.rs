@@ -181,6 +181,45 @@ mod architecture {
         assert_eq!(lines_without_tests(source), 3);
     }
 
+    /// docs/adr/0033. Without its TLS feature, Pingora's connector takes whatever is written over TLS for sent, and sends nothing.
+    #[test]
+    fn no_way_leads_to_pingoras_connector() {
+        let tls = ["rustls", "openssl", "boringssl", "s2n", "any_tls", "openssl_derived"];
+        let metadata = metadata();
+        let breaches = metadata.packages.iter().flat_map(|package| {
+            let pingoras = package.dependencies.iter().filter(|dependency| dependency.name.starts_with("pingora"));
+            let bad = pingoras.filter(|dependency| dependency.features.iter().any(|name| tls.contains(&name.as_str())));
+            bad.map(|dependency| format!("{} builds {} with TLS", package.name, dependency.name)).collect::<Vec<_>>()
+        });
+        none("Pingora is built without TLS", breaches);
+        let lock = read("Cargo.lock");
+        let stacks = ["rustls", "openssl", "boringssl", "s2n"].map(|name| format!("name = \"pingora-{name}\""));
+        none("no crate of Pingora's with TLS is in the build", stacks.into_iter().filter(|name| lock.contains(name)));
+
+        let names = ["connectors", "BasicPeer", "ProxyTo", "v1::client", "v2::client", "http::client"];
+        let mut breaches = Vec::new();
+        for path in files("crates/proxy/src", ".rs") {
+            let text = read(&path);
+            let code = || text.lines().map(|line| line.split("//").next().unwrap_or_default());
+            // `upstream_peer`, which makes none.
+            let peers = code().filter(|line| line.contains("HttpPeer")).count();
+            if peers > if path.ends_with("phases.rs") { 2 } else { 0 } {
+                breaches.push(format!("{}: HttpPeer", path.display()));
+            }
+            let named =
+                names.iter().filter(|name| code().any(|line| line.contains("pingora") && line.contains(**name)));
+            breaches.extend(named.map(|name| format!("{}: {name}", path.display())));
+            if code().any(|line| line.contains("HttpPeer::new")) {
+                breaches.push(format!("{}: makes a peer", path.display()));
+            }
+        }
+        none("nothing in crates/proxy names Pingora's connector or makes a peer for it", breaches);
+        let phases = read("crates/proxy/src/phases.rs");
+        let peer = phases.split_once("async fn upstream_peer").expect("there is no upstream_peer").1;
+        let body = peer.split_once("{\n").unwrap().1.split_once("\n    }").unwrap().0;
+        assert!(body.trim().starts_with("Error::e_explain(") && body.lines().count() == 1, "{body}");
+    }
+
     #[test]
     fn no_source_file_is_longer_than_600_lines_without_its_tests() {
         let is_test = |path: &Path| {

@@ -43,6 +43,8 @@ mod failures;
 #[cfg(test)]
 mod farewell;
 #[cfg(test)]
+mod fetched;
+#[cfg(test)]
 mod framing;
 #[cfg(test)]
 mod grpc;

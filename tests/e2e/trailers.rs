@@ -21,7 +21,7 @@ routes: [{{ name: all, match: {{ path: '/**' }}, public: true, upstream: raw }}]
     Gateway::setup().workers(1).spawn(&yaml).await
 }
 
-async fn http2(gateway: &Gateway) -> SendRequest<Bytes> {
+pub(crate) async fn http2(gateway: &Gateway) -> SendRequest<Bytes> {
     let stream = TcpStream::connect(gateway.address()).await.unwrap();
     let (sender, connection) = within("a handshake", h2::client::handshake(stream)).await.unwrap();
     tokio::spawn(async move { connection.await.ok() });

@@ -53,7 +53,7 @@ pub trait Engine: Send + Sync + 'static {
 /// not followed, so that what is asked for over `https` is never fetched in another way.
 #[derive(Debug, Clone)]
 pub struct Fetch {
-    /// Absolute URL.
+    /// Absolute URL, without name and password.
     pub url: String,
     /// Which addresses its name may have.
     pub addresses: Addresses,

@@ -7,11 +7,11 @@ use pingora::protocols::http::ServerSession as Session;
 use pingora::{Error, ErrorType, Result};
 use portreeve_plugin::engine::Origin;
 
-use crate::attempt::{RETRY_STATUS, bad_target, replayable};
+use crate::attempt::{RETRY_STATUS, replayable};
 use crate::context::Request;
 use crate::listener::Facts;
 use crate::phases::{facts, fatal};
-use crate::upstream::{Leg, RetryCause};
+use crate::upstream::{RetryCause, UpstreamAttempt, bad_target};
 use crate::web_socket::WebSocket;
 use crate::{head, web_socket};
 
@@ -44,7 +44,7 @@ pub(crate) async fn goes_on(session: &mut Session, answer: &mut ResponseHeader, 
         cx.begins(&facts.line);
         cx.trailers.answer_begins(nominated, session.req_header(), answer, &facts.line.trailers);
         if answer.status == StatusCode::SWITCHING_PROTOCOLS {
-            open_web_socket(answer, facts, cx.leg());
+            open_web_socket(answer, facts, cx.upstream_attempt());
         }
     }
     if cx.touches_response_body() && has_body(session.req_header(), answer) {
@@ -89,10 +89,10 @@ pub(crate) fn trailers(session: &Session, fields: &mut HeaderMap, cx: &mut Reque
 }
 
 /// What follows may be a WebSocket: both of its connections are told.
-fn open_web_socket(answer: &ResponseHeader, facts: &Facts, leg: Option<&Leg>) {
-    if let Some(leg) = leg.filter(|_| web_socket::is_agreed_on(&answer.headers)) {
+fn open_web_socket(answer: &ResponseHeader, facts: &Facts, attempt: Option<&UpstreamAttempt>) {
+    if let Some(attempt) = attempt.filter(|_| web_socket::is_agreed_on(&answer.headers)) {
         let socket = WebSocket::open();
-        leg.open_web_socket(socket.clone());
+        attempt.open_web_socket(socket.clone());
         facts.line.open_web_socket(socket);
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use http::{Method, StatusCode};
 use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession as Session;
-use pingora::{Error, ErrorSource, ErrorType, ImmutStr, Result};
+use pingora::{Error, ErrorSource, ErrorType, Result};
 use portreeve_wire::http1::Asked;
 use portreeve_wire::proxy_protocol::Header;
 
@@ -15,13 +15,13 @@ use crate::fault::Fault;
 use crate::head;
 use crate::listener::{AttemptTime, Reason};
 use crate::phases::{answered, facts, fatal, is_http2};
-use crate::upstream::{Leg, Means, RetryCause};
+use crate::upstream::{RetryCause, Staleness, UpstreamAttempt, UpstreamHandle};
 
 /// The error by which an answer's status asks for another attempt.
 pub(crate) const RETRY_STATUS: &str = "status worth a retry";
 
 /// Prepares an attempt: another target each time.
-pub(crate) async fn begin(session: &mut Session, cx: &mut Request) -> Result<Means> {
+pub(crate) async fn begin(session: &mut Session, cx: &mut Request) -> Result<UpstreamHandle> {
     if let Some(facts) = facts(session.digest()) {
         facts.line.set_deadline(cx.until());
     }
@@ -35,9 +35,6 @@ pub(crate) async fn begin(session: &mut Session, cx: &mut Request) -> Result<Mea
     let try_of = Try { asked, is_safe: is_safe && session.is_body_empty(), told };
     let made = cx.next_attempt(try_of, per_try.filter(|_| is_http2(session)))?;
     let is_whole = session.is_body_done();
-    if let Some(leg) = cx.leg().filter(|_| !is_whole && !asked.upgrade) {
-        leg.waits_for_the_rest();
-    }
     if let Some(facts) = facts(session.digest()) {
         facts.line.set_deadline(cx.until());
         if let Some(per_try) = per_try {
@@ -118,8 +115,8 @@ pub(crate) fn broke(session: &mut Session, cx: &mut Request, mut error: Box<Erro
         error.set_retry(false);
         return error;
     }
-    if let Some(leg) = cx.leg() {
-        leg.explain(&mut error);
+    if let Some(attempt) = cx.upstream_attempt() {
+        attempt.explain(&mut error);
     }
     let fault = match () {
         () if out_of_patience => Fault::PerTryTimeout,
@@ -129,12 +126,11 @@ pub(crate) fn broke(session: &mut Session, cx: &mut Request, mut error: Box<Erro
     if out_of_patience {
         error = Error::create(ErrorType::ReadTimedout, ErrorSource::Upstream, None, None);
     }
-    error.retry.decide_reuse(of.is_reused);
     // A kept connection that the target had closed meanwhile says nothing of the target: again, and there if need be. Nor
-    // does a stream that it did not begin with (RFC 9113 §8.7), which any request survives.
-    let untouched = *error.etype() == ErrorType::H2Error && error.retry();
-    let stale = cx.leg().map_or_else(|| error.retry(), Leg::was_stale);
-    let is_stale = stale && (replayable(session, cx) || (untouched && resendable(session)));
+    // does a stream that it did not begin with, which any request survives.
+    let staleness = Staleness::of(&mut error, cx.upstream_attempt().map(UpstreamAttempt::was_stale), of.is_reused);
+    let untouched = staleness == Staleness::Untouched;
+    let is_stale = staleness != Staleness::Fresh && (replayable(session, cx) || (untouched && resendable(session)));
     if is_stale && cx.forget_stale_attempt() {
         cx.leave_target();
         error.set_retry(true);
@@ -180,10 +176,4 @@ pub(crate) fn replayable(session: &Session, cx: &Request) -> bool {
 /// Whether this request is still there as a whole, and its client has heard nothing yet.
 fn resendable(session: &Session) -> bool {
     !session.retry_buffer_truncated() && answered(session).is_none()
-}
-
-/// The target does not keep to the protocol: 502, its connection is closed, and it is not asked again.
-#[expect(clippy::unnecessary_box_returns, reason = "Pingora's hooks return boxed errors")]
-pub(crate) fn bad_target(why: impl Into<ImmutStr>) -> Box<Error> {
-    Error::create(ErrorType::HTTPStatus(502), ErrorSource::Upstream, Some(why.into()), None)
 }

@@ -26,7 +26,9 @@ use crate::mirror::{Copy, Mirror};
 use crate::route::{End, Route};
 use crate::snapshot::{Entrance, Snapshot};
 use crate::trailers::Terms;
-use crate::upstream::{BadAnswer, Leg, MAX_INTERIM, Means, Pool, Silence, Slot, Start, Told, Wants, check_response};
+use crate::upstream::{
+    BadAnswer, MAX_INTERIM, Pool, Silence, Slot, Start, Told, UpstreamAttempt, UpstreamHandle, Wants, check_response,
+};
 
 /// The context of one request. Boxed, since it is moved by value.
 pub(crate) type Context = Box<Request>;
@@ -48,7 +50,7 @@ pub(crate) struct Request {
     stale: u32,
     in_flight: Option<InFlight>,
     /// The connection's side of this attempt, where the target speaks HTTP/1.1.
-    leg: Option<Arc<Leg>>,
+    upstream_attempt: Option<Arc<UpstreamAttempt>>,
     /// Whether a second target was asked beside the first, and was the one that was heard.
     pub(crate) hedge: Option<bool>,
     /// What came of the attempt, once the pool knows it.
@@ -144,7 +146,7 @@ impl Request {
             tried: Tried::new(),
             stale: 0,
             in_flight: None,
-            leg: None,
+            upstream_attempt: None,
             hedge: None,
             told: None,
             slot: None,
@@ -267,7 +269,7 @@ impl Request {
 
     /// Begins the next attempt: at another target than those tried, with what is left of the time, and at most `limit` for each
     /// silence of the target.
-    pub(crate) fn next_attempt(&mut self, try_of: Try, limit: Option<Duration>) -> pingora::Result<Means> {
+    pub(crate) fn next_attempt(&mut self, try_of: Try, limit: Option<Duration>) -> pingora::Result<UpstreamHandle> {
         let now = Instant::now();
         let left = self.deadline.saturating_duration_since(now);
         if left.is_zero() {
@@ -298,9 +300,9 @@ impl Request {
             None
         };
         let Try { asked, told, .. } = try_of;
-        let means = member.prepared.attempt(Start { asked, silence, told, hedge });
+        let handle = member.prepared.attempt(Start { asked, silence, told, hedge });
         self.interim = 0;
-        self.leg = means.leg().cloned();
+        self.upstream_attempt = handle.upstream_attempt().cloned();
         self.in_flight = Some(in_flight);
         self.told = None;
         self.grpc_status = None;
@@ -311,12 +313,12 @@ impl Request {
             self.body_in = 0;
             self.restart_bodies();
         }
-        Ok(means)
+        Ok(handle)
     }
 
     /// What the connection of this attempt has to say of it.
-    pub(crate) fn leg(&self) -> Option<&Leg> {
-        self.leg.as_deref()
+    pub(crate) fn upstream_attempt(&self) -> Option<&UpstreamAttempt> {
+        self.upstream_attempt.as_deref()
     }
 
     /// An attempt met a kept connection that was dead: it does not count, a few times.
@@ -366,7 +368,7 @@ impl Request {
 
     /// The head of this attempt as it goes out: of a body, if there is one, the copy is still to come.
     pub(crate) fn copy_head(&mut self, head: &RequestHeader, is_whole: bool) {
-        if self.leg.as_ref().is_some_and(|leg| leg.offers_upgrade()) {
+        if self.upstream_attempt.as_ref().is_some_and(|attempt| attempt.offers_upgrade()) {
             self.copy = None;
         }
         if let Some(copy) = &mut self.copy {
@@ -395,9 +397,6 @@ impl Request {
 
     /// The request has been sent whole: the target's time begins.
     pub(crate) fn sent(&mut self) {
-        if let Some(leg) = &self.leg {
-            leg.is_sent();
-        }
         if let Some(attempt) = self.in_flight.as_mut().filter(|_| self.body_in > 0) {
             attempt.sent(Instant::now());
         }

@@ -24,7 +24,7 @@ use crate::listener::{BindError, Copies, Drained, Inherited, Listening, Workers,
 use crate::observe::{AccessLog, Metrics, UsageKeeper};
 use crate::phases::Phases;
 use crate::snapshot::Snapshot;
-use crate::upstream::{Fetcher, OperateError, Operation, PoolStatus, TargetRegistry, TargetStatus};
+use crate::upstream::{OperateError, Operation, Outside, PoolStatus, TargetRegistry, TargetStatus};
 
 /// What outlives a generation.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub(crate) struct Shared {
     pub(crate) upstreams: TargetRegistry,
     pub(crate) values: SharedValues,
     pub(crate) metrics: Metrics,
-    pub(crate) fetcher: Fetcher,
+    pub(crate) outside: Outside,
     pub(crate) clock: Clock,
     pub(crate) acme: Acme,
     pub(crate) usage: Arc<UsageKeeper>,
@@ -50,7 +50,7 @@ impl Shared {
             values: SharedValues::default(),
             usage: Arc::new(UsageKeeper::new(clock.clone(), metrics.usage_failures())),
             metrics,
-            fetcher: Fetcher::default(),
+            outside: Outside::default(),
             clock,
             acme: Acme::default(),
             log: Mutex::new(None),

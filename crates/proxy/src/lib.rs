@@ -13,6 +13,7 @@ mod compile;
 mod conclusion;
 mod context;
 mod crumbs;
+mod deadline;
 mod descriptors;
 mod engine;
 mod exchange;

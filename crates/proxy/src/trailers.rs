@@ -10,10 +10,10 @@ use portreeve_wire::http1::{self, Bounds, Refusal};
 
 use crate::head;
 use crate::strangers::{Strangers, reads_as};
-use crate::upstream::Leg;
+use crate::upstream::UpstreamAttempt;
 
 /// Trailers on their way over one connection. An exchange has its own: a client's [`Line`](crate::listener::Line), an
-/// attempt's [`Leg`].
+/// attempt's [`UpstreamAttempt`].
 #[derive(Debug, Default)]
 pub(crate) struct Carrier {
     /// Those that came.
@@ -193,8 +193,8 @@ impl Terms {
     }
 
     /// The answer's body has come to its end in HTTP/1.1: what followed it.
-    pub(crate) fn answer_ends(&self, leg: &Leg, changed: bool) -> Option<Box<HeaderMap>> {
-        let mut fields = leg.trailers.came.lock().take()?;
+    pub(crate) fn answer_ends(&self, attempt: &UpstreamAttempt, changed: bool) -> Option<Box<HeaderMap>> {
+        let mut fields = attempt.trailers.came.lock().take()?;
         remove(&mut fields, |name| self.of_target.contains(name) || changed && head::is_body_fact(name));
         Some(fields)
     }

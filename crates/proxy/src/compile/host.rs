@@ -89,7 +89,7 @@ impl Engine for LoadHost {
     }
 
     fn fetch(&self, fetch: Fetch) -> BoxFuture<'static, Result<Answer, CallError>> {
-        self.shared.fetcher.fetch(fetch)
+        self.shared.outside.fetch(fetch)
     }
 
     fn spawn(&self, task: BoxFuture<'static, ()>) -> Task {

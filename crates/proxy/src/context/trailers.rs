@@ -20,8 +20,8 @@ impl Request {
 
     /// The answer's body has come to its end, in HTTP/1.1 with all that followed it.
     pub(crate) fn answer_ends(&mut self, asked: &RequestHeader, client: &Carrier) {
-        let Some(leg) = self.leg.as_deref() else { return };
-        let Some(fields) = self.trailers.answer_ends(leg, self.touches_response_body()) else { return };
+        let Some(attempt) = self.upstream_attempt.as_deref() else { return };
+        let Some(fields) = self.trailers.answer_ends(attempt, self.touches_response_body()) else { return };
         self.grpc_status = grpc::status(&fields).or(self.grpc_status);
         send(fields, asked, client);
     }

@@ -75,7 +75,7 @@ impl Request {
     /// If two targets were asked, the race is over when something is known of the attempt: it goes on as that of whoever was
     /// heard, and the other has been judged.
     pub(super) fn settle(&mut self) {
-        let Some(settled) = self.leg.as_ref().and_then(|leg| leg.settled()) else { return };
+        let Some(settled) = self.upstream_attempt.as_ref().and_then(|attempt| attempt.settled()) else { return };
         self.tried.push(settled.second);
         self.hedge = Some(settled.won.is_some());
         let Some(won) = settled.won else { return };

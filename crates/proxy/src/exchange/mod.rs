@@ -2,22 +2,17 @@
 //!
 //! What is decided is decided in `attempt.rs`, `upload.rs` and `answer.rs`: this only moves the bytes.
 
-mod http1;
-mod http2;
 mod outgoing;
-mod reading;
 mod upgrade;
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::Either;
-use http::{HeaderMap, StatusCode, Version, header};
-use pingora::http::{RequestHeader, ResponseHeader};
+use http::{StatusCode, Version, header};
 use pingora::protocols::http::HttpTask;
 use pingora::protocols::http::ServerSession as Session;
 use pingora::{Error, ErrorType, Result};
@@ -25,12 +20,12 @@ use portreeve_wire::http1::Body;
 use smallvec::SmallVec;
 use tokio::time::sleep;
 
-use self::http1::Http1;
-use self::http2::Http2;
-use crate::attempt::{Broke, bad_target};
+use crate::attempt::Broke;
 use crate::context::{Leave, Request};
 use crate::phases::facts;
-use crate::upstream::{Loan, Means, Stream};
+use crate::upstream::{
+    ConnectionLease, Http1, Http2, Progress, ResponseEvent, Stream, TargetExchange, UpstreamHandle, bad_target,
+};
 use crate::{answer, attempt, reply, upload};
 
 /// Bytes of an answer that are gathered before they go to the client: what has come ahead is bounded by what its target may send.
@@ -52,66 +47,6 @@ impl Parts {
     }
 }
 
-/// What a target says.
-enum Said {
-    /// An interim head: another one follows.
-    Interim(Box<ResponseHeader>),
-    /// The head that counts, and whether that was all.
-    Head(Box<ResponseHeader>, bool),
-    /// Some of the body, and whether that was all.
-    Body(Option<Bytes>, bool),
-    /// What follows the body in HTTP/2, and that it was all. In HTTP/1.1 it comes with the last of the body.
-    Trailers(HeaderMap),
-}
-
-/// What has moved between a target and us.
-enum Moved {
-    /// More of the answer has come.
-    Heard,
-    /// The request has gone as far as it is known.
-    Sent,
-}
-
-/// The side of a target in an exchange. Whatever is put into it waits there until it is polled.
-trait Target {
-    /// Begins the request.
-    fn head(&mut self, asked: &RequestHeader, cx: &mut Request, body: Body) -> Result<()>;
-
-    /// Goes on with it.
-    fn put(&mut self, data: Bytes) -> Result<()>;
-
-    /// Ends it.
-    fn end(&mut self, trailers: Option<&HeaderMap>) -> Result<()>;
-
-    /// Whether all that is known of the request has been sent, and more of it is to come.
-    fn wants_more(&self) -> bool;
-
-    /// Whether no more of the request can be sent, since all has been, or since the target takes no more.
-    fn has_sent(&self) -> bool;
-
-    /// Ready when nothing more is to be sent for now, or can be. An error: the target takes nothing, and has not begun to answer.
-    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>>;
-
-    /// Ready when more of the answer has come, or the request has gone as far as it is known. Keeps the clocks:
-    ///
-    /// - Before the answer begins: `timeouts.write` while something waits for the target to take it, and the target's silence once
-    ///   nothing more is to come.
-    /// - Then: silence of both sides, which whatever moves ends. What waits for the target for longer than `timeouts.write` goes
-    ///   nowhere any more, and with it the rest of the request.
-    ///
-    /// None runs while nobody looks here, as when the client takes nothing: they begin when somebody waits, and hearing ends them.
-    fn poll_move(&mut self, cx: &mut Context<'_>) -> Poll<Result<Moved>>;
-
-    /// The next of the answer, if it has come.
-    fn said(&mut self) -> Result<Option<Said>>;
-
-    /// Time has passed. No other exchange begins on a connection on which this one has heard nothing: it may be dead.
-    fn suspect(&mut self);
-
-    /// The exchange is over, and the connection good for another if request and answer allow it.
-    fn give_back(self);
-}
-
 /// Tries targets until one has answered, or nothing more can be tried. Dropped at any moment, it closes the connection it has and
 /// gives back what is counted.
 ///
@@ -129,14 +64,14 @@ pub(crate) async fn run(session: &mut Session, cx: &mut Request) -> Result<()> {
 /// One attempt.
 async fn once(session: &mut Session, cx: &mut Request) -> Result<()> {
     match attempt::begin(session, cx).await? {
-        Means::Connection(leg) => {
-            let loan = match Loan::kept(&leg) {
-                Some(loan) => loan,
-                None => connect(session, cx, Box::pin(Loan::open(&leg))).await?,
+        UpstreamHandle::Connection(attempt) => {
+            let lease = match ConnectionLease::kept(&attempt) {
+                Some(lease) => lease,
+                None => connect(session, cx, Box::pin(ConnectionLease::open(&attempt))).await?,
             };
-            converse(session, cx, Http1::new(loan), false).await
+            converse(session, cx, Http1::new(lease), false).await
         }
-        Means::Stream(dial, silence) => {
+        UpstreamHandle::Stream(dial, silence) => {
             let stream = match Stream::kept(&dial) {
                 Some(stream) => Some(stream),
                 None => connect(session, cx, Box::pin(Stream::open(&dial))).await?,
@@ -175,16 +110,20 @@ where
 }
 
 /// One exchange on a connection, and what becomes of it if it fails.
-async fn converse(session: &mut Session, cx: &mut Request, mut target: impl Target, is_reused: bool) -> Result<()> {
+async fn converse(
+    session: &mut Session,
+    cx: &mut Request,
+    mut target: impl TargetExchange,
+    is_reused: bool,
+) -> Result<()> {
     match exchange(session, cx, &mut target).await {
         // Whatever it was, it was not HTTP: nothing of it is left.
         Ok(()) if session.was_upgraded() => Ok(()),
         Ok(()) => {
             if send_the_rest(session, cx, &mut target).await {
                 target.give_back();
-            } else {
-                drop(target);
             }
+            drop(target);
             if !session.is_body_done() {
                 // So that the answer is not lost with what the client is still sending. That is nothing to its target any more.
                 cx.leave_upstream();
@@ -214,15 +153,15 @@ fn gone(left: Result<Option<Bytes>>) -> Box<Error> {
 }
 
 /// Sends the request, and passes on what is answered, to its end.
-async fn exchange(session: &mut Session, cx: &mut Request, target: &mut impl Target) -> Result<()> {
+async fn exchange(session: &mut Session, cx: &mut Request, target: &mut impl TargetExchange) -> Result<()> {
     begin(session, cx, target)?;
     let mut parts = Parts::default();
     loop {
         // What has come goes on together.
         while parts.bytes < GATHER
-            && let Some(said) = target.said()?
+            && let Some(event) = target.event()?
         {
-            match hear(session, cx, said, &mut parts).await? {
+            match hear(session, cx, event, &mut parts).await? {
                 Heard::More => {}
                 Heard::All => return write(session, parts).await,
                 Heard::Switch => {
@@ -251,7 +190,7 @@ fn waits_for_leave(session: &Session, cx: &Request) -> bool {
 }
 
 /// Begins the request: its head, and what there is of its body.
-fn begin(session: &mut Session, cx: &mut Request, target: &mut impl Target) -> Result<()> {
+fn begin(session: &mut Session, cx: &mut Request, target: &mut impl TargetExchange) -> Result<()> {
     let body = match cx.body_length {
         _ if session.is_body_empty() => Body::None,
         // The length is known only when the last plugin is done with the body.
@@ -264,10 +203,12 @@ fn begin(session: &mut Session, cx: &mut Request, target: &mut impl Target) -> R
         } else {
             cx.sent();
         }
-        target.head(session.req_header(), cx, body)?;
+        let head = outgoing::head(session.req_header(), cx, body, target)?;
+        target.begin(head, body)?;
         return target.end(None);
     }
-    target.head(session.req_header(), cx, body)?;
+    let head = outgoing::head(session.req_header(), cx, body, target)?;
+    target.begin(head, body)?;
     session.enable_retry_buffering();
     // What an attempt before this one has read comes first. Of what has not been read, nothing is waited for yet.
     let begun = match session.get_retry_buffer() {
@@ -281,7 +222,12 @@ fn begin(session: &mut Session, cx: &mut Request, target: &mut impl Target) -> R
 }
 
 /// Some of the request's body goes on; `None` is its end.
-fn send(session: &mut Session, cx: &mut Request, target: &mut impl Target, mut chunk: Option<Bytes>) -> Result<()> {
+fn send(
+    session: &mut Session,
+    cx: &mut Request,
+    target: &mut impl TargetExchange,
+    mut chunk: Option<Bytes>,
+) -> Result<()> {
     let last = chunk.is_none() || session.is_body_done();
     upload::chunk(session, &mut chunk, last, cx)?;
     if let Some(data) = chunk {
@@ -296,11 +242,11 @@ fn send(session: &mut Session, cx: &mut Request, target: &mut impl Target, mut c
 
 /// Waits until the target has said more. Meanwhile what its client sends goes to it, as fast as it takes it, and the client is
 /// watched: one that leaves ends the exchange, and so does the time of the request.
-async fn more(session: &mut Session, cx: &mut Request, target: &mut impl Target) -> Result<()> {
+async fn more(session: &mut Session, cx: &mut Request, target: &mut impl TargetExchange) -> Result<()> {
     loop {
         let wants_more = target.wants_more();
         let client = session.read_body_or_idle(!wants_more);
-        let moved = poll_fn(|cx| target.poll_move(cx));
+        let moved = poll_fn(|cx| target.poll_progress(cx));
         // Neither way may hold up the other, so their turns are left to chance. A client that is only watched comes second.
         let next = if wants_more {
             tokio::select! { moved = moved => Either::Left(moved), came = client => Either::Right(came) }
@@ -309,8 +255,8 @@ async fn more(session: &mut Session, cx: &mut Request, target: &mut impl Target)
         };
         match next {
             Either::Left(moved) => match moved? {
-                Moved::Heard => return Ok(()),
-                Moved::Sent => {}
+                Progress::Received => return Ok(()),
+                Progress::Sent => {}
             },
             Either::Right(came) if wants_more => send(session, cx, target, came.map_err(Error::into_down)?)?,
             Either::Right(left) => return Err(gone(left)),
@@ -328,9 +274,9 @@ enum Heard {
 }
 
 /// Passes on a piece of the answer.
-async fn hear(session: &mut Session, cx: &mut Request, said: Said, parts: &mut Parts) -> Result<Heard> {
-    let (part, last) = match said {
-        Said::Interim(mut head) => {
+async fn hear(session: &mut Session, cx: &mut Request, event: ResponseEvent, parts: &mut Parts) -> Result<Heard> {
+    let (part, last) = match event {
+        ResponseEvent::Interim(mut head) => {
             answer::comes(session, &mut head, cx)?;
             answer::goes_on(session, &mut head, cx).await?;
             if head.status == StatusCode::CONTINUE {
@@ -340,7 +286,7 @@ async fn hear(session: &mut Session, cx: &mut Request, said: Said, parts: &mut P
             // Whatever becomes of the answer that follows.
             return write(session, std::mem::take(parts)).await.map(|()| Heard::More);
         }
-        Said::Head(mut head, last) => {
+        ResponseEvent::Head(mut head, last) => {
             answer::comes(session, &mut head, cx)?;
             answer::goes_on(session, &mut head, cx).await?;
             if head.status == StatusCode::SWITCHING_PROTOCOLS {
@@ -349,14 +295,14 @@ async fn hear(session: &mut Session, cx: &mut Request, said: Said, parts: &mut P
             }
             (HttpTask::Header(head, last), last)
         }
-        Said::Body(mut data, last) => {
+        ResponseEvent::Body(mut data, last) => {
             answer::chunk(session, &mut data, last, cx)?;
             if data.is_none() && !last {
                 return Ok(Heard::More);
             }
             (HttpTask::Body(data, last), last)
         }
-        Said::Trailers(mut fields) => {
+        ResponseEvent::Trailers(mut fields) => {
             let mut held_back = None;
             answer::chunk(session, &mut held_back, true, cx)?;
             if held_back.is_some() {
@@ -377,7 +323,7 @@ async fn write(session: &mut Session, parts: Parts) -> Result<()> {
 
 /// An answer may come before its request is whole, from a target that wants the rest of it all the same: it gets it, for as long as
 /// it takes it. The answer has gone, and nothing that happens now is the worse for it. Whether the target has the whole.
-async fn send_the_rest(session: &mut Session, cx: &mut Request, target: &mut impl Target) -> bool {
+async fn send_the_rest(session: &mut Session, cx: &mut Request, target: &mut impl TargetExchange) -> bool {
     if target.has_sent() {
         return true;
     }

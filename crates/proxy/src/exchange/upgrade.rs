@@ -7,7 +7,7 @@ use futures::future::Either;
 use pingora::protocols::http::ServerSession as Session;
 use pingora::{Error, ErrorType, Result};
 
-use super::{Said, Target};
+use crate::upstream::{ResponseEvent, TargetExchange};
 
 /// Passes bytes both ways. A side that takes nothing slows down the other one, and holds up nothing that comes from it. When one
 /// side has sent its last byte, what it sent before goes on to the other, and that is the end: half a WebSocket is none.
@@ -17,12 +17,12 @@ use super::{Said, Target};
 ///
 /// # Errors
 /// One side broke off, was silent for too long, or did not take what it was sent.
-pub(super) async fn relay(session: &mut Session, target: &mut impl Target) -> Result<()> {
+pub(super) async fn relay(session: &mut Session, target: &mut impl TargetExchange) -> Result<()> {
     // The head of the answer is on its way.
     let mut is_full = true;
     loop {
-        while !is_full && let Some(said) = target.said()? {
-            let Said::Body(data, last) = said else { continue };
+        while !is_full && let Some(event) = target.event()? {
+            let ResponseEvent::Body(data, last) = event else { continue };
             if let Some(data) = data {
                 session.write_response_body(data, false).await?;
                 is_full = true;
@@ -37,7 +37,7 @@ pub(super) async fn relay(session: &mut Session, target: &mut impl Target) -> Re
         let wants_more = target.wants_more();
         let client = session.read_body_or_idle(!wants_more);
         let moved = poll_fn(|cx| match () {
-            () if !is_full => target.poll_move(cx).map_ok(drop),
+            () if !is_full => target.poll_progress(cx).map_ok(drop),
             () if wants_more => Poll::Pending,
             () => target.poll_send(cx),
         });
@@ -55,7 +55,7 @@ pub(super) async fn relay(session: &mut Session, target: &mut impl Target) -> Re
 }
 
 /// The client has sent its last byte: what it sent before goes on.
-async fn end(target: &mut impl Target) -> Result<()> {
+async fn end(target: &mut impl TargetExchange) -> Result<()> {
     target.end(None)?;
     while !target.has_sent() {
         poll_fn(|cx| target.poll_send(cx)).await?;

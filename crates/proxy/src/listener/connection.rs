@@ -26,13 +26,13 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::deadline::Deadline;
 use super::facts::{Facts, Line};
 use super::http2::{Overhead, Uploads};
 use super::pace::Pace;
 use super::refused::Reason;
 use super::terms::Terms;
 use super::transport::Transport;
+use crate::deadline::Deadline;
 use crate::descriptors;
 use crate::incoming::head_length;
 use crate::web_socket::{Farewell, Guest};

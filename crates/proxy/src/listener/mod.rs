@@ -6,7 +6,6 @@
 
 mod connection;
 mod crowd;
-mod deadline;
 mod facts;
 mod http1;
 mod http2;
@@ -22,7 +21,6 @@ mod tls;
 mod transport;
 mod workers;
 
-pub(crate) use deadline::Deadline;
 pub(crate) use facts::{AttemptTime, Facts, Line, nobody};
 pub(crate) use listening::{Copies, Listening};
 pub(crate) use refused::{ALLOW, Reason};

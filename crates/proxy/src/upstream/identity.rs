@@ -1,13 +1,10 @@
-//! Certificates and keys of upstream TLS: from PEM files to what rustls and Pingora take, checked here since Pingora panics over
-//! bad ones.
+//! Certificates and keys of upstream TLS: from PEM files to what rustls takes.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
-use pingora::protocols::tls::CaType;
-use pingora::utils::tls::{CertKey, WrappedX509, parse_x509};
 use portreeve_config::units;
 use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -25,25 +22,11 @@ pub(super) struct Loaded<T> {
     pub(super) digest: u64,
 }
 
-/// Certificate authorities, in both forms they are needed in.
-pub(super) struct Authorities {
-    pub(super) roots: Arc<RootCertStore>,
-    /// For connections that Pingora makes.
-    pub(super) pingora: Arc<CaType>,
-}
-
-/// What a gateway proves who it is by, in both forms it is needed in.
-pub(super) struct Identity {
-    pub(super) certified: Arc<CertifiedKey>,
-    /// For connections that Pingora makes.
-    pub(super) pingora: Arc<CertKey>,
-}
-
 /// The certificate authorities of a file.
 ///
 /// # Errors
 /// What is wrong with the file, ready to stand behind `tls.ca: `.
-pub(super) fn authorities(file: &Path) -> Result<Loaded<Authorities>, String> {
+pub(super) fn authorities(file: &Path) -> Result<Loaded<Arc<RootCertStore>>, String> {
     let certificates = certificates(file)?;
     let mut roots = RootCertStore::empty();
     for (number, certificate) in certificates.iter().enumerate() {
@@ -52,24 +35,21 @@ pub(super) fn authorities(file: &Path) -> Result<Loaded<Authorities>, String> {
         }
     }
     let digest = digest(certificates.iter().map(AsRef::as_ref));
-    let pingora = certificates.into_iter().map(|der| WrappedX509::new(der.as_ref().to_vec(), parse_x509)).collect();
-    Ok(Loaded { value: Authorities { roots: Arc::new(roots), pingora }, digest })
+    Ok(Loaded { value: Arc::new(roots), digest })
 }
 
 /// A certificate with its chain, and its key.
 ///
 /// # Errors
 /// Whether it is about the key, and what is wrong.
-pub(super) fn client_identity(cert: &Path, key: &Path) -> Result<Loaded<Identity>, (bool, String)> {
+pub(super) fn client_identity(cert: &Path, key: &Path) -> Result<Loaded<Arc<CertifiedKey>>, (bool, String)> {
     let chain = certificates(cert).map_err(|message| (false, message))?;
     let of_key = |message: &str| (true, format!("{}: {message}", key.display()));
     let pem = read(key).map_err(|message| (true, message))?;
     let parsed = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| of_key("no private key in PEM form is in it"))?;
-    // By the way that Pingora takes: it guesses the form from the bytes, and panics if it cannot.
     let der = parsed.secret_der().to_vec();
-    let guessed = PrivateKeyDer::try_from(der.clone()).map_err(|_| of_key("this kind of key is not supported"))?;
     let provider = CryptoProvider::get_default().cloned().unwrap_or_else(|| Arc::new(aws_lc_rs::default_provider()));
-    let certified = match CertifiedKey::from_der(chain.clone(), guessed, &provider) {
+    let certified = match CertifiedKey::from_der(chain.clone(), parsed, &provider) {
         Ok(certified) => Arc::new(certified),
         Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
             return Err(of_key(&format!("not the key of the certificate in {}", cert.display())));
@@ -84,8 +64,7 @@ pub(super) fn client_identity(cert: &Path, key: &Path) -> Result<Loaded<Identity
         return Err((false, format!("{}: the certificate is valid from {from} to {to} only", cert.display())));
     }
     let digest = digest(chain.iter().map(AsRef::as_ref).chain([der.as_slice()]));
-    let chain = chain.iter().map(|der| der.as_ref().to_vec()).collect();
-    Ok(Loaded { value: Identity { certified, pingora: Arc::new(CertKey::new(chain, der)) }, digest })
+    Ok(Loaded { value: certified, digest })
 }
 
 /// The certificates of a file: at least one, and each can be read.

@@ -12,6 +12,7 @@ mod attempts;
 mod breaker;
 mod budget;
 mod call;
+mod client;
 mod discovery;
 mod gate;
 mod health;
@@ -22,6 +23,7 @@ mod link;
 mod members;
 mod near;
 mod orders;
+mod outside;
 mod policy;
 mod pool;
 mod prepared;
@@ -41,23 +43,26 @@ use std::borrow::Cow;
 pub(crate) use announcement::announcement;
 pub(crate) use answer::{BadAnswer, MAX_INTERIM, check_response};
 pub use breaker::{CircuitStatus, CircuitWord};
-pub(crate) use call::Fetcher;
+pub(crate) use client::{
+    Http1, Http2, Progress, RequestHead, ResponseEvent, Staleness, TargetExchange, bad_target, is_of_connection,
+};
 pub use discovery::SourceStatus;
 pub(crate) use discovery::{Resolver, TargetSources};
 pub(crate) use gate::Slot;
 pub use health::LastCheck;
 pub use limits::LimitStatus;
 pub(crate) use limits::{Priorities, Told};
-pub(crate) use link::{ANSWERS, Io, Leg, Loan};
+pub(crate) use link::{ConnectionLease, Io, UpstreamAttempt};
 pub(crate) use near::Near;
 pub use orders::{Operation, Order, Standing};
+pub(crate) use outside::{Outside, OutsideRequest};
 pub(crate) use pool::{Parts, Pool};
-pub(crate) use prepared::{Means, Silence, Start};
+pub(crate) use prepared::{Silence, Start, UpstreamHandle};
 pub(crate) use registry::TargetRegistry;
 pub(crate) use retry::{Cause as RetryCause, Failed, Override as RetryOverride, Terms as RetryTerms};
 pub(crate) use selection::Wants;
 pub use status::{OperateError, PoolStatus, TargetState, TargetStatus};
-pub(crate) use stream::{Ending, Stream};
+pub(crate) use stream::Stream;
 pub(crate) use transport::Transport;
 
 /// What is wrong with an upstream, and under which of its keys. Found when it is compiled, since no schema can say it.

@@ -1,24 +1,21 @@
 //! What attempts at one target are made of: prepared at load, copied for each attempt.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pingora::upstreams::peer::{HttpPeer, Peer};
 use portreeve_config::Timeouts;
 use portreeve_wire::http1::Asked;
 use portreeve_wire::proxy_protocol::Header;
 use tokio_rustls::rustls::pki_types::ServerName;
 
+use super::client::{Http1, Http2, TargetExchange};
 use super::hedge::Hedge;
-use super::link::{Connecting, Dial, Leg, Terms};
+use super::link::{AttemptParams, ConnectionLease, Dial, UpstreamAttempt};
+use super::stream::Stream;
 
 /// One target, ready to be tried.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    /// For what Pingora does: handshakes, and some calls. It is told of an address alone: TLS, deadlines and what is
-    /// kept are the dial's.
-    peer: HttpPeer,
     dial: Arc<Dial>,
     is_multiplexed: bool,
 }
@@ -45,27 +42,72 @@ pub(crate) struct Silence {
 
 /// What an attempt is made by.
 #[derive(Debug)]
-pub(crate) enum Means {
+pub(crate) enum UpstreamHandle {
     /// In HTTP/1.1: a connection, for as long as it takes.
-    Connection(Arc<Leg>),
+    Connection(Arc<UpstreamAttempt>),
     /// In HTTP/2: a stream of one.
     Stream(Arc<Dial>, Silence),
 }
 
-impl Means {
-    /// The connection's side of the attempt, where the target speaks HTTP/1.1.
-    pub(crate) fn leg(&self) -> Option<&Arc<Leg>> {
+/// A place for an exchange that the gateway makes for itself.
+pub(super) struct Place {
+    pub(super) target: Box<dyn TargetExchange + Send>,
+    /// Whether the connection of a stream had been used before.
+    pub(super) is_reused: bool,
+}
+
+impl UpstreamHandle {
+    /// A place on a kept connection, or on a new one; `None` if the target does not speak HTTP/2, as it should. Cancel safe.
+    ///
+    /// # Errors
+    /// There is no connection.
+    pub(super) async fn open(&self) -> pingora::Result<Option<Place>> {
         match self {
-            Self::Connection(leg) => Some(leg),
+            Self::Connection(attempt) => {
+                let lease = match ConnectionLease::kept(attempt) {
+                    Some(lease) => lease,
+                    None => ConnectionLease::open(attempt).await?,
+                };
+                Ok(Some(Place { target: Box::new(Http1::new(lease)), is_reused: false }))
+            }
+            Self::Stream(dial, silence) => Ok(Stream::open(dial).await?.map(|stream| Place::of(stream, *silence))),
+        }
+    }
+
+    /// A place on a new connection that nobody else uses; `None` as above. Cancel safe.
+    ///
+    /// # Errors
+    /// There is no connection.
+    pub(super) async fn open_alone(&self) -> pingora::Result<Option<Place>> {
+        match self {
+            Self::Connection(attempt) => {
+                let lease = ConnectionLease::open(attempt).await?;
+                Ok(Some(Place { target: Box::new(Http1::new(lease)), is_reused: false }))
+            }
+            Self::Stream(dial, silence) => Ok(Stream::alone(dial).await?.map(|stream| Place::of(stream, *silence))),
+        }
+    }
+
+    /// The connection's side of the attempt, where the target speaks HTTP/1.1.
+    pub(crate) fn upstream_attempt(&self) -> Option<&Arc<UpstreamAttempt>> {
+        match self {
+            Self::Connection(attempt) => Some(attempt),
             Self::Stream(..) => None,
         }
     }
 }
 
+impl Place {
+    fn of(stream: Stream, silence: Silence) -> Self {
+        let is_reused = stream.is_reused();
+        Self { target: Box::new(Http2::new(stream, silence)), is_reused }
+    }
+}
+
 impl Prepared {
     /// A target; `is_multiplexed`: it speaks HTTP/2.
-    pub(super) fn new(address: SocketAddr, dial: Dial, is_multiplexed: bool) -> Self {
-        Self { peer: HttpPeer::new(address, false, String::new()), dial: Arc::new(dial), is_multiplexed }
+    pub(super) fn new(dial: Dial, is_multiplexed: bool) -> Self {
+        Self { dial: Arc::new(dial), is_multiplexed }
     }
 
     pub(crate) fn timeouts(&self) -> &Timeouts {
@@ -73,40 +115,36 @@ impl Prepared {
     }
 
     /// What an attempt is made by.
-    pub(crate) fn attempt(&self, start: Start) -> Means {
+    pub(crate) fn attempt(&self, start: Start) -> UpstreamHandle {
         if self.is_multiplexed {
-            return Means::Stream(self.dial.clone(), start.silence);
+            return UpstreamHandle::Stream(self.dial.clone(), start.silence);
         }
-        let terms = Terms { asked: start.asked, silence: start.silence, idle: self.timeouts().idle.get() };
-        Means::Connection(Leg::with(self.dial.clone(), terms, self.dial.announcement(&start.told), start.hedge))
+        let params = AttemptParams { asked: start.asked, silence: start.silence, idle: self.timeouts().idle.get() };
+        UpstreamHandle::Connection(UpstreamAttempt::with(
+            self.dial.clone(),
+            params,
+            self.dial.announcement(&start.told),
+            start.hedge,
+        ))
     }
 
-    /// The same in HTTP/1.1 for the gateway itself, on a connection that has been idle for less than `idle`, or on a new one.
-    pub(super) fn kept(&self, asked: Asked, silence: Silence, idle: Duration) -> (Box<HttpPeer>, Arc<Leg>) {
-        let mut peer = Box::new(self.peer.clone());
-        let leg = self.leg(&mut peer, Terms { asked, silence, idle }, &Header::Local, None);
-        (peer, leg)
-    }
-
-    /// `told` is for whom the connection is, if the target wants to know.
-    fn leg(&self, peer: &mut HttpPeer, terms: Terms, told: &Header, hedge: Option<Hedge>) -> Arc<Leg> {
-        let leg = Leg::with(self.dial.clone(), terms, self.dial.announcement(told), hedge);
-        peer.options.custom_l4 = Some(Arc::new(Connecting(leg.clone())));
-        leg
-    }
-
-    /// Whether TLS is spoken.
-    pub(super) fn is_tls(&self) -> bool {
-        self.dial.name().is_some()
+    /// The same for the gateway itself, in HTTP/1.1 on a connection that has been idle for less than `idle`, or on a new one.
+    pub(super) fn own_attempt(&self, asked: Asked, silence: Silence, idle: Duration) -> UpstreamHandle {
+        if self.is_multiplexed {
+            return UpstreamHandle::Stream(self.dial.clone(), silence);
+        }
+        let params = AttemptParams { asked, silence, idle };
+        UpstreamHandle::Connection(UpstreamAttempt::with(
+            self.dial.clone(),
+            params,
+            self.dial.announcement(&Header::Local),
+            None,
+        ))
     }
 
     /// Who the target must prove to be, over TLS.
     pub(crate) fn server_name(&self) -> Option<ServerName<'static>> {
         self.dial.name().cloned()
-    }
-
-    pub(super) fn is_multiplexed(&self) -> bool {
-        self.is_multiplexed
     }
 
     /// What the target is called where nobody says: over TLS the name of its certificate, else its address.
@@ -115,11 +153,11 @@ impl Prepared {
             Some(ServerName::DnsName(name)) => Some(name.as_ref()),
             _ => None,
         };
-        let address = self.peer.address();
-        match (name, address.as_inet()) {
-            (Some(name), Some(address)) if address.port() == 443 => name.to_owned(),
-            (Some(name), Some(address)) => format!("{name}:{}", address.port()),
-            _ => address.to_string(),
+        let address = self.dial.address();
+        match name {
+            Some(name) if address.port() == 443 => name.to_owned(),
+            Some(name) => format!("{name}:{}", address.port()),
+            None => address.to_string(),
         }
     }
 

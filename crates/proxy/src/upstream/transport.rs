@@ -1,5 +1,5 @@
 //! How connections to the targets of an upstream are made: what is spoken, with TLS or without, and who proves what to whom.
-//! Files are read once, at load; every peer is a copy of what was made of them.
+//! Files are read once, at load.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
@@ -7,14 +7,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pingora::upstreams::peer::HttpPeer;
-use portreeve_config::units::{Address, Host};
+use portreeve_config::units::{self, Address, Host};
 use portreeve_config::{Protocol, ProxyProtocol, Timeouts, Upstream as UpstreamConfig, UpstreamTls};
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use super::announcement::Own;
-use super::identity::{Authorities, Identity, authorities, client_identity};
+use super::identity::{authorities, client_identity};
 use super::link::{Bound, Dial, client_config};
 use super::prepared::Prepared;
 
@@ -30,10 +28,6 @@ pub(crate) struct Transport {
 struct Tls {
     /// What the file says; else it is the name of the target.
     sni: Option<Box<str>>,
-    /// `None`: those of the system.
-    ca: Option<Authorities>,
-    client: Option<Identity>,
-    verify: bool,
     /// For requests.
     config: Arc<ClientConfig>,
     /// For connections that are no requests: no protocol is offered by ALPN.
@@ -52,7 +46,7 @@ impl Transport {
     /// Reads the files that `config` names, relative to `folder`.
     ///
     /// # Errors
-    /// Everything that is wrong with them, and a name that is missing: an empty one would switch verification off in Pingora.
+    /// Everything that is wrong with them, and a name that is missing.
     pub(crate) fn load(config: &UpstreamConfig, folder: &Path) -> Result<Self, Vec<Wrong>> {
         let mut hasher = DefaultHasher::new();
         let tls = config.tls.as_ref().map(|tls| Tls::load(tls, config, folder, &mut hasher)).transpose()?;
@@ -77,14 +71,24 @@ impl Transport {
     /// What attempts at a target are made of, prepared once. `name` is what the file calls the target,
     /// `bound` how many connections there may be.
     pub(super) fn prepare(&self, address: SocketAddr, name: Option<&str>, bound: Option<Bound>) -> Prepared {
+        Prepared::new(self.dial(address, name, self.timeouts.clone()).bounded(bound), self.is_multiplexed())
+    }
+
+    /// The same for a check of the target: connecting is a part of what it has `timeout` for, and its connections are counted with
+    /// nobody's.
+    pub(super) fn prepare_check(&self, address: SocketAddr, name: Option<&str>, timeout: Duration) -> Prepared {
+        let mut timeouts = self.timeouts.clone();
+        timeouts.connect = units::Duration::from_millis(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
+        Prepared::new(self.dial(address, name, timeouts).uncounted(), self.is_multiplexed())
+    }
+
+    fn dial(&self, address: SocketAddr, name: Option<&str>, timeouts: Timeouts) -> Dial {
         let tls = self.tls.as_ref().map(|tls| {
             let name = ServerName::try_from(self.name(address, name));
             // `load` has seen to it that it is a name.
             (tls.config.clone(), name.unwrap_or_else(|_| ServerName::from(address.ip())))
         });
-        let dial = Dial::new(address, tls, self.timeouts.clone(), self.key);
-        let dial = dial.announcing(self.proxy_protocol).bounded(bound);
-        Prepared::new(address, dial, self.is_multiplexed())
+        Dial::new(address, tls, timeouts, self.key).announcing(self.proxy_protocol)
     }
 
     /// Whose certificate is expected; nobody's without TLS.
@@ -95,34 +99,6 @@ impl Transport {
             // Only where nothing is verified; see `load`. An address is never sent as SNI (RFC 6066 §3).
             (None, None) => address.ip().to_string(),
         })
-    }
-
-    /// The peer of a health check: on a connection of its own, which Pingora makes as ours are made, all within `timeout`.
-    pub(super) fn check_peer(&self, address: SocketAddr, name: Option<&str>, timeout: Duration) -> HttpPeer {
-        let name = self.name(address, name);
-        // An address, never a name: `HttpPeer::new` would resolve a name here and panic if it could not.
-        let mut peer = HttpPeer::new(address, self.tls.is_some(), name);
-        peer.group_key = self.key;
-        let options = &mut peer.options;
-        // Every timeout is finite: Pingora's defaults are none.
-        options.connection_timeout = Some(timeout);
-        options.total_connection_timeout = Some(timeout);
-        options.read_timeout = Some(timeout);
-        options.write_timeout = Some(self.timeouts.write.get());
-        options.idle_timeout = Some(self.timeouts.idle.get());
-        if self.is_multiplexed() {
-            options.set_http_version(2, 2);
-        }
-        if let Some(tls) = &self.tls {
-            options.ca = tls.ca.as_ref().map(|ca| ca.pingora.clone());
-            options.verify_cert = tls.verify;
-            options.verify_hostname = tls.verify;
-            peer.client_cert_key = tls.client.as_ref().map(|client| client.pingora.clone());
-        }
-        if let Some(version) = self.proxy_protocol {
-            peer.options.custom_l4 = Some(Arc::new(Own(version)));
-        }
-        peer
     }
 
     /// How long a connection may take to be made, TLS included.
@@ -187,17 +163,14 @@ impl Tls {
         // The content, not the path: a rotated file makes new connections.
         ca.as_ref().map(|ca| ca.digest).hash(hasher);
         client.as_ref().map(|client| client.digest).hash(hasher);
-        let (ca, client) = (ca.map(|ca| ca.value), client.map(|client| client.value));
-        let roots = ca.as_ref().map(|ca| ca.roots.clone());
-        let certified = client.as_ref().map(|client| client.certified.clone());
-        let shakes = client_config(roots, certified, tls.verify);
+        let shakes = client_config(ca.map(|ca| ca.value), client.map(|client| client.value), tls.verify);
         let mut shakes = shakes.map_err(|message| vec![Wrong { at: "tls", message }])?;
         shakes.alpn_protocols =
             vec![if config.protocol == Protocol::Http2 { b"h2".into() } else { b"http/1.1".into() }];
         let mut raw = shakes.clone();
         raw.alpn_protocols.clear();
         let sni = tls.sni.as_deref().map(Box::from);
-        Ok(Self { sni, ca, client, verify: tls.verify, config: Arc::new(shakes), raw: Arc::new(raw) })
+        Ok(Self { sni, config: Arc::new(shakes), raw: Arc::new(raw) })
     }
 }
 

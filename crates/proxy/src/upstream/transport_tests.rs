@@ -138,23 +138,18 @@ fn targets_that_are_verified_or_shown_another_identity_never_share_a_connection(
 }
 
 #[test]
-fn a_check_verifies_and_is_bounded() {
+fn a_check_connects_as_requests_do_but_within_its_own_time() {
     let folder = folder();
     let mut config = config(&["users.test:443"], json!({ "ca": "ca.crt" }));
     config.protocol = Protocol::Http2;
     config.timeouts.connect = ConfigDuration::from_secs(7);
+    config.timeouts.write = ConfigDuration::from_secs(3);
     let transport = Transport::load(&config, folder.path()).unwrap();
-    let peer = transport.check_peer(address(), Some("users.test"), Duration::from_secs(7));
-    let options = &peer.options;
-    assert!(peer.is_tls() && options.verify_cert && options.verify_hostname);
-    assert_eq!(options.ca.as_ref().map(|ca| ca.len()), Some(1));
-    assert_eq!((options.alpn.get_min_http_version(), options.alpn.get_max_http_version()), (2, 2));
-    assert_eq!(options.total_connection_timeout, Some(Duration::from_secs(7)));
-    assert!(options.read_timeout.is_some() && options.write_timeout.is_some() && options.idle_timeout.is_some());
-    assert!(transport.is_multiplexed());
-    assert_eq!(options.max_h2_streams, 1, "a check asks whether a connection can be made");
-    config.tls = config.tls.map(|tls| UpstreamTls { verify: false, ..tls });
-    let unverified = Transport::load(&config, folder.path()).unwrap();
-    let unverified = unverified.check_peer(address(), None, Duration::from_secs(7));
-    assert!(!unverified.options.verify_cert && !unverified.options.verify_hostname && !unverified.sni.is_empty());
+    let check = transport.prepare_check(address(), Some("users.test"), Duration::from_millis(900));
+    let request = transport.prepare(address(), Some("users.test"), None);
+    // By the key, as one with other authorities, another name or none would not.
+    assert_eq!(check.dial().key(), request.dial().key());
+    assert!(check.dial().name().is_some());
+    assert_eq!(check.timeouts().connect.get(), Duration::from_millis(900));
+    assert_eq!(check.timeouts().write.get(), Duration::from_secs(3));
 }

@@ -12,8 +12,8 @@ use tokio::time::Instant;
 
 use super::uploads::Uploads;
 use super::waste::worth;
+use crate::deadline::Deadline;
 use crate::listener::connection::BODY_GRACE;
-use crate::listener::deadline::Deadline;
 use crate::listener::facts::Line;
 use crate::listener::kept::Kept;
 use crate::listener::refused::Reason;

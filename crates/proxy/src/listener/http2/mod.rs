@@ -35,11 +35,11 @@ pub(super) use self::waste::Overhead;
 use self::waste::{OF_REQUEST, Waste};
 use super::connection::Connection;
 use super::crowd::Place;
-use super::deadline::Deadline;
 use super::facts::Facts;
 use super::refused::{ALLOW, Reason};
 use super::serve::Serving;
 use super::terms::Terms;
+use crate::deadline::Deadline;
 use crate::descriptors;
 use crate::snapshot::Entrance;
 

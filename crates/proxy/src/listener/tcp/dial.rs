@@ -102,7 +102,7 @@ async fn connect(
     if !first.is_empty() {
         io.write_all(first).await?;
     }
-    let Some((tls, name)) = tls else { return Ok(Io::Plain(io, descriptor)) };
+    let Some((tls, name)) = tls else { return Ok(Io::Plain(io, Some(descriptor))) };
     let stream = TlsConnector::from(tls.clone()).connect(name, io).await?;
-    Ok(Io::Tls(Box::new(stream), descriptor))
+    Ok(Io::Tls(Box::new(stream), Some(descriptor)))
 }

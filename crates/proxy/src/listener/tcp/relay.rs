@@ -14,9 +14,9 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::super::deadline::Deadline;
 use super::super::transport::Transport;
 use super::account::{Account, End};
+use crate::deadline::Deadline;
 use crate::upstream::Io;
 
 /// Bytes read at once, and the most that a direction holds.

@@ -5,12 +5,12 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, header};
 use pingora::Result;
-use pingora::protocols::http::client::HttpSession;
-use pingora::upstreams::peer::HttpPeer;
+use pingora::http::RequestHeader;
 use portreeve_config::Health as HealthConfig;
 
-use super::http::{authority, final_status, head};
+use super::http::head;
 use super::probe::unwell;
+use crate::upstream::client::{Conversation, NotGathered};
 
 const METHOD: &str = "/grpc.health.v1.Health/Check";
 /// A longer answer is none to this question: it is one small number.
@@ -37,35 +37,31 @@ impl GrpcProbe {
         Self { service: service.into(), message: framed(&request(service)), timeout, host }
     }
 
-    /// Asks on a session that is used for nothing else, within the deadline of the prober.
-    pub(super) async fn exchange(&self, session: &mut HttpSession, peer: &HttpPeer) -> Result<()> {
-        let host = self.host.clone().or_else(|| HeaderValue::try_from(authority(peer)).ok());
-        let mut request = head(Method::POST, &PathAndQuery::from_static(METHOD), host, peer, session)?;
+    /// What is asked. `authority`: what the target is called where the file does not say.
+    pub(super) fn request(&self, authority: &str) -> Result<(RequestHeader, Bytes)> {
+        let mut request = head(Method::POST, &PathAndQuery::from_static(METHOD), self.host.as_ref(), authority)?;
         request.insert_header(header::CONTENT_TYPE, "application/grpc")?;
         request.insert_header(header::TE, "trailers")?;
         request.insert_header("grpc-timeout", self.timeout.clone())?;
-        session.write_request_header(Box::new(request)).await?;
-        session.write_request_body(self.message.clone(), true).await?;
-        session.finish_request_body().await?;
-        let status = final_status(session).await?;
-        if status != 200 {
-            return unwell(format!("HTTP {status}; a gRPC server answers 200 to everything"));
+        Ok((request, self.message.clone()))
+    }
+
+    /// Takes the answer, within the deadline of the prober.
+    pub(super) async fn judge(&self, conversation: &mut Conversation) -> Result<()> {
+        let head = conversation.head().await?;
+        if head.status != 200 {
+            return unwell(format!("HTTP {}; a gRPC server answers 200 to everything", head.status.as_u16()));
         }
         // Trailers-only: the outcome stands in the head.
-        if let Some(outcome) = session.response_header().and_then(|head| outcome(&head.headers)) {
+        if let Some(outcome) = outcome(&head.headers) {
             outcome.or_else(|code| self.refused(code))?;
         }
-        let mut answer = BytesMut::new();
-        while let Some(chunk) = session.read_response_body().await? {
-            if answer.len() + chunk.len() > MAX_ANSWER {
-                return unwell(format!("an answer of more than {MAX_ANSWER} bytes"));
-            }
-            answer.extend_from_slice(&chunk);
-        }
-        if let HttpSession::H2(session) = session
-            && let Some(trailers) = session.read_trailers().await?
-            && let Some(outcome) = outcome(&trailers)
-        {
+        let answer = match conversation.gather(MAX_ANSWER).await {
+            Ok(answer) => answer,
+            Err(NotGathered::TooLarge) => return unwell(format!("an answer of more than {MAX_ANSWER} bytes")),
+            Err(NotGathered::Failed(error)) => return Err(error),
+        };
+        if let Some(outcome) = conversation.trailers().and_then(outcome) {
             outcome.or_else(|code| self.refused(code))?;
         }
         match serving(&answer) {

@@ -1,21 +1,18 @@
 //! Health checks over HTTP: a request for a path, a look at the status, and where it is asked for at the beginning of the body.
 
-use std::net::IpAddr;
-
 use bytes::BytesMut;
-use http::uri::{PathAndQuery, Scheme, Uri};
-use http::{HeaderName, HeaderValue, Method, Version, header};
+use http::uri::PathAndQuery;
+use http::{HeaderName, HeaderValue, Method, header};
+use pingora::Result;
 use pingora::http::RequestHeader;
-use pingora::protocols::http::client::HttpSession;
-use pingora::upstreams::peer::{HttpPeer, Peer};
-use pingora::{Error, ErrorType, Result};
 use portreeve_config::Health as HealthConfig;
 use portreeve_config::units::StatusRange;
 use regex::bytes::Regex;
 
 use super::probe::unwell;
 use crate::head::is_hop_by_hop;
-use crate::upstream::{MAX_INTERIM, Wrong};
+use crate::upstream::Wrong;
+use crate::upstream::client::Conversation;
 
 /// So much of a body is looked at; what comes after is not read.
 const MAX_BODY: usize = 64 << 10;
@@ -70,19 +67,21 @@ impl HttpProbe {
         Ok(Self { method, path, headers, host, statuses, body })
     }
 
-    /// Asks on a session that is used for nothing else, within the deadline of the prober.
-    pub(super) async fn exchange(&self, session: &mut HttpSession, peer: &HttpPeer) -> Result<()> {
-        let host = self.host.clone().or_else(|| HeaderValue::try_from(authority(peer)).ok());
-        let mut request = head(self.method.clone(), &self.path, host, peer, session)?;
+    /// What is asked. `authority`: what the target is called where the file does not say.
+    pub(super) fn request(&self, authority: &str) -> Result<RequestHeader> {
+        let mut request = head(self.method.clone(), &self.path, self.host.as_ref(), authority)?;
         for (name, value) in &self.headers {
             request.append_header(name.clone(), value.clone())?;
         }
         if self.method == Method::POST {
             request.insert_header(header::CONTENT_LENGTH, 0)?;
         }
-        session.write_request_header(Box::new(request)).await?;
-        session.finish_request_body().await?;
-        let status = final_status(session).await?;
+        Ok(request)
+    }
+
+    /// Takes the answer, within the deadline of the prober.
+    pub(super) async fn judge(&self, conversation: &mut Conversation) -> Result<()> {
+        let status = conversation.head().await?.status.as_u16();
         if !self.statuses.iter().any(|range| range.contains(status)) {
             return unwell(format!("{status} instead of {}", self.expected()));
         }
@@ -90,7 +89,7 @@ impl HttpProbe {
         let mut seen = BytesMut::new();
         while !body.is_in(&seen) {
             let left = MAX_BODY.saturating_sub(seen.len());
-            match session.read_response_body().await? {
+            match conversation.chunk().await? {
                 Some(chunk) if left > 0 => seen.extend_from_slice(chunk.get(..left).unwrap_or(&chunk)),
                 _ => return unwell(format!("{status}, but the body does not hold {body}")),
             }
@@ -127,55 +126,20 @@ impl std::fmt::Display for Body {
     }
 }
 
-/// The head of a check on this session, in the version that was negotiated.
+/// The head of a check, in whatever version it goes out.
 pub(super) fn head(
     method: Method,
     path: &PathAndQuery,
-    host: Option<HeaderValue>,
-    peer: &HttpPeer,
-    session: &HttpSession,
+    host: Option<&HeaderValue>,
+    authority: &str,
 ) -> Result<RequestHeader> {
-    let is_h2 = matches!(session, HttpSession::H2(_));
-    if !is_h2 && peer.options.alpn.get_min_http_version() == 2 {
-        return unwell("the target does not speak HTTP/2");
-    }
-    let host = host.unwrap_or(HeaderValue::from_static("localhost"));
-    let mut head = RequestHeader::build(method, path.as_str().as_bytes(), Some(8))?;
-    if is_h2 {
-        // RFC 9113 §8.3.1: `:scheme` and `:authority` in the place of `Host`.
-        let scheme = if peer.is_tls() { Scheme::HTTPS } else { Scheme::HTTP };
-        let uri = Uri::builder().scheme(scheme).authority(host.as_bytes()).path_and_query(path.clone()).build();
-        head.set_uri(uri.map_err(|_| Error::explain(ErrorType::InvalidHTTPHeader, "no authority"))?);
-        head.set_version(Version::HTTP_2);
-    } else {
-        head.insert_header(header::HOST, host)?;
-        head.insert_header(header::CONNECTION, "close")?;
-    }
+    let host = host.cloned().or_else(|| HeaderValue::try_from(authority).ok());
+    let mut head = RequestHeader::build_no_case(method, path.as_str().as_bytes(), Some(8))?;
+    head.insert_header(header::HOST, host.unwrap_or(HeaderValue::from_static("localhost")))?;
+    // In HTTP/1.1; in HTTP/2 it is left out.
+    head.insert_header(header::CONNECTION, "close")?;
     head.insert_header(header::USER_AGENT, "portreeve-health-check")?;
     Ok(head)
-}
-
-/// The status of the answer, past interim ones.
-pub(super) async fn final_status(session: &mut HttpSession) -> Result<u16> {
-    for _ in 0..=MAX_INTERIM {
-        session.read_response_header().await?;
-        match session.response_header() {
-            Some(head) if !head.status.is_informational() => return Ok(head.status.as_u16()),
-            _ => {}
-        }
-    }
-    unwell("nothing but interim answers")
-}
-
-/// What the target is called: over TLS the name of its certificate, else its address.
-pub(super) fn authority(peer: &HttpPeer) -> String {
-    match peer.address().as_inet() {
-        Some(address) if peer.is_tls() && peer.sni.parse::<IpAddr>().is_err() => match address.port() {
-            443 => peer.sni.clone(),
-            port => format!("{}:{port}", peer.sni),
-        },
-        _ => peer.address().to_string(),
-    }
 }
 
 #[cfg(test)]

@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use pingora::connectors::http::v2::Connector;
 use pingora_load_balancing::health_check::HealthCheck;
 use portreeve_balance::Thresholds;
 use portreeve_config::Health as HealthConfig;
@@ -36,13 +35,11 @@ const MAX_AT_ONCE: usize = 256;
 /// What the checks of all groups share.
 pub(super) struct Probing {
     turns: Arc<Semaphore>,
-    /// Made when first needed: it reads the system's certificate authorities.
-    connector: Arc<OnceLock<Connector>>,
 }
 
 impl Default for Probing {
     fn default() -> Self {
-        Self { turns: Arc::new(Semaphore::new(MAX_AT_ONCE)), connector: Arc::default() }
+        Self { turns: Arc::new(Semaphore::new(MAX_AT_ONCE)) }
     }
 }
 
@@ -73,7 +70,7 @@ impl HealthGroup {
     pub(super) fn new(health: Option<&HealthConfig>, transport: Arc<Transport>, probing: &Probing) -> Arc<Self> {
         let transport = Arc::new(ArcSwap::new(transport));
         let checks = health.and_then(|health| {
-            let prober = Prober::new(health, transport.clone(), probing.connector.clone())?;
+            let prober = Prober::new(health, transport.clone())?;
             Some(Checks::new(health, Box::new(prober), probing.turns.clone()))
         });
         Self::with(checks, transport)

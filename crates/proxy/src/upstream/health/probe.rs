@@ -1,24 +1,26 @@
 //! One check of one target: what is asked, how the answer is judged, and in which words a failure is told.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use pingora::connectors::L4Connect;
-use pingora::connectors::http::v2::Connector;
-use pingora::protocols::http::client::HttpSession;
+use bytes::Bytes;
+use http::Method;
 use pingora::{Error, ErrorType, Result};
 use pingora_load_balancing::Backend;
 use pingora_load_balancing::health_check::HealthCheck;
 use portreeve_balance::Thresholds;
 use portreeve_config::{Health as HealthConfig, Probe};
-use tokio::net::TcpStream;
+use portreeve_wire::http1::Asked;
+use portreeve_wire::proxy_protocol::Header;
 
 use super::grpc::GrpcProbe;
 use super::http::HttpProbe;
+use crate::fault::Fault;
 use crate::upstream::Wrong;
-use crate::upstream::announcement::Own;
+use crate::upstream::client::{Conversation, RequestHead};
+use crate::upstream::prepared::Silence;
 use crate::upstream::transport::Transport;
 
 /// What the file calls a target, beside its address.
@@ -40,7 +42,6 @@ pub(super) struct Prober {
     thresholds: Thresholds,
     /// How targets are spoken to, by the newest pool: its files may have changed.
     transport: Arc<ArcSwap<Transport>>,
-    connector: Arc<OnceLock<Connector>>,
 }
 
 enum Question {
@@ -67,14 +68,10 @@ pub(in crate::upstream) fn wrong(config: &HealthConfig) -> Vec<Wrong> {
 
 impl Prober {
     /// `None` for checks that [`wrong`] finds something wrong with.
-    pub(super) fn new(
-        config: &HealthConfig,
-        transport: Arc<ArcSwap<Transport>>,
-        connector: Arc<OnceLock<Connector>>,
-    ) -> Option<Self> {
+    pub(super) fn new(config: &HealthConfig, transport: Arc<ArcSwap<Transport>>) -> Option<Self> {
         let question = Question::new(config).ok()?;
         let timeout = config.timeout.get();
-        Some(Self { question, timeout, thresholds: thresholds(config), transport, connector })
+        Some(Self { question, timeout, thresholds: thresholds(config), transport })
     }
 }
 
@@ -83,24 +80,35 @@ impl HealthCheck for Prober {
     /// Cancel safe: dropping the future closes the connection.
     async fn check(&self, target: &Backend) -> Result<()> {
         let Some(address) = target.addr.as_inet() else { return unwell("a check needs an internet address") };
-        if let Question::Connection = self.question {
-            if let Some(version) = self.transport.load().announces() {
-                return Own(version).connect(&target.addr).await.map(drop);
-            }
-            return TcpStream::connect(address).await.map(drop).or_else(|error| unwell(plain(&error)));
-        }
         let name = target.ext.get::<Name>().map(|name| &*name.0);
-        let peer = self.transport.load().check_peer(*address, name, self.timeout);
-        let connector = self.connector.get_or_init(|| Connector::new(None));
-        // Always a new connection: whether one can be made is a part of the question.
-        let mut session: HttpSession = connector.new_http_session(&peer).await?;
-        let outcome = match &self.question {
-            Question::Connection => Ok(()),
-            Question::Http(probe) => probe.exchange(&mut session, &peer).await,
-            Question::Grpc(probe) => probe.exchange(&mut session, &peer).await,
+        let prepared = self.transport.load().prepare_check(*address, name, self.timeout);
+        let (head, body) = match &self.question {
+            Question::Connection => {
+                let dial = prepared.dial();
+                return dial.reach(&dial.announcement(&Header::Local)).await.map(drop);
+            }
+            Question::Http(probe) => (probe.request(&prepared.authority())?, Bytes::new()),
+            Question::Grpc(probe) => probe.request(&prepared.authority())?,
         };
-        session.shutdown().await;
-        outcome
+        let asked = Asked { is_head: head.method == Method::HEAD, upgrade: false };
+        let silence = Silence { first_byte: self.timeout, later: self.timeout };
+        let handle = prepared.own_attempt(asked, silence, Duration::ZERO);
+        // Always a new connection: whether one can be made is a part of the question.
+        let Some(place) = handle.open_alone().await? else { return unwell("the target does not speak HTTP/2") };
+        let judged = match Conversation::begin(place.target, RequestHead::made(head), body) {
+            Ok(mut conversation) => match &self.question {
+                Question::Connection => Ok(()),
+                Question::Http(probe) => probe.judge(&mut conversation).await,
+                Question::Grpc(probe) => probe.judge(&mut conversation).await,
+            },
+            Err(error) => Err(error),
+        };
+        judged.map_err(|mut error| {
+            if let Some(attempt) = handle.upstream_attempt() {
+                attempt.explain(&mut error);
+            }
+            error
+        })
     }
 
     fn health_threshold(&self, success: bool) -> usize {
@@ -121,30 +129,20 @@ pub(super) fn too_slow(timeout: Duration) -> String {
 
 /// What went wrong, in the words of an operator rather than of a library.
 pub(super) fn told(error: &Error, timeout: Duration) -> String {
-    let cause = error.cause.as_ref().map(ToString::to_string).unwrap_or_default();
+    if Fault::of(error) == Fault::NoDescriptors {
+        return Fault::NoDescriptors.text().to_owned();
+    }
+    let context = || error.context.as_ref().map(|why| why.as_str().to_owned()).unwrap_or_default();
+    let cause = error.cause.as_ref().map_or_else(context, ToString::to_string);
     let with_cause = |what: &str| if cause.is_empty() { what.to_owned() } else { format!("{what}: {cause}") };
     match error.etype() {
-        &UNWELL => error.context.as_ref().map(|why| why.as_str().to_owned()).unwrap_or_default(),
+        &UNWELL => context(),
         ErrorType::ConnectRefused => "connection refused".to_owned(),
         ErrorType::ConnectNoRoute => "no route to the target".to_owned(),
-        ErrorType::ConnectTimedout
-        | ErrorType::TLSHandshakeTimedout
-        | ErrorType::ReadTimedout
-        | ErrorType::WriteTimedout => too_slow(timeout),
-        ErrorType::TLSHandshakeFailure | ErrorType::HandshakeError => with_cause("the handshake failed"),
-        ErrorType::InvalidCert => with_cause("the certificate is not accepted"),
+        ErrorType::ConnectTimedout | ErrorType::ReadTimedout | ErrorType::WriteTimedout => too_slow(timeout),
+        ErrorType::TLSHandshakeFailure => with_cause("the handshake failed"),
         ErrorType::ConnectionClosed => "the connection was closed before an answer".to_owned(),
-        ErrorType::ConnectError | ErrorType::SocketError => with_cause("no connection"),
+        ErrorType::ConnectError | ErrorType::BindError | ErrorType::InternalError => with_cause("no connection"),
         _ => with_cause("no answer"),
-    }
-}
-
-fn plain(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
-        std::io::ErrorKind::HostUnreachable | std::io::ErrorKind::NetworkUnreachable => {
-            "no route to the target".to_owned()
-        }
-        _ => format!("no connection: {error}"),
     }
 }

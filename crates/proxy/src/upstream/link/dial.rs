@@ -12,12 +12,14 @@ use pingora::{Error, ErrorType, OrErr};
 use portreeve_config::{ProxyProtocol, Timeouts};
 use portreeve_wire::proxy_protocol::Header;
 use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::bound::{Bound, Connections, Turn};
 use super::io::Io;
+use super::tunnel::Tunnel;
 use super::wire::Link;
 use crate::descriptors;
 use crate::fault::Fault;
@@ -31,6 +33,9 @@ pub(crate) struct Dial {
     key: u64,
     announces: Option<ProxyProtocol>,
     bound: Option<Bound>,
+    /// Its connections are counted with those of requests, of which there are only so many.
+    is_counted: bool,
+    tunnel: Option<Tunnel>,
 }
 
 impl Dial {
@@ -45,7 +50,16 @@ impl Dial {
         (address, key).hash(&mut hasher);
         tls.as_ref().map(|(_, name)| name).hash(&mut hasher);
         let tls = tls.map(|(config, name)| (TlsConnector::from(config), name));
-        Self { address, tls, timeouts, key: hasher.finish(), announces: None, bound: None }
+        Self {
+            address,
+            tls,
+            timeouts,
+            key: hasher.finish(),
+            announces: None,
+            bound: None,
+            is_counted: true,
+            tunnel: None,
+        }
     }
 
     /// Its connections begin with a PROXY protocol header of this version.
@@ -58,6 +72,16 @@ impl Dial {
         Self { bound, ..self }
     }
 
+    /// Its connections are among those for which descriptors are kept back: they are no request's.
+    pub(in crate::upstream) fn uncounted(self) -> Self {
+        Self { is_counted: false, ..self }
+    }
+
+    /// Who answers at the address is a proxy, which is asked for the target.
+    pub(in crate::upstream) fn through(self, tunnel: Option<Tunnel>) -> Self {
+        Self { tunnel, ..self }
+    }
+
     pub(super) fn connections(&self) -> Option<&Arc<Connections>> {
         self.bound.as_ref().map(|bound| &bound.connections)
     }
@@ -68,6 +92,10 @@ impl Dial {
         let mut first = Vec::new();
         announcement(version, told, None, "", &mut first);
         first.into()
+    }
+
+    pub(in crate::upstream) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Connections of equal keys may stand in for each other.
@@ -110,7 +138,28 @@ impl Dial {
     /// # Errors
     /// Nobody answers at the address, or not who should, or no descriptor is left. How long that may take is for whoever waits.
     pub(in crate::upstream) async fn connect(&self, first: &[u8]) -> pingora::Result<Io> {
-        let Some(descriptor) = descriptors::of_target() else { return Err(Fault::no_descriptors()) };
+        let descriptor = if self.is_counted {
+            let Some(descriptor) = descriptors::of_target() else { return Err(Fault::no_descriptors()) };
+            Some(descriptor)
+        } else {
+            None
+        };
+        let mut io = self.reach(first).await?;
+        if let Some(tunnel) = &self.tunnel {
+            tunnel.open(&mut io).await?;
+        }
+        let Some((connector, name)) = &self.tls else { return Ok(Io::Plain(io, descriptor)) };
+        match connector.connect(name.clone(), io).await {
+            Ok(tls) => Ok(Io::Tls(Box::new(tls), descriptor)),
+            Err(error) => Error::e_because(ErrorType::TLSHandshakeFailure, "TLS with the target", error),
+        }
+    }
+
+    /// A connection to the address, without TLS. `first` goes before everything else.
+    ///
+    /// # Errors
+    /// As above.
+    pub(in crate::upstream) async fn reach(&self, first: &[u8]) -> pingora::Result<TcpStream> {
         let mut io = ext::connect(&self.address, None).await.map_err(|error| {
             if !error.cause.as_deref().is_some_and(|cause| descriptors::is_exhaustion(cause)) {
                 return error;
@@ -122,11 +171,7 @@ impl Dial {
         if !first.is_empty() {
             io.write_all(first).await.or_err(ErrorType::ConnectError, "no PROXY protocol header could be sent")?;
         }
-        let Some((connector, name)) = &self.tls else { return Ok(Io::Plain(io, descriptor)) };
-        match connector.connect(name.clone(), io).await {
-            Ok(tls) => Ok(Io::Tls(Box::new(tls), descriptor)),
-            Err(error) => Error::e_because(ErrorType::TLSHandshakeFailure, "TLS with the target", error),
-        }
+        Ok(io)
     }
 }
 

@@ -11,13 +11,13 @@ use tokio_rustls::client::TlsStream;
 
 use crate::descriptors::Descriptor;
 
-/// The transport of a connection, which takes up a descriptor for as long as it lives.
+/// The transport of a connection, which takes up a descriptor for as long as it lives. None where those are kept back that it uses.
 #[derive(Debug)]
 #[expect(dead_code, reason = "a descriptor is held, and nothing asked of it")]
 pub(crate) enum Io {
-    Plain(TcpStream, Descriptor),
+    Plain(TcpStream, Option<Descriptor>),
     /// Boxed: a TLS session is some kilobytes, which plain connections need not carry.
-    Tls(Box<TlsStream<TcpStream>>, Descriptor),
+    Tls(Box<TlsStream<TcpStream>>, Option<Descriptor>),
 }
 
 impl Io {

@@ -12,12 +12,11 @@ use std::task::{Context, Poll};
 use bytes::BytesMut;
 use futures::future::{Either, select};
 use http::StatusCode;
-use parking_lot::Mutex;
 use tokio::io::ReadBuf;
 use tokio::time::{Sleep, sleep_until};
 
-use super::leg::Leg;
-use super::rival::Settled;
+use super::attempt::UpstreamAttempt;
+use super::hedge_state::Settled;
 use super::wire::Link;
 use super::{Dial, idle};
 use crate::fault::Fault;
@@ -30,48 +29,48 @@ const MOST_SENT: usize = 64 * 1024;
 const READ: usize = 16 * 1024;
 
 /// A connection for the attempt, or, if that takes too long, for another target.
-pub(super) async fn connect(leg: &Leg) -> pingora::Result<Box<Link>> {
-    let first = Box::pin(leg.dial.open(&leg.first, leg.kept()));
-    let Some(due) = leg.rival.due() else { return first.await };
+pub(super) async fn connect(attempt: &UpstreamAttempt) -> pingora::Result<Box<Link>> {
+    let first = Box::pin(attempt.dial.open(&attempt.first, attempt.kept()));
+    let Some(due) = attempt.hedge.due() else { return first.await };
     let first = match select(first, Box::pin(sleep_until(due.into()))).await {
         Either::Left((link, _)) => return link,
         Either::Right(((), first)) => first,
     };
-    let Some(second) = leg.rival.second() else { return first.await };
+    let Some(second) = attempt.hedge.second() else { return first.await };
     let dial = second.prepared().dial().clone();
-    match select(first, Box::pin(open(&dial, leg))).await {
+    match select(first, Box::pin(open(&dial, attempt))).await {
         Either::Left((Ok(link), _)) => {
-            leg.settle(Settled::lost(second.address()));
+            attempt.settle(Settled::lost(second.address()));
             second.lose();
             Ok(link)
         }
         Either::Left((Err(error), other)) => match other.await {
             Ok(link) => {
-                leg.settle(Settled::won(second, Some(Fault::of_connecting(&error))));
+                attempt.settle(Settled::won(second, Some(Fault::of_connecting(&error))));
                 Ok(link)
             }
             Err(of_second) => {
-                leg.settle(Settled::lost(second.address()));
+                attempt.settle(Settled::lost(second.address()));
                 second.fail(Fault::of_connecting(&of_second));
                 Err(error)
             }
         },
         Either::Right((Ok(link), _)) => {
-            leg.settle(Settled::won(second, None));
+            attempt.settle(Settled::won(second, None));
             Ok(link)
         }
         Either::Right((Err(of_second), first)) => {
-            leg.settle(Settled::lost(second.address()));
+            attempt.settle(Settled::lost(second.address()));
             second.fail(Fault::of_connecting(&of_second));
             first.await
         }
     }
 }
 
-async fn open(dial: &Arc<Dial>, leg: &Leg) -> pingora::Result<Box<Link>> {
-    match idle::take(dial, leg.kept()) {
+async fn open(dial: &Arc<Dial>, attempt: &UpstreamAttempt) -> pingora::Result<Box<Link>> {
+    match idle::take(dial, attempt.kept()) {
         Some(link) => Ok(link),
-        None => dial.open(&leg.first, leg.kept()).await,
+        None => dial.open(&attempt.first, attempt.kept()).await,
     }
 }
 
@@ -96,14 +95,13 @@ enum Said {
 /// The second connection.
 struct Runner {
     second: Option<Second>,
-    leg: Arc<Leg>,
+    attempt: Arc<UpstreamAttempt>,
     state: State,
 }
 
-/// Behind a lock that nobody takes: what connects may not be looked at from two threads, and a stream of Pingora's must be.
-type Opening = Mutex<Pin<Box<dyn Future<Output = Result<Box<Link>, Unasked>> + Send>>>;
+type Opening = Pin<Box<dyn Future<Output = Result<Box<Link>, Unasked>> + Send>>;
 
-/// Why the second could not be asked: what kept it from being connected to; its leg knows what went wrong after that.
+/// Why the second could not be asked: what kept it from being connected to; its attempt knows what went wrong after that.
 struct Unasked(Option<Fault>);
 
 impl From<io::Error> for Unasked {
@@ -116,7 +114,7 @@ enum State {
     Opening(Opening),
     Asked(Box<Link>),
     Said(Box<Link>, BytesMut),
-    /// By this, if its leg does not know by what.
+    /// By this, if its attempt does not know by what.
     Failed(Option<Fault>),
 }
 
@@ -131,8 +129,8 @@ pub(super) struct Heard {
 
 impl Race {
     /// A race that may begin, if the attempt is hedged and has not raced for its connection.
-    pub(super) fn new(leg: &Leg) -> Option<Box<Self>> {
-        let due = leg.rival.due()?;
+    pub(super) fn new(attempt: &UpstreamAttempt) -> Option<Box<Self>> {
+        let due = attempt.hedge.due()?;
         let clock = Box::pin(sleep_until(due.into()));
         Some(Box::new(Self { clock, sent: BytesMut::new(), second: None, first: None }))
     }
@@ -149,7 +147,7 @@ impl Race {
     }
 
     /// Whether the time has come to ask somebody else; asks. `Err`: nobody else is to be asked.
-    pub(super) fn poll_begin(&mut self, cx: &mut Context<'_>, leg: &Leg) -> Result<bool, ()> {
+    pub(super) fn poll_begin(&mut self, cx: &mut Context<'_>, attempt: &UpstreamAttempt) -> Result<bool, ()> {
         if self.clock.as_mut().poll(cx).is_pending() {
             return Ok(false);
         }
@@ -157,17 +155,17 @@ impl Race {
         if !self.sent.ends_with(b"\r\n\r\n") {
             return Err(());
         }
-        let second = leg.rival.second().ok_or(())?;
+        let second = attempt.hedge.second().ok_or(())?;
         let dial = second.prepared().dial().clone();
-        let (sent, first, kept) = (self.sent.split().freeze(), leg.first.clone(), leg.kept());
-        let leg = Leg::new(dial.clone(), leg.terms);
-        let asked = leg.clone();
+        let (sent, first, kept) = (self.sent.split().freeze(), attempt.first.clone(), attempt.kept());
+        let attempt = UpstreamAttempt::new(dial.clone(), attempt.params);
+        let asked = attempt.clone();
         let opening = async move {
             let mut link = match idle::take(&dial, kept) {
                 Some(link) => link,
                 None => dial.open(&first, kept).await.map_err(|error| Unasked(Some(Fault::of_connecting(&error))))?,
             };
-            link.ask(asked.terms.asked);
+            link.ask(asked.params.asked);
             if link.was_kept() {
                 asked.reuses();
             }
@@ -182,17 +180,17 @@ impl Race {
             std::future::poll_fn(|cx| link.poll_flush(cx, &asked)).await?;
             Ok(link)
         };
-        self.second = Some(Runner { second: Some(second), leg, state: State::Opening(Mutex::new(Box::pin(opening))) });
+        self.second = Some(Runner { second: Some(second), attempt, state: State::Opening(Box::pin(opening)) });
         Ok(true)
     }
 
     /// Waits for whoever answers first.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, first: &mut Link, leg: &Leg) -> Poll<Heard> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, first: &mut Link, attempt: &UpstreamAttempt) -> Poll<Heard> {
         if self.first.is_none() {
-            self.first = match poll_said(cx, first, leg) {
+            self.first = match poll_said(cx, first, attempt) {
                 Poll::Pending => None,
                 Poll::Ready(Said::Answer(read)) if is_acceptable(first) => {
-                    self.lose(leg);
+                    self.lose(attempt);
                     return Poll::Ready(Heard { link: None, read, end: Ok(()) });
                 }
                 Poll::Ready(said) => Some(said),
@@ -200,7 +198,7 @@ impl Race {
         }
         let Some(runner) = &mut self.second else { return Poll::Pending };
         if runner.poll(cx) && matches!(&runner.state, State::Said(link, _) if is_acceptable(link)) {
-            return Poll::Ready(self.win(leg));
+            return Poll::Ready(self.win(attempt));
         }
         let is_over = matches!(runner.state, State::Said(..) | State::Failed(_));
         if !is_over || self.first.is_none() {
@@ -208,13 +206,13 @@ impl Race {
         }
         // Neither is good: an answer goes before a failure, and the first before the second.
         match (self.first.take(), &runner.state) {
-            (Some(Said::Failure(_)), State::Said(..)) => Poll::Ready(self.win(leg)),
+            (Some(Said::Failure(_)), State::Said(..)) => Poll::Ready(self.win(attempt)),
             (Some(Said::Answer(read)), _) => {
-                self.lose(leg);
+                self.lose(attempt);
                 Poll::Ready(Heard { link: None, read, end: Ok(()) })
             }
             (Some(Said::Failure(end)), _) => {
-                self.lose(leg);
+                self.lose(attempt);
                 Poll::Ready(Heard { link: None, read: BytesMut::new(), end })
             }
             (None, _) => Poll::Pending,
@@ -222,14 +220,14 @@ impl Race {
     }
 
     /// The first is heard.
-    fn lose(&mut self, leg: &Leg) {
+    fn lose(&mut self, attempt: &UpstreamAttempt) {
         if let Some(runner) = self.second.take() {
             let Some(second) = runner.second else { return };
-            leg.settle(Settled::lost(second.address()));
+            attempt.settle(Settled::lost(second.address()));
             match &runner.state {
                 // A kept connection that was closed meanwhile says nothing.
-                State::Failed(None) if runner.leg.was_stale() => second.lose(),
-                State::Failed(fault) => second.fail(fault.unwrap_or_else(|| runner.leg.fault_of())),
+                State::Failed(None) if runner.attempt.was_stale() => second.lose(),
+                State::Failed(fault) => second.fail(fault.unwrap_or_else(|| runner.attempt.fault_of())),
                 State::Said(..) => second.fail(Fault::TargetAnswered),
                 _ => second.lose(),
             }
@@ -237,20 +235,20 @@ impl Race {
     }
 
     /// The second is heard.
-    fn win(&mut self, leg: &Leg) -> Heard {
+    fn win(&mut self, attempt: &UpstreamAttempt) -> Heard {
         let nothing = Heard { link: None, read: BytesMut::new(), end: Ok(()) };
-        let Some(Runner { second: Some(second), state: State::Said(link, read), leg: heard }) = self.second.take()
+        let Some(Runner { second: Some(second), state: State::Said(link, read), attempt: heard }) = self.second.take()
         else {
             return nothing;
         };
         // A whole answer may have come by now, of either.
-        leg.trailers.replace(&heard.trailers);
+        attempt.trailers.replace(&heard.trailers);
         let first = match self.first {
             None => None,
             Some(Said::Answer(_)) => Some(Fault::TargetAnswered),
-            Some(Said::Failure(_)) => (!leg.was_stale()).then(|| leg.fault_of()),
+            Some(Said::Failure(_)) => (!attempt.was_stale()).then(|| attempt.fault_of()),
         };
-        leg.settle(Settled::won(second, first));
+        attempt.settle(Settled::won(second, first));
         Heard { link: Some(link), read, end: Ok(()) }
     }
 }
@@ -259,7 +257,7 @@ impl Runner {
     /// Whether it has come to something now.
     fn poll(&mut self, cx: &mut Context<'_>) -> bool {
         if let State::Opening(opening) = &mut self.state {
-            match opening.get_mut().as_mut().poll(cx) {
+            match opening.as_mut().poll(cx) {
                 Poll::Pending => return false,
                 Poll::Ready(Ok(link)) => self.state = State::Asked(link),
                 Poll::Ready(Err(Unasked(fault))) => {
@@ -269,7 +267,7 @@ impl Runner {
             }
         }
         let State::Asked(link) = &mut self.state else { return false };
-        let Poll::Ready(said) = poll_said(cx, link, &self.leg) else { return false };
+        let Poll::Ready(said) = poll_said(cx, link, &self.attempt) else { return false };
         let state = std::mem::replace(&mut self.state, State::Failed(None));
         if let (Said::Answer(read), State::Asked(link)) = (said, state) {
             self.state = State::Said(link, read);
@@ -279,10 +277,10 @@ impl Runner {
 }
 
 /// What comes of an answer first.
-fn poll_said(cx: &mut Context<'_>, link: &mut Link, leg: &Leg) -> Poll<Said> {
+fn poll_said(cx: &mut Context<'_>, link: &mut Link, attempt: &UpstreamAttempt) -> Poll<Said> {
     let mut bytes = BytesMut::zeroed(READ);
     let mut buf = ReadBuf::new(&mut bytes);
-    let ended = match link.poll_answer(cx, &mut buf, leg) {
+    let ended = match link.poll_answer(cx, &mut buf, attempt) {
         Poll::Pending => return Poll::Pending,
         Poll::Ready(ended) => ended,
     };

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use pingora::tls::load_platform_certs_incl_env_into_store;
+use rustls_native_certs::load_native_certs;
 use tokio_rustls::rustls::client::WebPkiServerVerifier;
 use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
@@ -47,11 +47,18 @@ fn provider() -> Arc<CryptoProvider> {
     CryptoProvider::get_default().cloned().unwrap_or_else(|| Arc::new(aws_lc_rs::default_provider()))
 }
 
+/// Those of the system, or of the file and folder that `SSL_CERT_FILE` and `SSL_CERT_DIR` name. What cannot be read of them is
+/// told once, and the others are trusted.
 fn system() -> Arc<RootCertStore> {
     let load = || {
+        let found = load_native_certs();
         let mut roots = RootCertStore::empty();
-        if let Err(error) = load_platform_certs_incl_env_into_store(&mut roots) {
+        let (_, unfit) = roots.add_parsable_certificates(found.certs);
+        if let Some(error) = found.errors.first() {
             tracing::warn!(%error, "The authorities of the system cannot all be read.");
+        }
+        if unfit > 0 {
+            tracing::debug!(unfit, "Some authorities of the system are none that can be used.");
         }
         Arc::new(roots)
     };

@@ -11,10 +11,10 @@ use portreeve_wire::http1::{Asked, At, Bounds, Content, Flaw, Responses};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Dial;
+use super::attempt::{UpstreamAttempt, WireFault};
 use super::bound::Permit;
 use super::io::Io;
-use super::leg::{Fault, Leg};
-use crate::listener::Deadline;
+use crate::deadline::Deadline;
 use crate::web_socket::{Passage, To, WebSocket};
 
 /// Bytes read at once of a head that did not come in one piece.
@@ -115,8 +115,8 @@ impl Link {
     }
 
     /// What the connection has become, once the hooks know it.
-    fn web_socket<'l>(&self, leg: &'l Leg) -> Option<&'l WebSocket> {
-        if self.reading == Reading::Raw { leg.web_socket() } else { None }
+    fn web_socket<'l>(&self, attempt: &'l UpstreamAttempt) -> Option<&'l WebSocket> {
+        if self.reading == Reading::Raw { attempt.web_socket() } else { None }
     }
 
     /// The answer in hand has been handed over to its end.
@@ -149,14 +149,14 @@ impl Link {
         &mut self,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
-        leg: &Leg,
+        attempt: &UpstreamAttempt,
     ) -> Poll<io::Result<()>> {
-        if let Some(socket) = self.web_socket(leg) {
+        if let Some(socket) = self.web_socket(attempt) {
             if let Some(goodbye) = socket.poll_goodbye(To::Target, cx) {
                 self.goodbye = goodbye.into();
             }
             // Nobody may have anything else to send, now or ever.
-            if !self.goodbye.is_empty() && self.poll_goodbye(cx, leg)?.is_ready() {
+            if !self.goodbye.is_empty() && self.poll_goodbye(cx, attempt)?.is_ready() {
                 let _sent = Pin::new(&mut self.io).poll_flush(cx)?;
             }
         }
@@ -167,24 +167,24 @@ impl Link {
             }
             let before = buf.filled().len();
             if !self.ahead.is_empty() {
-                if ready!(self.poll_head(cx, leg))? == 0 {
-                    return Poll::Ready(self.ended(leg));
+                if ready!(self.poll_head(cx, attempt))? == 0 {
+                    return Poll::Ready(self.ended(attempt));
                 }
                 continue;
             }
-            if ready!(self.poll_fill(cx, buf, leg))? == 0 {
-                if self.web_socket(leg).is_some_and(|socket| socket.leaves(To::Client)) {
+            if ready!(self.poll_fill(cx, buf, attempt))? == 0 {
+                if self.web_socket(attempt).is_some_and(|socket| socket.leaves(To::Client)) {
                     // The client's connection ends it.
                     return Poll::Pending;
                 }
-                return Poll::Ready(self.ended(leg));
+                return Poll::Ready(self.ended(attempt));
             }
             let fresh = buf.filled().get(before..).unwrap_or_default();
-            let whole = match self.follow(fresh, leg) {
+            let whole = match self.follow(fresh, attempt) {
                 Ok(whole) => whole,
                 Err(flaw) => {
                     buf.set_filled(before);
-                    return Poll::Ready(Err(self.refuse(flaw, leg)));
+                    return Poll::Ready(Err(self.refuse(flaw, attempt)));
                 }
             };
             if self.answers.at() != At::End {
@@ -198,12 +198,12 @@ impl Link {
     }
 
     /// Reads more of a head that did not come in one piece. 0: the target has sent its last byte.
-    fn poll_head(&mut self, cx: &mut Context<'_>, leg: &Leg) -> Poll<io::Result<usize>> {
+    fn poll_head(&mut self, cx: &mut Context<'_>, attempt: &UpstreamAttempt) -> Poll<io::Result<usize>> {
         SCRATCH.with_borrow_mut(|scratch| {
             let mut buf = ReadBuf::new(scratch);
-            let read = ready!(self.poll_fill(cx, &mut buf, leg))?;
+            let read = ready!(self.poll_fill(cx, &mut buf, attempt))?;
             let waiting = self.ahead.len();
-            match self.follow(buf.filled(), leg) {
+            match self.follow(buf.filled(), attempt) {
                 Ok(0) => self.ahead.extend_from_slice(buf.filled()),
                 Ok(whole) => {
                     let is_over = self.answers.at() == At::End;
@@ -211,7 +211,7 @@ impl Link {
                     self.ahead.extend_from_slice(kept.unwrap_or_default());
                     self.whole = waiting + whole;
                 }
-                Err(flaw) => return Poll::Ready(Err(self.refuse(flaw, leg))),
+                Err(flaw) => return Poll::Ready(Err(self.refuse(flaw, attempt))),
             }
             Poll::Ready(Ok(read))
         })
@@ -221,20 +221,25 @@ impl Link {
     ///
     /// Until an answer begins, its target may wait for the rest of the request: what bounds its client bounds that. Then silence is
     /// of both sides: what either sends ends it.
-    fn poll_fill(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>, leg: &Leg) -> Poll<io::Result<usize>> {
+    fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+        attempt: &UpstreamAttempt,
+    ) -> Poll<io::Result<usize>> {
         let before = buf.filled().len();
         if Pin::new(&mut self.io).poll_read(cx, buf)?.is_pending() {
             // Of a request that cannot be sent on, there is no rest.
-            if leg.is_partial() && !self.spent && self.answers.answer().is_none() {
+            if attempt.is_partial() && !self.spent && self.answers.answer().is_none() {
                 // Whoever sends the rest looks here again.
                 self.patience.clear();
                 return Poll::Pending;
             }
-            let silence = leg.terms.silence;
+            let silence = attempt.params.silence;
             let limit = if self.answers.answer().is_none() { silence.first_byte } else { silence.later };
             ready!(self.patience.poll_within(cx, limit));
             self.spent = true;
-            leg.fail(Fault::Silent);
+            attempt.fail(WireFault::Silent);
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         self.patience.clear();
@@ -242,14 +247,14 @@ impl Link {
         self.stalled.clear();
         let read = buf.filled().len() - before;
         if read > 0 {
-            leg.hear();
+            attempt.hear();
         }
         Poll::Ready(Ok(read))
     }
 
     /// Follows the answer through `fresh`: how much of that may go on, which is whatever belongs to heads that have come whole
     /// and to what follows them.
-    fn follow(&mut self, fresh: &[u8], leg: &Leg) -> Result<usize, Flaw> {
+    fn follow(&mut self, fresh: &[u8], attempt: &UpstreamAttempt) -> Result<usize, Flaw> {
         if self.reading == Reading::Raw {
             return Ok(fresh.len());
         }
@@ -265,7 +270,7 @@ impl Link {
                 At::End => {
                     // What nobody asked for goes no further, and neither does this connection.
                     self.spent |= read < fresh.len();
-                    leg.trailers.bring(&self.answers.take_trailers());
+                    attempt.trailers.bring(&self.answers.take_trailers());
                     return Ok(read);
                 }
                 At::Body => return Ok(read),
@@ -294,27 +299,32 @@ impl Link {
     }
 
     /// The target has sent its last byte: was that where the answer ends?
-    fn ended(&mut self, leg: &Leg) -> io::Result<()> {
+    fn ended(&mut self, attempt: &UpstreamAttempt) -> io::Result<()> {
         self.spent = true;
-        if self.reading == Reading::Raw || !leg.has_heard() {
+        if self.reading == Reading::Raw || !attempt.has_heard() {
             return Ok(());
         }
-        self.answers.end().map_err(|flaw| self.refuse(flaw, leg))
+        self.answers.end().map_err(|flaw| self.refuse(flaw, attempt))
     }
 
-    fn refuse(&mut self, flaw: Flaw, leg: &Leg) -> io::Error {
+    fn refuse(&mut self, flaw: Flaw, attempt: &UpstreamAttempt) -> io::Error {
         self.spent = true;
-        leg.fail(Fault::Flawed(flaw));
+        attempt.fail(WireFault::Flawed(flaw));
         io::Error::new(io::ErrorKind::InvalidData, flaw)
     }
 
     /// Sends some of the request.
-    pub(super) fn poll_request(&mut self, cx: &mut Context<'_>, buf: &[u8], leg: &Leg) -> Poll<io::Result<usize>> {
-        if let Some(socket) = self.web_socket(leg) {
-            return self.poll_frames(cx, buf, leg, socket);
+    pub(super) fn poll_request(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+        attempt: &UpstreamAttempt,
+    ) -> Poll<io::Result<usize>> {
+        if let Some(socket) = self.web_socket(attempt) {
+            return self.poll_frames(cx, buf, attempt, socket);
         }
         let written = Pin::new(&mut self.io).poll_write(cx, buf);
-        self.poll_taken(cx, written, leg)
+        self.poll_taken(cx, written, attempt)
     }
 
     /// Sends some of what goes to the target's side of a WebSocket.
@@ -322,25 +332,25 @@ impl Link {
         &mut self,
         cx: &mut Context<'_>,
         buf: &[u8],
-        leg: &Leg,
+        attempt: &UpstreamAttempt,
         socket: &WebSocket,
     ) -> Poll<io::Result<usize>> {
         if let Some(goodbye) = socket.goodbye(To::Target) {
             self.goodbye = goodbye.into();
         }
-        ready!(self.poll_goodbye(cx, leg))?;
+        ready!(self.poll_goodbye(cx, attempt))?;
         let Passage::Pass(room) = socket.passage(To::Target, buf) else { return Poll::Ready(Ok(buf.len())) };
         let written = Pin::new(&mut self.io).poll_write(cx, buf.get(..room).unwrap_or(buf));
-        let written = ready!(self.poll_taken(cx, written, leg))?;
+        let written = ready!(self.poll_taken(cx, written, attempt))?;
         socket.passed(To::Target, buf.get(..written).unwrap_or_default());
         Poll::Ready(Ok(written))
     }
 
     /// Sends what has to go first.
-    fn poll_goodbye(&mut self, cx: &mut Context<'_>, leg: &Leg) -> Poll<io::Result<()>> {
+    fn poll_goodbye(&mut self, cx: &mut Context<'_>, attempt: &UpstreamAttempt) -> Poll<io::Result<()>> {
         while !self.goodbye.is_empty() {
             let written = Pin::new(&mut self.io).poll_write(cx, &self.goodbye);
-            let written = ready!(self.poll_taken(cx, written, leg))?;
+            let written = ready!(self.poll_taken(cx, written, attempt))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -349,9 +359,9 @@ impl Link {
         Poll::Ready(Ok(()))
     }
 
-    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>, leg: &Leg) -> Poll<io::Result<()>> {
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>, attempt: &UpstreamAttempt) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.io).poll_flush(cx);
-        self.poll_taken(cx, flushed, leg)
+        self.poll_taken(cx, flushed, attempt)
     }
 
     pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -360,11 +370,16 @@ impl Link {
     }
 
     /// What came of a write. A target may take nothing for only so long; and while it takes something, it need not answer.
-    fn poll_taken<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>, leg: &Leg) -> Poll<io::Result<T>> {
+    fn poll_taken<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+        attempt: &UpstreamAttempt,
+    ) -> Poll<io::Result<T>> {
         if written.is_pending() {
             ready!(self.stalled.poll_within(cx, self.dial.timeouts().write.get()));
             self.spent = true;
-            leg.fail(Fault::Stalled);
+            attempt.fail(WireFault::Stalled);
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         self.stalled.clear();

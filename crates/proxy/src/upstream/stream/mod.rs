@@ -13,6 +13,7 @@ use bytes::Bytes;
 use h2::SendStream;
 use h2::client::{ResponseFuture, SendRequest};
 use http::Request;
+use pingora::{Error, ErrorType};
 
 use self::connection::Connection;
 pub(crate) use self::ending::Ending;
@@ -44,6 +45,19 @@ impl Stream {
             Ok(stream) => Ok(Some(stream)),
             Err(refused) => refused.into_error().map_or(Ok(None), Err),
         }
+    }
+
+    /// The only place on a new connection, which ends with it; `None` if the target speaks no HTTP/2. Cancel safe.
+    ///
+    /// # Errors
+    /// Nobody answers at the address in time, or not who should, or takes no stream.
+    pub(in crate::upstream) async fn alone(dial: &Arc<Dial>) -> pingora::Result<Option<Self>> {
+        let (connection, waiting) = Connection::open(dial.clone());
+        if let Err(refused) = waiting.opened().await {
+            return refused.into_error().map_or(Ok(None), Err);
+        }
+        let closed = || Error::explain(ErrorType::ConnectionClosed, "the target closed it");
+        connection.place(dial).map(Some).ok_or_else(closed)
     }
 
     /// Whether TLS is spoken on its connection.

@@ -16,7 +16,7 @@ const FIELDS: usize = 16;
 ///
 /// # Errors
 /// It is none, which the connection has ruled out.
-pub(super) fn head(came: &mut BytesMut) -> Result<Option<Box<ResponseHeader>>> {
+pub(in crate::upstream) fn head(came: &mut BytesMut) -> Result<Option<Box<ResponseHeader>>> {
     // Behind it a chunk or the beginning of a body may have come: it stays.
     let Some(length) = head_length(came) else { return Ok(None) };
     let bytes = came.split_to(length).freeze();

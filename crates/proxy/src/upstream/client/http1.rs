@@ -5,17 +5,15 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
-use pingora::http::RequestHeader;
+use http::{HeaderMap, StatusCode, Version};
 use pingora::{Error, ErrorType, Result};
 use portreeve_wire::http1::{AnswerBody, Body, Content};
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
-use super::outgoing::{self, Rest};
-use super::{Moved, Said, Target, reading};
-use crate::context::Request;
+use super::request_body::RequestBody;
+use super::{Progress, RequestHead, ResponseEvent, TargetExchange, answer_head};
 use crate::incoming::Incoming;
-use crate::upstream::{ANSWERS as BOUNDS, Loan};
+use crate::upstream::link::{ANSWERS as BOUNDS, ConnectionLease};
 
 /// Bytes read at once: a head and a small body fit.
 const READ: usize = 8 * 1024;
@@ -25,14 +23,14 @@ const READ_MORE: usize = 32 * 1024;
 const KEEP: usize = 4 * 1024;
 
 /// One exchange with a target in HTTP/1.1.
-pub(super) struct Http1 {
-    loan: Loan,
+pub(crate) struct Http1 {
+    lease: ConnectionLease,
     /// What of the request is on its way, and how much of that has gone.
     out: Vec<u8>,
     sent: usize,
     /// Some of it waits until the target takes more, if only in TLS.
     is_blocked: bool,
-    rest: Rest,
+    rest: RequestBody,
     /// No more of the request can be sent, and why. The answer may be there all the same.
     is_broken: bool,
     why: Option<Box<Error>>,
@@ -41,13 +39,13 @@ pub(super) struct Http1 {
 }
 
 impl Http1 {
-    pub(super) fn new(loan: Loan) -> Self {
+    pub(crate) fn new(lease: ConnectionLease) -> Self {
         Self {
-            loan,
+            lease,
             out: Vec::new(),
             sent: 0,
             is_blocked: false,
-            rest: Rest::of(Body::None),
+            rest: RequestBody::of(Body::None),
             is_broken: false,
             why: None,
             came: Incoming::default(),
@@ -65,13 +63,13 @@ impl Http1 {
         ended.map_err(|error| self.why.take().unwrap_or(error).into_up())
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Moved>> {
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Progress>> {
         let most = if self.is_answering { READ_MORE } else { READ };
         self.came.room().reserve(most);
-        let read = pin!(self.loan.read_buf(self.came.room())).poll(cx);
+        let read = pin!(self.lease.read_buf(self.came.room())).poll(cx);
         Poll::Ready(match ready!(read) {
-            Ok(0) => self.ended().map(|()| Moved::Heard),
-            Ok(_) => Ok(Moved::Heard),
+            Ok(0) => self.ended().map(|()| Progress::Received),
+            Ok(_) => Ok(Progress::Received),
             Err(error) => {
                 let error = Error::because(ErrorType::ReadError, "while the answer was read", error);
                 Err(self.why.take().unwrap_or(error).into_up())
@@ -81,19 +79,30 @@ impl Http1 {
 
     fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(rest) = self.out.get(self.sent..).filter(|rest| !rest.is_empty()) {
-            match ready!(Pin::new(&mut self.loan).poll_write(cx, rest))? {
+            match ready!(Pin::new(&mut self.lease).poll_write(cx, rest))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 written => self.sent += written,
             }
         }
-        Pin::new(&mut self.loan).poll_flush(cx)
+        Pin::new(&mut self.lease).poll_flush(cx)
     }
 }
 
-impl Target for Http1 {
-    fn head(&mut self, asked: &RequestHeader, cx: &mut Request, body: Body) -> Result<()> {
-        self.out = outgoing::head(asked, cx, body, self.loan.offers_upgrade())?;
-        self.rest = Rest::of(body);
+impl TargetExchange for Http1 {
+    fn version(&self) -> Version {
+        Version::HTTP_11
+    }
+
+    fn offers_upgrade(&self) -> bool {
+        self.lease.offers_upgrade()
+    }
+
+    fn begin(&mut self, head: RequestHead<'_>, body: Body) -> Result<()> {
+        self.out = head.write(body);
+        self.rest = RequestBody::of(body);
+        if body != Body::None {
+            self.lease.waits_for_the_rest();
+        }
         Ok(())
     }
 
@@ -102,6 +111,7 @@ impl Target for Http1 {
     }
 
     fn end(&mut self, trailers: Option<&HeaderMap>) -> Result<()> {
+        self.lease.sends_no_more();
         self.rest.end(&mut self.out, trailers)
     }
 
@@ -113,31 +123,31 @@ impl Target for Http1 {
         self.is_broken || (self.rest.is_over() && self.out.is_empty() && !self.is_blocked)
     }
 
-    fn said(&mut self) -> Result<Option<Said>> {
+    fn event(&mut self) -> Result<Option<ResponseEvent>> {
         if self.is_answering {
             let next = self.came.next().map_err(Error::into_up)?;
-            return Ok(next.map(|(data, last)| Said::Body(data, last)));
+            return Ok(next.map(|(data, last)| ResponseEvent::Body(data, last)));
         }
-        let Some(head) = reading::head(self.came.room()).map_err(Error::into_up)? else { return Ok(None) };
+        let Some(head) = answer_head::head(self.came.room()).map_err(Error::into_up)? else { return Ok(None) };
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             // From here on both ways are open until one side closes.
-            self.rest = Rest::raw();
+            self.rest = RequestBody::raw();
             self.came.begins(Content::of(AnswerBody::UntilClose, BOUNDS));
             self.is_answering = true;
-            return Ok(Some(Said::Head(head, false)));
+            return Ok(Some(ResponseEvent::Head(head, false)));
         }
         if head.status.is_informational() {
-            return Ok(Some(Said::Interim(head)));
+            return Ok(Some(ResponseEvent::Interim(head)));
         }
-        let Some(content) = self.loan.content() else {
+        let Some(content) = self.lease.content() else {
             return Err(Error::explain(ErrorType::InvalidHTTPHeader, "an answer without a head").into_up());
         };
         self.came.begins(content);
         self.is_answering = true;
-        Ok(Some(Said::Head(head, self.came.is_over())))
+        Ok(Some(ResponseEvent::Head(head, self.came.is_over())))
     }
 
-    fn poll_move(&mut self, cx: &mut Context<'_>) -> Poll<Result<Moved>> {
+    fn poll_progress(&mut self, cx: &mut Context<'_>) -> Poll<Result<Progress>> {
         let (was_open, was_blocked) = (!self.rest.is_over(), self.is_blocked);
         // A target that has spoken meanwhile is not stalled, however late that is found out.
         if was_blocked && let Poll::Ready(heard) = self.poll_read(cx) {
@@ -150,7 +160,7 @@ impl Target for Http1 {
             return Poll::Ready(heard);
         }
         // Who waits for the answer alone need not know.
-        if was_open { sent.map(|()| Ok(Moved::Sent)) } else { Poll::Pending }
+        if was_open { sent.map(|()| Ok(Progress::Sent)) } else { Poll::Pending }
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
@@ -168,7 +178,7 @@ impl Target for Http1 {
         if is_stalled && !self.is_answering {
             return Poll::Ready(Err(error));
         }
-        self.loan.sends_no_more();
+        self.lease.sends_no_more();
         (self.is_broken, self.why) = (true, Some(error));
         Poll::Ready(Ok(()))
     }
@@ -176,9 +186,9 @@ impl Target for Http1 {
     /// It is closed with the exchange.
     fn suspect(&mut self) {}
 
-    fn give_back(self) {
+    fn give_back(&mut self) {
         if !self.is_broken {
-            self.loan.give_back();
+            self.lease.give_back();
         }
     }
 }

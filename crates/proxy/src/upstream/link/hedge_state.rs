@@ -15,7 +15,7 @@ use crate::upstream::hedge::{Hedge, Second};
 
 /// Who may be asked beside the target of an attempt.
 #[derive(Debug, Default)]
-pub(super) struct Rival {
+pub(super) struct HedgeState {
     /// Whom else to ask, and when.
     hedge: Option<Hedge>,
     is_hedged: AtomicBool,
@@ -46,7 +46,7 @@ impl Settled {
     }
 }
 
-impl Rival {
+impl HedgeState {
     pub(super) fn new(hedge: Option<Hedge>) -> Self {
         Self { hedge, ..Self::default() }
     }

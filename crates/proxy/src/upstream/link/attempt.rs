@@ -4,19 +4,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use pingora::connectors::L4Connect;
-use pingora::protocols::l4::socket::SocketAddr;
-use pingora::protocols::l4::stream::Stream;
-use pingora::protocols::l4::virt::VirtualSocketStream;
 use pingora::{Error, ErrorType, ImmutStr};
 use portreeve_wire::http1::{Asked, Flaw};
 
 use super::Dial;
-use super::loan::Loan;
-use super::rival::{Rival, Settled};
+use super::hedge_state::{HedgeState, Settled};
 use crate::trailers::Carrier;
 use crate::upstream::hedge::Hedge;
 use crate::upstream::prepared::Silence;
@@ -24,16 +18,16 @@ use crate::web_socket::WebSocket;
 
 /// What an attempt asks of its connection.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::upstream) struct Terms {
+pub(in crate::upstream) struct AttemptParams {
     pub(in crate::upstream) asked: Asked,
     pub(in crate::upstream) silence: Silence,
     /// A kept connection serves only if it has been idle for less.
     pub(in crate::upstream) idle: Duration,
 }
 
-/// What went wrong on a connection, which Pingora cannot tell by itself.
+/// What went wrong on a connection, which an error of reading or writing does not tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum WireFault {
     /// The target said nothing for too long.
     Silent,
     /// It took nothing for too long.
@@ -44,36 +38,41 @@ pub(super) enum Fault {
 
 /// One attempt's way to its target and back.
 #[derive(Debug)]
-pub(crate) struct Leg {
+pub(crate) struct UpstreamAttempt {
     pub(super) dial: Arc<Dial>,
-    pub(super) terms: Terms,
+    pub(super) params: AttemptParams,
     reused: AtomicBool,
     /// The request is still coming in, so that the target may wait for the rest of it.
     is_partial: AtomicBool,
     heard: AtomicBool,
-    fault: Mutex<Option<Fault>>,
+    fault: Mutex<Option<WireFault>>,
     /// What is said before anything else, if the target wants to know for whom the connection is. Such a connection serves
     /// nobody else.
     pub(super) first: Bytes,
     /// Who may be asked beside the target.
-    pub(super) rival: Rival,
+    pub(super) hedge: HedgeState,
     /// What follows the bodies of the request and of its answer.
     pub(crate) trailers: Carrier,
     web_socket: OnceLock<Arc<WebSocket>>,
 }
 
-impl Leg {
-    pub(in crate::upstream) fn new(dial: Arc<Dial>, terms: Terms) -> Arc<Self> {
-        Self::with(dial, terms, Bytes::new(), None)
+impl UpstreamAttempt {
+    pub(in crate::upstream) fn new(dial: Arc<Dial>, params: AttemptParams) -> Arc<Self> {
+        Self::with(dial, params, Bytes::new(), None)
     }
 
     /// One that begins with these bytes, and may be overtaken.
-    pub(in crate::upstream) fn with(dial: Arc<Dial>, terms: Terms, first: Bytes, hedge: Option<Hedge>) -> Arc<Self> {
+    pub(in crate::upstream) fn with(
+        dial: Arc<Dial>,
+        params: AttemptParams,
+        first: Bytes,
+        hedge: Option<Hedge>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             dial,
-            terms,
+            params,
             first,
-            rival: Rival::new(hedge),
+            hedge: HedgeState::new(hedge),
             reused: AtomicBool::new(false),
             is_partial: AtomicBool::new(false),
             heard: AtomicBool::new(false),
@@ -85,16 +84,16 @@ impl Leg {
 
     /// Whether the request offers another protocol.
     pub(crate) fn offers_upgrade(&self) -> bool {
-        self.terms.asked.upgrade
+        self.params.asked.upgrade
     }
 
     /// The request is still coming in: until it is whole, no silence of the target is too long. What bounds the client bounds it.
-    pub(crate) fn waits_for_the_rest(&self) {
+    pub(super) fn waits_for_the_rest(&self) {
         self.is_partial.store(true, Ordering::Relaxed);
     }
 
     /// It has come whole.
-    pub(crate) fn is_sent(&self) {
+    pub(super) fn is_sent(&self) {
         self.is_partial.store(false, Ordering::Relaxed);
     }
 
@@ -111,7 +110,7 @@ impl Leg {
         self.heard.load(Ordering::Relaxed)
     }
 
-    pub(super) fn fail(&self, fault: Fault) {
+    pub(super) fn fail(&self, fault: WireFault) {
         *self.fault.lock() = Some(fault);
     }
 
@@ -126,7 +125,7 @@ impl Leg {
 
     /// A kept connection serves only if it has been idle for less.
     pub(super) fn kept(&self) -> Duration {
-        if self.first.is_empty() { self.terms.idle } else { Duration::ZERO }
+        if self.first.is_empty() { self.params.idle } else { Duration::ZERO }
     }
 
     /// The race is over. What was wrong with the first is forgotten when the second is heard.
@@ -134,12 +133,12 @@ impl Leg {
         if settled.won.is_some() {
             *self.fault.lock() = None;
         }
-        self.rival.settle(settled);
+        self.hedge.settle(settled);
     }
 
     /// How the race ended, if there was one, or that it came to no end: told once.
     pub(crate) fn settled(&self) -> Option<Settled> {
-        self.rival.settled()
+        self.hedge.settled()
     }
 
     /// The connection was used before: it may have been closed meanwhile.
@@ -151,8 +150,8 @@ impl Leg {
     pub(super) fn fault_of(&self) -> crate::fault::Fault {
         match *self.fault.lock() {
             None => crate::fault::Fault::Reset,
-            Some(Fault::Silent | Fault::Stalled) => crate::fault::Fault::AnswerTimeout,
-            Some(Fault::Flawed(_)) => crate::fault::Fault::BadAnswer,
+            Some(WireFault::Silent | WireFault::Stalled) => crate::fault::Fault::AnswerTimeout,
+            Some(WireFault::Flawed(_)) => crate::fault::Fault::BadAnswer,
         }
     }
 
@@ -162,32 +161,17 @@ impl Leg {
         self.reused.load(Ordering::Relaxed) && !self.has_heard() && self.fault.lock().is_none()
     }
 
-    /// Puts into an error of Pingora's what it is about: it knows only that the connection failed.
+    /// Puts into an error what it is about: reading and writing know only that the connection failed.
     pub(crate) fn explain(&self, error: &mut Error) {
         match *self.fault.lock() {
             None => {}
-            Some(Fault::Silent) => error.etype = ErrorType::ReadTimedout,
-            Some(Fault::Stalled) => error.etype = ErrorType::WriteTimedout,
-            Some(Fault::Flawed(flaw)) => {
+            Some(WireFault::Silent) => error.etype = ErrorType::ReadTimedout,
+            Some(WireFault::Stalled) => error.etype = ErrorType::WriteTimedout,
+            Some(WireFault::Flawed(flaw)) => {
                 error.etype = ErrorType::HTTPStatus(502);
                 error.context = Some(ImmutStr::from(format!("the target's answer is refused: {flaw}")));
                 error.cause = None;
             }
         }
-    }
-}
-
-/// What Pingora is given to connect by: it gets a kept connection, or a new one.
-#[derive(Debug)]
-pub(in crate::upstream) struct Connecting(pub(in crate::upstream) Arc<Leg>);
-
-#[async_trait]
-impl L4Connect for Connecting {
-    async fn connect(&self, _: &SocketAddr) -> pingora::Result<Stream> {
-        let loan = match Loan::kept(&self.0) {
-            Some(loan) => loan,
-            None => Loan::open(&self.0).await?,
-        };
-        Ok(VirtualSocketStream::new(Box::new(loan)).into())
     }
 }

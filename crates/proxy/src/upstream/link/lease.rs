@@ -6,25 +6,19 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
-use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket};
 use portreeve_wire::http1::Content;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::attempt::UpstreamAttempt;
 use super::idle;
-use super::leg::Leg;
 use super::race::{self, Race};
 use super::wire::Link;
 
 /// A connection that is whose exchange it is until this is dropped. Then it is kept if it was given back, and closed otherwise.
-///
-/// Pingora, which has those of upgrades (docs/adr/0024) and of calls, gives a connection back by looking whether it may be kept: it
-/// reads one byte, which must not come, before it puts the connection into a pool of its own (`test_reusable_stream` in
-/// pingora-core's `connectors/mod.rs`). It does so only when the request has been sent whole and the answer has been read to its
-/// end. Here that read finds the end of the stream, so Pingora lets go of it; and this tells that the connection is good.
 #[derive(Debug)]
-pub(crate) struct Loan {
+pub(crate) struct ConnectionLease {
     link: Option<Box<Link>>,
-    leg: Arc<Leg>,
+    attempt: Arc<UpstreamAttempt>,
     given_back: bool,
     /// As long as another target may be heard instead of this one.
     race: Option<Box<Race>>,
@@ -32,18 +26,18 @@ pub(crate) struct Loan {
     ahead: BytesMut,
 }
 
-impl Loan {
+impl ConnectionLease {
     /// A connection that was kept, if there is one.
-    pub(crate) fn kept(leg: &Arc<Leg>) -> Option<Self> {
-        idle::take(&leg.dial, leg.kept()).map(|link| Self::new(link, leg.clone()))
+    pub(crate) fn kept(attempt: &Arc<UpstreamAttempt>) -> Option<Self> {
+        idle::take(&attempt.dial, attempt.kept()).map(|link| Self::new(link, attempt.clone()))
     }
 
     /// A new connection, or, where there may not be one more, one that has become idle meanwhile. Cancel safe.
     ///
     /// # Errors
     /// Nobody answers at the address in time, or not who should.
-    pub(crate) async fn open(leg: &Arc<Leg>) -> pingora::Result<Self> {
-        race::connect(leg).await.map(|link| Self::new(link, leg.clone()))
+    pub(crate) async fn open(attempt: &Arc<UpstreamAttempt>) -> pingora::Result<Self> {
+        race::connect(attempt).await.map(|link| Self::new(link, attempt.clone()))
     }
 
     /// How the body of the answer is delimited, once its head has come.
@@ -53,26 +47,31 @@ impl Loan {
 
     /// Whether the request offers another protocol.
     pub(crate) fn offers_upgrade(&self) -> bool {
-        self.leg.offers_upgrade()
+        self.attempt.offers_upgrade()
     }
 
-    /// The rest of the request cannot be sent: from now on it is the target that is waited for.
+    /// More of the request is to come: until then no silence of the target is too long.
+    pub(crate) fn waits_for_the_rest(&self) {
+        self.attempt.waits_for_the_rest();
+    }
+
+    /// The request is whole, or cannot be sent: from now on it is the target that is waited for.
     pub(crate) fn sends_no_more(&self) {
-        self.leg.is_sent();
+        self.attempt.is_sent();
     }
 
     /// The exchange is over. Another may follow if request and answer allow it.
-    pub(crate) fn give_back(mut self) {
+    pub(crate) fn give_back(&mut self) {
         self.given_back = true;
     }
 
-    pub(super) fn new(mut link: Box<Link>, leg: Arc<Leg>) -> Self {
-        link.ask(leg.terms.asked);
+    pub(super) fn new(mut link: Box<Link>, attempt: Arc<UpstreamAttempt>) -> Self {
+        link.ask(attempt.params.asked);
         if link.was_kept() {
-            leg.reuses();
+            attempt.reuses();
         }
-        let race = Race::new(&leg);
-        Self { link: Some(link), leg, given_back: false, race, ahead: BytesMut::new() }
+        let race = Race::new(&attempt);
+        Self { link: Some(link), attempt, given_back: false, race, ahead: BytesMut::new() }
     }
 
     /// Waits for the beginning of an answer, while another target may be heard instead: what came of it, or `None` if the
@@ -80,11 +79,11 @@ impl Loan {
     fn poll_race(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Option<io::Result<()>>> {
         let (Some(race), Some(link)) = (&mut self.race, &mut self.link) else { return Poll::Ready(None) };
         if !race.is_on() {
-            if let Poll::Ready(came) = link.poll_answer(cx, buf, &self.leg) {
+            if let Poll::Ready(came) = link.poll_answer(cx, buf, &self.attempt) {
                 self.race = None;
                 return Poll::Ready(Some(came));
             }
-            match race.poll_begin(cx, &self.leg) {
+            match race.poll_begin(cx, &self.attempt) {
                 Ok(true) => {}
                 Ok(false) => return Poll::Pending,
                 Err(()) => {
@@ -93,26 +92,26 @@ impl Loan {
                 }
             }
         }
-        let heard = ready!(race.poll(cx, link, &self.leg));
+        let heard = ready!(race.poll(cx, link, &self.attempt));
         self.race = None;
         if let Some(other) = heard.link {
             self.link = Some(other);
-            self.leg.hear();
+            self.attempt.hear();
         }
         self.ahead = heard.read;
         if self.ahead.is_empty() { Poll::Ready(Some(heard.end)) } else { Poll::Ready(None) }
     }
 
     /// The connection; it is there until the loan is dropped.
-    fn link(&mut self) -> io::Result<(&mut Link, &Leg)> {
+    fn link(&mut self) -> io::Result<(&mut Link, &UpstreamAttempt)> {
         match &mut self.link {
-            Some(link) => Ok((link, &self.leg)),
+            Some(link) => Ok((link, &self.attempt)),
             None => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 }
 
-impl AsyncRead for Loan {
+impl AsyncRead for ConnectionLease {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.race.is_some()
             && let Some(came) = ready!(self.poll_race(cx, buf))
@@ -124,20 +123,18 @@ impl AsyncRead for Loan {
             buf.put_slice(&self.ahead.split_to(n));
             return Poll::Ready(Ok(()));
         }
-        let (link, leg) = self.link()?;
+        let (link, attempt) = self.link()?;
         if link.is_at_end() {
-            // No answer is read in such small pieces.
-            self.given_back = buf.remaining() == 1;
             return Poll::Ready(Ok(()));
         }
-        link.poll_answer(cx, buf, leg)
+        link.poll_answer(cx, buf, attempt)
     }
 }
 
-impl AsyncWrite for Loan {
+impl AsyncWrite for ConnectionLease {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let (link, leg) = self.link()?;
-        let written = ready!(link.poll_request(cx, buf, leg))?;
+        let (link, attempt) = self.link()?;
+        let written = ready!(link.poll_request(cx, buf, attempt))?;
         let sent = buf.get(..written).unwrap_or_default();
         if self.race.as_mut().is_some_and(|race| !race.sent(sent)) {
             self.race = None;
@@ -146,8 +143,8 @@ impl AsyncWrite for Loan {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let (link, leg) = self.link()?;
-        link.poll_flush(cx, leg)
+        let (link, attempt) = self.link()?;
+        link.poll_flush(cx, attempt)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -156,16 +153,9 @@ impl AsyncWrite for Loan {
     }
 }
 
-impl VirtualSocket for Loan {
-    /// All options are set when the connection is made.
-    fn set_socket_option(&self, _: VirtualSockOpt) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Drop for Loan {
+impl Drop for ConnectionLease {
     fn drop(&mut self) {
-        let is_shared = self.leg.first.is_empty();
+        let is_shared = self.attempt.first.is_empty();
         if let Some(mut link) = self.link.take().filter(|link| self.given_back && is_shared && link.may_be_kept()) {
             link.keep();
             idle::keep(link);

@@ -7,18 +7,17 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::Bytes;
 use h2::client::ResponseFuture;
 use h2::{RecvStream, SendStream};
-use http::uri::{PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderValue, Uri, Version, header};
-use pingora::http::{RequestHeader, ResponseHeader};
+use http::{HeaderMap, Version};
+use pingora::http::ResponseHeader;
 use pingora::{Error, ErrorType, OrErr, Result, RetryType};
 use portreeve_wire::http1::Body;
 
-use super::outgoing::{self, misframed};
-use super::{Moved, Said, Target};
-use crate::attempt::bad_target;
-use crate::context::Request;
-use crate::listener::Deadline;
-use crate::upstream::{ANSWERS, Ending, Silence, Stream};
+use super::request_body::misframed;
+use super::{Progress, RequestHead, ResponseEvent, TargetExchange, bad_target};
+use crate::deadline::Deadline;
+use crate::upstream::link::ANSWERS;
+use crate::upstream::prepared::Silence;
+use crate::upstream::stream::{Ending, Stream};
 
 /// Where in an answer the next of it is.
 enum At {
@@ -41,7 +40,7 @@ enum End {
 }
 
 /// One exchange with a target in HTTP/2.
-pub(super) struct Http2 {
+pub(crate) struct Http2 {
     /// Takes the body. Gone once it takes no more.
     body: Option<SendStream<Bytes>>,
     /// What waits for a window.
@@ -51,7 +50,7 @@ pub(super) struct Http2 {
     left: Option<u64>,
     at: At,
     /// What has come of the answer, and has not been asked for.
-    heard: Option<Said>,
+    heard: Option<ResponseEvent>,
     /// For the answer: silence. Once it has begun, silence of both sides: what either sends ends it.
     patience: Deadline,
     silence: Silence,
@@ -62,7 +61,7 @@ pub(super) struct Http2 {
 }
 
 impl Http2 {
-    pub(super) fn new(stream: Stream, silence: Silence) -> Self {
+    pub(crate) fn new(stream: Stream, silence: Silence) -> Self {
         Self {
             body: None,
             out: Bytes::new(),
@@ -83,19 +82,19 @@ impl Http2 {
     }
 
     /// What the target says next.
-    fn poll_said(&mut self, cx: &mut Context<'_>) -> Poll<Result<Said>> {
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseEvent>> {
         loop {
             match &mut self.at {
                 At::Nowhere => return Poll::Pending,
                 At::Head(answer) => {
                     if let Poll::Ready(Some(interim)) = answer.poll_informational(cx) {
                         let head = ResponseHeader::from(interim.map_err(no_answer)?.into_parts().0);
-                        return Poll::Ready(bounded(head).map(Said::Interim));
+                        return Poll::Ready(bounded(head).map(ResponseEvent::Interim));
                     }
                     let (head, body) = ready!(Pin::new(answer).poll(cx)).map_err(no_answer)?.into_parts();
                     let last = body.is_end_stream();
                     self.at = At::Body(body);
-                    return Poll::Ready(bounded(head.into()).map(|head| Said::Head(head, last)));
+                    return Poll::Ready(bounded(head.into()).map(|head| ResponseEvent::Head(head, last)));
                 }
                 At::Body(body) => {
                     let Some(data) = ready!(body.poll_data(cx)) else {
@@ -110,7 +109,7 @@ impl Http2 {
                     body.flow_control().release_capacity(data.len()).map_err(broken_off)?;
                     let last = body.is_end_stream();
                     if last || !data.is_empty() {
-                        return Poll::Ready(Ok(Said::Body(Some(data), last)));
+                        return Poll::Ready(Ok(ResponseEvent::Body(Some(data), last)));
                     }
                 }
                 At::Trailers(body) => {
@@ -119,7 +118,7 @@ impl Http2 {
                         // What was too much of them has been left out already.
                         return Poll::Ready(Err(bad_target("the trailers of an answer are too large")));
                     }
-                    return Poll::Ready(Ok(trailers.map_or(Said::Body(None, true), Said::Trailers)));
+                    return Poll::Ready(Ok(trailers.map_or(ResponseEvent::Body(None, true), ResponseEvent::Trailers)));
                 }
             }
         }
@@ -167,15 +166,18 @@ impl Http2 {
     }
 }
 
-impl Target for Http2 {
-    fn head(&mut self, asked: &RequestHeader, cx: &mut Request, body: Body) -> Result<()> {
+impl TargetExchange for Http2 {
+    fn version(&self) -> Version {
+        Version::HTTP_2
+    }
+
+    fn begin(&mut self, head: RequestHead<'_>, body: Body) -> Result<()> {
         self.left = match body {
             Body::Length(length) => Some(length),
             Body::None | Body::Chunked => None,
         };
-        let head = head(asked, cx, body, self.stream.is_tls())?;
+        let head = head.into_http2(body, self.stream.is_tls())?;
         let is_over = body == Body::None;
-        let head = http::Request::from_parts(head.into(), ());
         let begun = self.stream.begin(head, is_over);
         let begun = begun.or_err(ErrorType::InvalidHTTPHeader, "a request that HTTP/2 cannot carry")?;
         let Some((answer, body)) = begun else {
@@ -222,27 +224,27 @@ impl Target for Http2 {
         self.body.is_none() || matches!(self.end, End::Sent)
     }
 
-    fn said(&mut self) -> Result<Option<Said>> {
+    fn event(&mut self) -> Result<Option<ResponseEvent>> {
         if self.heard.is_some() {
             return Ok(self.heard.take());
         }
         // Whoever waits for more looks again.
-        match self.poll_said(&mut Context::from_waker(Waker::noop())) {
+        match self.poll_event(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(said) => said.map(Some),
             Poll::Pending => Ok(None),
         }
     }
 
-    fn poll_move(&mut self, cx: &mut Context<'_>) -> Poll<Result<Moved>> {
-        if let Poll::Ready(said) = self.poll_said(cx) {
+    fn poll_progress(&mut self, cx: &mut Context<'_>) -> Poll<Result<Progress>> {
+        if let Poll::Ready(said) = self.poll_event(cx) {
             self.moved();
             self.heard = Some(said?);
-            return Poll::Ready(Ok(Moved::Heard));
+            return Poll::Ready(Ok(Progress::Received));
         }
         let is_partial = matches!(self.end, End::Open) && self.body.is_some();
         let sent = if self.has_sent() || self.wants_more() { Poll::Pending } else { self.poll_send(cx)? };
         if is_partial && sent.is_ready() {
-            return Poll::Ready(Ok(Moved::Sent));
+            return Poll::Ready(Ok(Progress::Sent));
         }
         if self.is_unanswered() && !self.has_sent() {
             // The target may wait for the rest of the request. What bounds its client, or what is sent, bounds that.
@@ -286,38 +288,7 @@ impl Target for Http2 {
     }
 
     /// Its connection has a place for another stream, however this one ended.
-    fn give_back(self) {}
-}
-
-/// The head as it goes to a target in HTTP/2, after the hooks of this attempt.
-fn head(asked: &RequestHeader, cx: &mut Request, body: Body, is_tls: bool) -> Result<RequestHeader> {
-    let mut head = outgoing::prepared(asked, cx, Version::HTTP_2, body)?;
-    // What a plugin has set for a connection of HTTP/1.1 (RFC 9113 §8.2.2).
-    for name in [&header::CONNECTION, &header::TRANSFER_ENCODING, &header::UPGRADE] {
-        head.remove_header(name);
-    }
-    for name in ["keep-alive", "proxy-connection"] {
-        head.remove_header(name);
-    }
-    // Its length is what it is.
-    head.remove_header(&header::CONTENT_LENGTH);
-    match body {
-        Body::Length(length) => head.insert_header(header::CONTENT_LENGTH, length)?,
-        Body::None if asked.headers.get(header::CONTENT_LENGTH).is_some_and(|length| length == "0") => {
-            head.insert_header(header::CONTENT_LENGTH, 0)?;
-        }
-        Body::None | Body::Chunked => {}
-    }
-    // RFC 9113 §8.3.1: what `Host` says, who has the last word, is in the target.
-    let host = head.remove_header(&header::HOST);
-    let host = host.as_ref().map(HeaderValue::as_bytes);
-    let authority = host.or_else(|| Some(asked.uri.authority()?.as_str().as_bytes())).unwrap_or_default();
-    let target = head.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
-    let scheme = if is_tls { Scheme::HTTPS } else { Scheme::HTTP };
-    let uri = Uri::builder().scheme(scheme).authority(authority).path_and_query(target).build();
-    let uri = uri.or_err(ErrorType::InvalidHTTPHeader, "no authority for a target in HTTP/2");
-    head.set_uri(uri.map_err(Error::into_down)?);
-    Ok(head)
+    fn give_back(&mut self) {}
 }
 
 /// A head, if it is no larger than one may be.
