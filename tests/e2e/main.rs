@@ -83,6 +83,8 @@ mod overload;
 #[cfg(test)]
 mod own_answers;
 #[cfg(test)]
+mod parity;
+#[cfg(test)]
 mod plugins;
 #[cfg(test)]
 mod pools;

@@ -38,7 +38,11 @@ impl Wire {
         Self::of(socket.connect(address).await.unwrap_or_else(|error| panic!("{address}: {error}")))
     }
 
-    pub(crate) fn of(stream: TcpStream) -> Self {
+    /// On a connection that is there.
+    ///
+    /// # Panics
+    /// When the system refuses to send at once.
+    pub fn of(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
         let (read, write) = stream.into_split();
         Self { read: BufReader::new(read), write }
