@@ -77,6 +77,8 @@ mod near;
 #[cfg(test)]
 mod no_way_around;
 #[cfg(test)]
+mod once;
+#[cfg(test)]
 mod operations;
 #[cfg(test)]
 mod overload;
