@@ -1,6 +1,10 @@
 //! What only a process shows: signals, exit statuses, its logs, its memory, and a thousand reloads under load.
 
 #[cfg(test)]
+#[path = "process/fetched.rs"]
+mod fetched;
+
+#[cfg(test)]
 #[path = "process/hostile.rs"]
 mod hostile;
 

@@ -1,5 +1,7 @@
 //! The circuit breaker of an upstream: what opens it, who is told what while it is open, and how it closes.
 
+use std::time::Duration;
+
 use portreeve_tests::{Beat, Gateway, Origin, RawOrigin, at, until};
 use serde_json::{Value, json};
 
@@ -259,4 +261,106 @@ async fn a_request_that_waits_for_its_turn_when_the_circuit_opens_is_told_when_i
     };
     let (first, second) = tokio::join!(async { gateway.get("/").await.status }, waiting);
     assert_eq!((first, second, a.count()), (500, 503, 1));
+}
+
+/// A pool that asks `a` first and `b` only beside it.
+fn hedged(a: &Origin, b: &Origin, after: &str, breaker: &str) -> String {
+    format!(
+        "upstreams:
+  pool:
+    targets: ['{}', {{ address: '{}', priority: 1 }}]
+    hedge: {{ after: {after}, budget: 100% }}
+    retry: {{ attempts: 1 }}
+    circuit_breaker: {{ {breaker} }}
+routes: [{{ name: all, match: {{ path: '/**' }}, public: true, upstream: pool }}]",
+        a.address(),
+        b.address()
+    )
+}
+
+/// `/slow` is answered after a while, and anything else fails.
+fn slow_or_failing(asked: &portreeve_tests::Received) -> Vec<Beat> {
+    match asked.target() {
+        "/slow" => vec![Beat::Pause(Duration::from_millis(2_500)), Beat::answer(200, &[], "slow")],
+        _ => failing(asked),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_is_asked_beside_a_slow_target_while_the_circuit_is_open() {
+    let (a, b) = (Origin::start("a").await.playing(slow_or_failing), Origin::start("b").await);
+    let gateway = Gateway::spawn(&hedged(&a, &b, "1s", "minimum: 3, open_for: 1m")).await;
+    // As long as it is closed, somebody is; and the one that is overtaken says nothing.
+    assert_eq!((gateway.get("/slow").await.origin().as_str(), b.count()), ("b", 1));
+    assert_eq!(circuit(&gateway).await["attempts"], 1);
+    let fail = async {
+        until("the slow one is asked", async || (a.count() == 2).then_some(())).await;
+        assert_eq!((gateway.get("/").await.status, gateway.get("/").await.status), (500, 500));
+        circuit(&gateway).await["state"].clone()
+    };
+    let (slow, state) = tokio::join!(async { gateway.get("/slow").await }, fail);
+    assert_eq!((state, slow.status, slow.text().as_str()), (json!("open"), 200, "slow"));
+    assert_eq!(b.count(), 1, "nobody was asked beside it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_probe_that_is_overtaken_makes_room_for_another() {
+    let (a, b) = (Origin::start("a").await.playing(failing), Origin::start("b").await);
+    let gateway = Gateway::spawn(&hedged(&a, &b, "20ms", "minimum: 1, open_for: 200ms, probes: 2")).await;
+    assert_eq!(gateway.get("/").await.status, 500);
+    until("it is half open", async || (circuit(&gateway).await["state"] == "half_open").then_some(())).await;
+    a.play(slow_or_failing);
+    // Both are probes: the second is heard, and the first gives its place back.
+    assert_eq!(gateway.get("/slow").await.origin(), "b");
+    assert_eq!(circuit(&gateway).await["state"], "half_open");
+    // There is room for one more, and so for nobody beside it.
+    assert_eq!(gateway.get("/slow").await.text(), "slow");
+    assert_eq!((circuit(&gateway).await["state"].clone(), b.count()), (json!("closed"), 1));
+}
+
+/// What comes of copies counts, for the upstream that they go to; the requests know nothing of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn copies_to_an_upstream_whose_circuit_is_open_are_not_made_and_cost_the_request_nothing() {
+    let (a, shadow) = (Origin::start("a").await, Origin::start("shadow").await.playing(failing));
+    let yaml = "
+upstreams:
+  shadow: { targets: ['@shadow'], circuit_breaker: { minimum: 2, open_for: 1m } }
+  main: { targets: ['@a'], circuit_breaker: { minimum: 1, open_for: 1m } }
+routes: [{ name: all, match: { path: '/**' }, public: true, upstream: main, mirror: { upstream: shadow } }]";
+    let gateway = Gateway::spawn(&at(&[&a, &shadow], yaml)).await;
+    let copies = async |outcome: &str, count: u64| {
+        let metric = format!("portreeve_mirrored_requests_total{{outcome=\"{outcome}\",route=\"all\"}}");
+        until(outcome, async || (gateway.admin().count(&metric).await == Some(count)).then_some(())).await;
+    };
+    for (outcome, count) in [("sent", 1), ("sent", 2), ("failed", 1), ("failed", 2)] {
+        assert_eq!(gateway.get("/").await.origin(), "a");
+        copies(outcome, count).await;
+    }
+    assert_eq!((a.count(), shadow.count()), (4, 2));
+    let states: Vec<_> = gateway.admin().json("/api/v1/upstreams").await.as_array().unwrap().clone();
+    let state = |name: &str| states.iter().find(|pool| pool["name"] == name).unwrap()["circuit"]["state"].clone();
+    assert_eq!((state("shadow"), state("main")), (json!("open"), json!("closed")));
+}
+
+/// What calls find out holds for requests, and the other way round.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_and_calls_of_plugins_share_a_circuit() {
+    let b = Origin::start("b").await.playing(failing);
+    let yaml = "
+upstreams: { orders: { targets: ['@b'], circuit_breaker: { minimum: 2, open_for: 1m } } }
+routes:
+  - { name: direct, match: { path: /orders }, public: true, upstream: orders }
+  - name: page
+    match: { path: /page }
+    public: true
+    plugins:
+      - aggregate: { timeout: 5s, calls: { orders: { upstream: orders, path: / } }, body: { orders: '${calls.orders}' } }";
+    for (first, second) in [("/orders", "/page"), ("/page", "/orders")] {
+        let gateway = Gateway::spawn(&at(&[&b], yaml)).await;
+        let before = b.count();
+        assert!(gateway.get(first).await.status >= 500 && gateway.get(second).await.status >= 500);
+        assert_eq!(b.count(), before + 2);
+        assert_eq!((gateway.get(first).await.status, gateway.get(second).await.status), (503, 503));
+        assert_eq!(b.count(), before + 2, "{first}, then {second}");
+    }
 }

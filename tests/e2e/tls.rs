@@ -5,6 +5,8 @@ use std::time::Duration;
 use portreeve::{Options, Running};
 use portreeve_plugin::prelude::*;
 use portreeve_tests::{Authority, Certificates, Gateway, Origin, TlsClient, Wire, at, until};
+use tokio_rustls::rustls::ProtocolVersion;
+use tokio_rustls::rustls::version::{TLS12, TLS13};
 
 /// A configuration with one TLS listener and these keys beside its certificates.
 fn listening(certificates: &[String], more: &str) -> String {
@@ -319,5 +321,24 @@ impl Build for Who {
 
     fn build(config: Self, _host: &Host) -> Result<Self, BuildError> {
         Ok(config)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_minimum_of_1_3_refuses_clients_of_1_2_with_quotes_around_it_and_without() {
+    let (authority, files) = one();
+    let certificates = [files.put("a", &authority.certify(&["a.test"]))];
+    let (old, new) = (TlsClient::speaking(&authority, &[&TLS12]), TlsClient::speaking(&authority, &[&TLS13]));
+    for (minimum, takes_old) in [("1.3", false), ("\"1.3\"", false), ("'1.2'", true), ("1.2", true)] {
+        let gateway =
+            Gateway::spawn(&(listening(&certificates, &format!(", min_version: {minimum}")) + &saying("ok"))).await;
+        let mut secure = new.connect(gateway.address(), "a.test").await.unwrap();
+        assert_eq!(secure.version(), Some(ProtocolVersion::TLSv1_3), "{minimum}");
+        assert_eq!(secure.get("a.test", "/").await.unwrap().text(), "ok", "{minimum}");
+        match old.connect(gateway.address(), "a.test").await {
+            Ok(secure) => assert!(takes_old && secure.version() == Some(ProtocolVersion::TLSv1_2), "{minimum}"),
+            // The alert says why (RFC 8446 §6.2).
+            Err(error) => assert!(!takes_old && error.to_string().contains("ProtocolVersion"), "{minimum}: {error}"),
+        }
     }
 }

@@ -16,7 +16,9 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, HandshakeKind, RootCertStore};
+use tokio_rustls::rustls::{
+    ClientConfig, DEFAULT_VERSIONS, HandshakeKind, ProtocolVersion, RootCertStore, SupportedProtocolVersion,
+};
 
 use crate::http1::{Answer, read_answer};
 use crate::within;
@@ -138,6 +140,11 @@ impl TlsClient {
         Self::made(trusted, None, &[b"h2"])
     }
 
+    /// A client of HTTP/1.1 that speaks these versions of TLS only.
+    pub fn speaking(trusted: &Authority, versions: &[&'static SupportedProtocolVersion]) -> Self {
+        Self::with_root(trusted.der.clone(), None, &[b"http/1.1"], versions)
+    }
+
     /// A client of HTTP/1.1 that shows this certificate.
     pub fn showing(trusted: &Authority, certificate: &Certificate) -> Self {
         Self::made(trusted, Some(certificate), &[b"http/1.1"])
@@ -146,18 +153,23 @@ impl TlsClient {
     /// A client of HTTP/1.1 that trusts this root (PEM), and shows a certificate if it is given one.
     pub fn trusting(root: &str, certificate: Option<&Certificate>) -> Self {
         let root = CertificateDer::from_pem_slice(root.as_bytes()).unwrap();
-        Self::with_root(root, certificate, &[b"http/1.1"])
+        Self::with_root(root, certificate, &[b"http/1.1"], DEFAULT_VERSIONS)
     }
 
     fn made(trusted: &Authority, certificate: Option<&Certificate>, alpn: &[&[u8]]) -> Self {
-        Self::with_root(trusted.der.clone(), certificate, alpn)
+        Self::with_root(trusted.der.clone(), certificate, alpn, DEFAULT_VERSIONS)
     }
 
-    fn with_root(root: CertificateDer<'static>, certificate: Option<&Certificate>, alpn: &[&[u8]]) -> Self {
+    fn with_root(
+        root: CertificateDer<'static>,
+        certificate: Option<&Certificate>,
+        alpn: &[&[u8]],
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Self {
         let mut roots = RootCertStore::empty();
         roots.add(root).unwrap();
         let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
-        let config = config.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
+        let config = config.with_protocol_versions(versions).unwrap().with_root_certificates(roots);
         let mut config = match certificate {
             None => config.with_no_client_auth(),
             Some(own) => {
@@ -204,6 +216,11 @@ impl Secure {
     pub fn leaf(&self) -> Vec<u8> {
         let shown = self.0.get_ref().get_ref().1.peer_certificates().and_then(<[_]>::first);
         shown.map(|der| der.to_vec()).unwrap_or_default()
+    }
+
+    /// The version of TLS that both sides agreed on.
+    pub fn version(&self) -> Option<ProtocolVersion> {
+        self.0.get_ref().get_ref().1.protocol_version()
     }
 
     /// Whether a session was resumed.

@@ -167,3 +167,45 @@ async fn a_stop_lets_connections_end_and_cuts_what_is_left_at_its_limit() {
     assert_eq!(told.iter().filter(|end| **end == "cut").count(), 1, "{told:?}");
     assert!(told.iter().all(|end| end == "cut" || end == "closed"), "{told:?}");
 }
+
+#[tokio::test]
+async fn a_connection_to_an_upstream_whose_circuit_is_open_is_closed_at_once_and_no_target_is_tried() {
+    let (_dead, address) = servers::reserve();
+    let upstream = "retry: { attempts: 1 }, circuit_breaker: { minimum: 2, open_for: 1m },";
+    let gateway = Gateway::spawn(&raw(&[address], "", "", upstream)).await;
+    for (end, count) in [("connect_refused", 1), ("connect_refused", 2), ("circuit_open", 1), ("circuit_open", 2)] {
+        assert_eq!(gateway.wire().await.closed().await.unwrap_or_default(), b"");
+        ended(&gateway, end, count).await;
+    }
+    let line = lines(&gateway, 4).await.remove(3);
+    assert_eq!((&line["end"], &line["attempts"], &line["target"]), (&"circuit_open".into(), &0.into(), &().into()));
+    let attempts = "portreeve_upstream_attempts_total{result=\"connect_failed\",upstream=\"a\"}";
+    assert_eq!(gateway.admin().count(attempts).await, Some(2));
+}
+
+#[tokio::test]
+async fn a_connection_shows_whether_an_upstream_is_well_again() {
+    let mut target = Origin::start("a").await;
+    let upstream = "retry: { attempts: 1 }, circuit_breaker: { minimum: 1, open_for: 200ms, probes: 1 },";
+    let gateway = Gateway::spawn(&raw(&[target.address()], "", "", upstream)).await;
+    let state = async |wanted: &str| {
+        until(wanted, async || {
+            let pools = gateway.admin().json("/api/v1/upstreams").await;
+            (pools[0]["circuit"]["state"] == wanted).then_some(())
+        })
+        .await;
+    };
+    target.die().await;
+    for count in [1, 2] {
+        // The first opens it, the second is a probe that fails.
+        gateway.wire().await.closed().await.ok();
+        ended(&gateway, "connect_refused", count).await;
+        state("half_open").await;
+    }
+    assert_eq!(gateway.admin().count("portreeve_upstream_circuit_openings_total{upstream=\"a\"}").await, Some(2));
+    target.revive().await;
+    let mut wire = gateway.wire().await;
+    wire.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert_eq!(wire.answer().await.status, 200);
+    state("closed").await;
+}
