@@ -135,3 +135,5 @@ mod upstream_tls;
 mod usage;
 #[cfg(test)]
 mod wire;
+#[cfg(test)]
+mod zeros;

@@ -151,6 +151,9 @@ impl Build for RateLimit {
             Some(store) => {
                 let is_smooth =
                     |limit: &meter::Limit| matches!(limit, meter::Limit::Bucket(bucket) if bucket.is_smooth);
+                if config.lease.is_some_and(|lease| lease.fraction() <= 0.0) {
+                    return Err(BuildError::at("lease", "at 0% nothing is drawn; write more, or leave lease out"));
+                }
                 if config.lease.is_some() && policies.all().any(|policy| policy.limits.iter().any(is_smooth)) {
                     return Err(BuildError::at("lease", "a smooth rate has no slices to draw; remove lease or smooth"));
                 }
