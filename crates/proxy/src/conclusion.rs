@@ -8,6 +8,7 @@ use portreeve_plugin::Reply;
 use portreeve_plugin::engine::{RequestId, Summary};
 
 use crate::context::Request;
+use crate::error_text::text_of;
 use crate::listener::Reason;
 use crate::observe::{Ended, Line, record_usage};
 use crate::phases::{answered, end_after, facts};
@@ -18,7 +19,7 @@ pub(crate) async fn fail(session: &mut Session, error: &Error, cx: &mut Request)
     // What the connection found wrong with the body goes before what is made of it elsewhere.
     let refused = facts(session.digest()).and_then(|facts| facts.line.refused());
     if cx.error.is_none() {
-        cx.error = Some(refused.map_or_else(|| error.to_string(), |reason| reason.to_string()));
+        cx.error = Some(refused.map_or_else(|| text_of(error), |reason| reason.to_string()));
     }
     let status = match refused {
         // Its client was still sending (RFC 9110 §15.5.9).
@@ -82,7 +83,7 @@ pub(crate) fn conclude(session: &Session, error: Option<&Error>, cx: &mut Reques
     if cx.error.is_none()
         && let Some(error) = error
     {
-        cx.error = Some(error.to_string());
+        cx.error = Some(text_of(error));
     }
     let upstream = (cx.attempt.number > 0).then(|| cx.attempt.upstream.clone());
     let summary = Summary {

@@ -16,6 +16,7 @@ mod crumbs;
 mod deadline;
 mod descriptors;
 mod engine;
+mod error_text;
 mod exchange;
 mod fault;
 mod forwarding;

@@ -14,6 +14,7 @@ use portreeve_wire::http1::Asked;
 use super::client::{Conversation, NotGathered, RequestHead, Staleness};
 use super::pool::Pool;
 use super::prepared::{Place, Prepared, Silence, UpstreamHandle};
+use crate::error_text::text_of;
 use crate::fault::Fault;
 use crate::head::is_hop_by_hop;
 
@@ -61,7 +62,7 @@ pub(super) async fn attempt(prepared: &Prepared, call: &Call, left: Duration) ->
     loop {
         let handle = prepared.own_attempt(asked, silence, kept);
         let place = handle.open().await;
-        let place = place.map_err(|error| (Fault::of_connecting(&error), CallError::Failed(error.to_string())))?;
+        let place = place.map_err(|error| (Fault::of_connecting(&error), CallError::Failed(text_of(&error))))?;
         let place = place.ok_or_else(|| {
             let message = "the target does not speak HTTP/2".to_owned();
             (Fault::BadAnswer, CallError::Failed(message))
@@ -122,7 +123,7 @@ fn failed(error: &Error, has_answer: bool, silence: Silence, write: Duration) ->
         ErrorType::ReadTimedout if has_answer => CallError::TimedOut(silence.later),
         ErrorType::ReadTimedout => CallError::TimedOut(silence.first_byte),
         ErrorType::WriteTimedout => CallError::TimedOut(write),
-        _ => CallError::Failed(error.to_string()),
+        _ => CallError::Failed(text_of(&error)),
     };
     match Fault::of(error) {
         Fault::Reset if has_answer => (Fault::BadAnswer, told),
