@@ -8,6 +8,7 @@ use crate::units::{Duration, Size};
 /// Bounds on the connections of a listener and on what comes over them. All are finite.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("x-example" = include_str!("examples/listener_limits.yaml")))]
 pub struct ListenerLimits {
     /// Connections open at once. Further ones are closed as they come. However many are allowed here, clients have together no
     /// more than there are file descriptors for.

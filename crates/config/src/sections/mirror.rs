@@ -11,6 +11,7 @@ use crate::units::{Name, Percent, Size};
 /// upstream is behind, copies are dropped and counted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-example" = include_str!("examples/mirror.yaml")))]
 pub struct Mirror {
     /// The upstream that gets the copies.
     #[schemars(extend("x-refers-to" = "upstream"))]

@@ -79,6 +79,7 @@ const fn default_timeout() -> Duration {
 /// Limits on the requests of a route.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-example" = include_str!("examples/route_limits.yaml")))]
 pub struct RouteLimits {
     /// The largest request body; a larger one is 413.
     #[serde(default = "default_body")]
@@ -98,6 +99,7 @@ impl Default for RouteLimits {
 /// Timeouts of what follows the answer's head.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-example" = include_str!("examples/route_timeouts.yaml")))]
 pub struct RouteTimeouts {
     /// The longest silence once the answer's head has come, of any answer: a download, events, a gRPC call, a WebSocket. What
     /// either side sends ends the silence; when it lasts for longer, both connections are closed, or the streams reset.
@@ -179,13 +181,17 @@ impl JsonSchema for RouteUpstreams {
         let mut name = generator.subschema_for::<Name>();
         name.insert("x-refers-to".into(), "upstream".into());
         let share = generator.subschema_for::<WeightedUpstream>();
-        json_schema!({ "anyOf": [name, { "type": "array", "items": share, "minItems": 1 }] })
+        json_schema!({
+            "anyOf": [name, { "type": "array", "items": share, "minItems": 1 }],
+            "x-example": include_str!("examples/split.yaml"),
+        })
     }
 }
 
 /// An answer of the gateway itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-example" = include_str!("examples/respond.yaml")))]
 pub struct Respond {
     /// The status.
     #[serde(default = "default_status")]
@@ -205,6 +211,7 @@ const fn default_status() -> StatusCode {
 /// An answer that sends the caller elsewhere.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-example" = include_str!("examples/redirect.yaml")))]
 pub struct Redirect {
     /// The status: 308 keeps the method and is permanent.
     #[serde(default)]

@@ -13,6 +13,7 @@ use crate::units::{Duration, DurationOrZero};
 /// shown all the same, and told.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-example" = include_str!("examples/listener_tls.yaml")))]
 pub struct ListenerTls {
     /// The certificates, chosen by the name the client asks for (SNI) from the names in them: an exact name before a
     /// wildcard. With several for one name, ECDSA goes before RSA for clients that can do both, and among those of one kind
@@ -178,6 +179,7 @@ pub enum ClientAuthMode {
 /// HTTP Strict Transport Security (RFC 6797).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("x-example" = include_str!("examples/hsts.yaml")))]
 pub struct Hsts {
     /// How long browsers remember it after each answer; `0s` makes them forget it.
     pub max_age: DurationOrZero,

@@ -45,6 +45,7 @@ pub struct Usage {
 /// Usage as JSON lines: each span once, also over a crash.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-example" = include_str!("examples/usage_export.yaml")))]
 pub struct UsageExport {
     /// The file, appended to. Whoever moves it away finds another in its place with the next export.
     #[schemars(length(min = 1))]

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 /// How a target is chosen, of those that `failover` leaves. The weights of targets count in every way of choosing.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(extend("x-example" = include_str!("../examples/balance.yaml")))]
 pub enum Balance {
     /// One after the other, heavy ones spread over the round.
     #[default]

@@ -12,6 +12,7 @@ use crate::units::{Duration, Percent};
 /// status of 500, 502, 503 or 504, or with gRPC's status UNAVAILABLE in the head. One that its client gave up counts for nothing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-example" = include_str!("../examples/circuit_breaker.yaml")))]
 pub struct CircuitBreaker {
     /// It opens when so large a share of the attempts within `window` has failed.
     #[serde(default = "default_failures")]

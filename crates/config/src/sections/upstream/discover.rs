@@ -14,6 +14,7 @@ use crate::units::ServiceName;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("oneOf" = [{ "required": ["srv"] }, { "required": ["file"] }]))]
+#[schemars(extend("x-example" = include_str!("../examples/discover.yaml")))]
 pub struct Discover {
     /// The name of DNS SRV records (RFC 2782), such as `_http._tcp.users.internal`: they tell host, port and weight of each
     /// target. Asked for again when the answer is too old: see `resolver`.

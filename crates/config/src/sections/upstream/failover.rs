@@ -11,6 +11,7 @@ use crate::units::{HeaderName, Percent};
 /// nearest to the client. A group takes all requests as long as enough of it is available; what it cannot take falls on the next.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-example" = include_str!("../examples/failover.yaml")))]
 pub struct Failover {
     /// The zone that the gateway is in, mostly from the environment: `"${env.ZONE}"`. Without it the zones of targets make no
     /// difference.

@@ -15,6 +15,7 @@ use crate::units::{Duration, Percent, StatusCode, StatusRange};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("oneOf" = [{ "required": ["http"] }, { "required": ["tcp"] }, { "required": ["grpc"] }]))]
+#[schemars(extend("x-example" = include_str!("../examples/health.yaml")))]
 pub struct Health {
     /// Asks for this path, spoken as requests are (`protocol`, `tls`); healthy is what `expect` says. Redirects are not followed.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -13,6 +13,7 @@ use crate::units::{Duration, Percent};
 /// same bytes. At most one target more for a request, and none in its retries.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-example" = include_str!("../examples/hedge.yaml")))]
 pub struct Hedge {
     /// So long the first target is waited for, connecting included: best about as long as 95 of 100 answers take.
     pub after: Duration,

@@ -10,6 +10,7 @@ use crate::units::{Duration, Percent};
 /// flight has a connection of its own, so connections in use are bounded as well.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-example" = include_str!("../examples/upstream_limits.yaml")))]
 pub struct UpstreamLimits {
     /// Requests in flight in all, retries and waiting between them included. Without this key there is no bound but that of
     /// `requests_per_target` and `connections_per_target`.

@@ -12,6 +12,7 @@ use crate::units::{Duration, Percent};
 /// never ejected.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-example" = include_str!("../examples/outlier.yaml")))]
 pub struct Outlier {
     /// So many failed attempts in a row eject.
     #[serde(default = "default_consecutive")]

@@ -11,6 +11,7 @@ use crate::units::{Duration, DurationOrZero, Method, Percent, StatusCode};
 /// the failure.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-example" = include_str!("../examples/retry.yaml")))]
 pub struct Retry {
     /// The most attempts one request may make, the first among them. 1 never retries.
     #[serde(default = "default_attempts")]
@@ -50,6 +51,7 @@ impl Default for Retry {
 /// budget is always the upstream's, since it protects that.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-example" = include_str!("../examples/route_retry.yaml")))]
 pub struct RouteRetry {
     /// The most attempts one request of the route may make, the first among them. 1 never retries.
     #[serde(default, skip_serializing_if = "Option::is_none")]

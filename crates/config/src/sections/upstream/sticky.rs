@@ -12,6 +12,7 @@ use crate::units::{Duration, Secret};
 /// is `HttpOnly` and `SameSite=Lax`, `Secure` where the client came over TLS, and is never sent to targets.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-example" = include_str!("../examples/sticky.yaml")))]
 pub struct Sticky {
     /// The name of the cookie.
     #[schemars(

@@ -74,6 +74,6 @@ impl JsonSchema for Target {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let bare = generator.subschema_for::<Address>();
         let full = generator.subschema_for::<FullTarget>();
-        json_schema!({ "anyOf": [bare, full] })
+        json_schema!({ "anyOf": [bare, full], "x-example": include_str!("../examples/target.yaml") })
     }
 }

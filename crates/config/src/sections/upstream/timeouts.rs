@@ -8,6 +8,7 @@ use crate::units::Duration;
 /// How long each part of an attempt may take. Every one is finite.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-example" = include_str!("../examples/timeouts.yaml")))]
 pub struct Timeouts {
     /// To open a connection, TLS included, and in HTTP/2 what the target says of itself (its SETTINGS); after it 504, or the next
     /// attempt.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 /// connection.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-example" = include_str!("../examples/upstream_tls.yaml")))]
 pub struct UpstreamTls {
     /// The name that the certificates of the targets must be for, and that they are told (SNI). By default the host name of
     /// the target; needed where a target is an IP address.
