@@ -207,6 +207,47 @@ fn many_routes_are_bounded() {
 }
 
 #[test]
+fn many_regular_expressions_are_bounded_wherever_they_stand() {
+    let route = |n: usize, rest: &str| {
+        format!("  - {{ name: r{n}, match: {{ path: /{n} }}, public: true, respond: {{ status: 200 }}, {rest} }}\n")
+    };
+    // Each fits what others fit, and is a little different.
+    let overlapping = |n: usize| format!("(a|b|.*[ab]{{0,{}}})x{n}", n % 100);
+    let large = |n: usize| format!(r"x{n}\pL{{5}}");
+    for (kind, pattern) in [("overlapping", &overlapping as &dyn Fn(usize) -> String), ("large", &large)] {
+        let when = |n: usize| format!("when: 'request.host matches ''{}'''", pattern(n));
+        let shapes: [(&str, &dyn Fn(usize) -> String); 3] = [
+            ("when", &|n| format!("plugins: [{{ request-id: {{}}, {} }}]", when(n))),
+            ("when of use", &|n| format!("plugins: [{{ use: c, {} }}]", when(n))),
+            ("settings", &|n| format!("plugins: [rewrite: {{ regex: {{ match: '{}', to: /x }} }}]", pattern(n))),
+        ];
+        for (name, of) in shapes {
+            let routes = many(8_000, |n| route(n, &of(n)));
+            let yaml = format!("{HEAD}chains: {{ c: [request-id] }}\nroutes:\n{routes}");
+            is_bounded(&format!("{kind} expressions in {name}"), &yaml);
+        }
+        // Those of one path have to be told apart.
+        let matching = |n: usize, of: String| {
+            format!("  - {{ name: r{n}, match: {{ path: /a, {of} }}, public: true, respond: {{ status: 200 }} }}\n")
+        };
+        let ifs = many(8_000, |n| matching(n, format!("if: 'request.headers.x matches ''{}'''", pattern(n))));
+        is_bounded(&format!("{kind} expressions in if"), &format!("{HEAD}routes:\n{ifs}"));
+        let headers = many(8_000, |n| matching(n, format!("headers: {{ x: {{ regex: '{}' }} }}", pattern(n))));
+        is_bounded(&format!("{kind} expressions of headers"), &format!("{HEAD}routes:\n{headers}"));
+        let health = |n| format!("health: {{ http: /, expect: {{ body: 'regex:{}' }} }}", pattern(n));
+        let upstreams = many(8_000, |n| format!("  u{n}: {{ targets: ['127.0.0.1:1'], {} }}\n", health(n)));
+        is_bounded(&format!("{kind} expressions in checks"), &format!("{HEAD}upstreams:\n{upstreams}"));
+    }
+    // As much as fits into one condition, again and again.
+    let long = r"request.host matches ''\pL{5}'' or ".repeat(100) + "true";
+    let routes = many(250, |n| route(n, &format!("plugins: [{{ request-id: {{}}, when: '{long}' }}]")));
+    is_bounded("long conditions", &format!("{HEAD}routes:\n{routes}"));
+    let steps = r"{ request-id: {}, when: 'request.host matches ''\pL{5}''' }, ".repeat(60);
+    let ways = many(5_000, |n| route(n, &format!("plugins: [{{ use: c, when: 'request.host matches ''a{n}+''' }}]")));
+    is_bounded("ways to a chain with conditions", &format!("{HEAD}chains: {{ c: [{steps}] }}\nroutes:\n{ways}"));
+}
+
+#[test]
 fn a_broken_file_of_targets_is_bounded_where_it_is_read_again_and_again() {
     let targets = many(20_000, |n| format!("{{ adress: 10.0.0.{n} }}, "));
     let yaml = format!("{HEAD}upstreams: {{ u: {{ discover: {{ file: targets.yaml }} }} }}\n");

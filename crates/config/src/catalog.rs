@@ -17,7 +17,8 @@ pub struct Catalog {
 /// `address`, `name`, `secret`, `url`, `method`, `header-name`: the text is checked as that unit), `x-refers-to`
 /// (`upstream`, `tier`, `chain`: the text must be a name defined in the file) and `x-expected` (completes
 /// "expected …" in messages), `x-template` and `x-expression` (the text, or every text in the value, is written in that
-/// language; the word says for which moment of a request).
+/// language; the word says for which moment of a request), and `x-regex: true` (the text is a regular expression in the
+/// syntax of the `regex` crate, which counts towards what all those of a file may take).
 #[derive(Debug, Clone)]
 pub struct PluginInfo {
     /// The JSON Schema of its settings, with its own `$defs` if it has some.

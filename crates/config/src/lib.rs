@@ -36,7 +36,7 @@ pub use load::{Env, Loaded, Refused, examine, examine_str, load, load_str};
 pub use path::{ConfigPath, Place, Segment};
 pub use schema::{reference_markdown, schema};
 pub use sections::*;
-pub use shape::{Language, Text};
+pub use shape::{Language, Text, UpstreamReference};
 pub use sources::Sources;
 pub use targets::{parse_targets, read_targets};
 pub use units::*;

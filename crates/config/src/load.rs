@@ -12,12 +12,12 @@ use crate::catalog::Catalog;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::doubt::Doubts;
 use crate::named::named_files;
-use crate::path::ConfigPath;
+use crate::path::{ConfigPath, Segment};
 use crate::redact::Known;
 use crate::rules;
 use crate::schema::compose;
 use crate::sections::Config;
-use crate::shape::{Notes, Shape, Text};
+use crate::shape::{Notes, Reference, Shape, Text, UpstreamReference};
 use crate::sources::Sources;
 use crate::units::{SecretSource, UnitError};
 use crate::yaml::FileId;
@@ -32,8 +32,10 @@ pub struct Loaded {
     pub config: Config,
     /// Its files, for errors of later stages.
     pub sources: Sources,
-    /// Templates and expressions in the settings of plugins.
+    /// Templates, expressions and regular expressions in the settings of plugins.
     pub texts: Vec<Text>,
+    /// Upstreams that the settings of plugins name.
+    pub upstreams_of_plugins: Box<[UpstreamReference]>,
     /// What is wrong in the file; nothing, but for [`Refused::rest`].
     pub doubts: Doubts,
     /// What is no reason to refuse the file, and worth a word.
@@ -150,14 +152,28 @@ fn load_text(name: &str, path: &Path, text: &str, catalog: &Catalog, env: Env<'_
         let named = named_files(config, &sources);
         sources.wanted.extend(named);
     }
+    let upstreams_of_plugins: Box<[_]> = references.into_iter().filter_map(of_plugin).collect();
     match (config, errors.is_empty()) {
-        (Some(config), true) => Ok(Loaded { config, sources, texts, doubts, warnings }),
+        (Some(config), true) => Ok(Loaded { config, sources, texts, upstreams_of_plugins, doubts, warnings }),
         (config, _) => {
-            let rest =
-                config.map(|config| Box::new(Loaded { config, sources: sources.clone(), texts, doubts, warnings }));
+            let sources_of_rest = sources.clone();
+            let rest = config.map(|config| {
+                Box::new(Loaded { config, sources: sources_of_rest, texts, upstreams_of_plugins, doubts, warnings })
+            });
             Err(Box::new(Refused { errors: errors.sorted(), rest, sources }))
         }
     }
+}
+
+/// The reference, if it is one to an upstream and stands in the settings of a plugin.
+fn of_plugin(reference: Reference) -> Option<UpstreamReference> {
+    let is_in_step = match reference.path.segments() {
+        [Segment::Key(section), ..] if &**section == "chains" => true,
+        [_, _, Segment::Key(key), ..] => &**key == "plugins",
+        _ => false,
+    };
+    let Reference { kind, name, path, .. } = reference;
+    (is_in_step && kind == "upstream").then_some(UpstreamReference { name, path })
 }
 
 /// Whether a secret can be had, without reading a file: a pipe could be read only once.

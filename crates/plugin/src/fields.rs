@@ -3,8 +3,7 @@
 
 use http::HeaderName;
 
-use crate::expression::Expression;
-use crate::template::{AtMatch, AtRequest, AtResponse, Phase, Reference, Template, WithCalls};
+use crate::template::Reference;
 
 /// Which fields of requests a plugin reads, sets and removes, as far as it knows when it has been built.
 ///
@@ -69,49 +68,4 @@ pub fn headers_of<'r>(references: impl IntoIterator<Item = &'r Reference>) -> im
         Reference::Header(name) => Some(name.clone()),
         _ => None,
     })
-}
-
-/// The fields of requests that a template of this moment names; none if it is malformed or the moment is unknown.
-pub fn headers_in_template(moment: &str, text: &str) -> Vec<HeaderName> {
-    fn named<P: Phase>(text: &str) -> Vec<HeaderName> {
-        Template::<P>::parse(text).map(|template| headers_of(template.references()).collect()).unwrap_or_default()
-    }
-    match moment {
-        AtMatch::WORD => named::<AtMatch>(text),
-        AtRequest::WORD => named::<AtRequest>(text),
-        AtResponse::WORD => named::<AtResponse>(text),
-        WithCalls::WORD => named::<WithCalls>(text),
-        _ => Vec::new(),
-    }
-}
-
-/// The same of an expression.
-pub fn headers_in_expression(moment: &str, text: &str) -> Vec<HeaderName> {
-    fn named<P: Phase>(text: &str) -> Vec<HeaderName> {
-        let parsed = Expression::<P>::parse(text);
-        parsed.map(|expression| headers_of(expression.references()).collect()).unwrap_or_default()
-    }
-    match moment {
-        AtMatch::WORD => named::<AtMatch>(text),
-        AtRequest::WORD => named::<AtRequest>(text),
-        AtResponse::WORD => named::<AtResponse>(text),
-        WithCalls::WORD => named::<WithCalls>(text),
-        _ => Vec::new(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_templates_and_expressions_name_of_a_request_is_found() {
-        let names = |names: Vec<HeaderName>| names.iter().map(ToString::to_string).collect::<Vec<_>>();
-        assert_eq!(names(headers_in_template("request", "${request.headers.x-a}/${consumer.id}")), ["x-a"]);
-        assert_eq!(names(headers_in_template("response", "${request.headers.x-b} ${response.headers.x-c}")), ["x-b"]);
-        let condition = "request.headers.x-a == \"1\" && has(request.headers.x_b)";
-        assert_eq!(names(headers_in_expression("request", condition)), ["x-a", "x_b"]);
-        assert_eq!(headers_in_template("request", "${nothing"), Vec::<HeaderName>::new());
-        assert_eq!(headers_in_template("tomorrow", "${request.headers.x-a}"), Vec::<HeaderName>::new());
-    }
 }

@@ -109,9 +109,9 @@ pub mod engine {
     pub use crate::cx::{Attempt, Origin, Summary, View, cookie, host, query_value};
     pub use crate::error::{Cause, Failure};
     pub use crate::exchange::{Exchange, Param, Params, RequestId, fresh_request_id};
-    pub use crate::fields::{headers_in_expression, headers_in_template, headers_of};
+    pub use crate::fields::headers_of;
     pub use crate::host::{Engine, Shared};
     pub use crate::metrics::Metrics;
     pub use crate::registry::hook_names;
-    pub use crate::written::{check_expression, check_template, wanted_params};
+    pub use crate::written::{Written, read_expression, read_regex, read_template};
 }

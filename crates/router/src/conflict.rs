@@ -19,8 +19,8 @@ mod survey;
 mod tests;
 mod witness;
 
-pub use elsewhere::Elsewhere;
 pub(crate) use elsewhere::find as find_elsewhere;
+pub use elsewhere::{Elsewhere, OpenMethods};
 pub(crate) use survey::find_all;
 pub use witness::Witness;
 

@@ -97,7 +97,7 @@ mod rule;
 mod tree;
 
 pub use condition::{ValueMatch, ValueRegex};
-pub use conflict::{Conflict, Elsewhere, Witness};
+pub use conflict::{Conflict, Elsewhere, OpenMethods, Witness};
 pub use explain::{Considered, Miss};
 pub use host::HostPattern;
 pub use lookup::{Found, Lookup, Outcome};

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use crate::{
-    Allow, Conflict, Elsewhere, Found, Lookup, Outcome, Params, Rule, RuleId, conflict,
+    Allow, Conflict, Found, Lookup, OpenMethods, Outcome, Params, Rule, RuleId, conflict,
     host::HostTable,
     method::{MethodSet, MethodTable},
     path::{Readings, as_read},
@@ -171,10 +171,10 @@ impl Router {
         Some((rule, rule.paths.get(entry.path)?))
     }
 
-    /// The methods that rules do not name, where a rule without methods takes them on the same host and path: for warnings.
-    /// Allocates.
-    pub fn elsewhere(&self) -> Vec<Elsewhere> {
-        conflict::find_elsewhere(self)
+    /// The methods that rules do not name, where a rule without methods takes them on the same host and path: for warnings
+    /// about the rules that `is_wanted`. Takes up to about a second.
+    pub fn elsewhere(&self, is_wanted: &dyn Fn(RuleId) -> bool) -> OpenMethods {
+        conflict::find_elsewhere(self, is_wanted)
     }
 
     /// How many rules were compiled.

@@ -48,7 +48,7 @@ pub struct Pattern {
     /// The expression, in the syntax of the `regex` crate: linear time, no look-around. Anchor it with `^` and `$` to
     /// match the whole path. The path is percent-encoded.
     #[serde(rename = "match")]
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1), extend("x-regex" = true))]
     pub pattern: String,
     /// The replacement: `$1` or `${name}` for a group, `$$` for a dollar.
     pub to: String,

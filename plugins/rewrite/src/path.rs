@@ -4,10 +4,14 @@ use std::borrow::Cow;
 
 use portreeve_plugin::prelude::*;
 use portreeve_plugin::template::{Datum, Escape, Reference, Scope};
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 
 use crate::config::Pattern;
 use crate::target::{hidden_separators, is_sound, never_in_a_path};
+
+/// Memory that the expression may take, in bytes, and again that of its states while it runs: what the gateway counts for one
+/// that a schema marks with `x-regex`.
+const MAX_REGEX: usize = 256 << 10;
 
 /// What becomes of the path.
 #[derive(Debug)]
@@ -140,7 +144,8 @@ fn compile_regex(pattern: &Pattern) -> Result<PathRewrite, BuildError> {
         let message = format!("paths come with `{escape}` decoded: write `{meant}`");
         return Err(BuildError::at("regex.match", message));
     }
-    let regex = Regex::new(&pattern.pattern).map_err(|error| BuildError::at("regex.match", error.to_string()))?;
+    let regex = RegexBuilder::new(&pattern.pattern).size_limit(MAX_REGEX).dfa_size_limit(MAX_REGEX).build();
+    let regex = regex.map_err(|error| BuildError::at("regex.match", error.to_string()))?;
     let to = compile_replacement(&pattern.to, &regex).map_err(|message| BuildError::at("regex.to", message))?;
     Ok(PathRewrite::Regex { pattern: regex, to })
 }

@@ -203,6 +203,9 @@ impl<'a> Page<'a> {
                 return if text(map, "type") == Some("string") { link } else { format!("JSON of {link}s") };
             }
         }
+        if map.contains_key("x-regex") {
+            return "regular expression".to_owned();
+        }
         if let Some(words) = map.get("enum").and_then(Value::as_array) {
             return join(words.iter().map(|word| format!("`{}`", plain(word))).collect());
         }

@@ -36,7 +36,8 @@ pub struct Match {
     #[serde(default)]
     pub path: OneOrMany<String>,
     /// The methods; all but TRACE when left out. TRACE sends back what the target was sent, with all that the gateway and its
-    /// plugins have added: who wants that names it.
+    /// plugins have added: who wants that names it. Methods that are not named here may go to another route: where that is
+    /// public and this one is not, a warning says so when the file is loaded, for requests without headers and query.
     #[serde(default)]
     pub methods: Vec<Method>,
     /// Headers by name, each with its test.

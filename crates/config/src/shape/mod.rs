@@ -38,13 +38,14 @@ pub(crate) struct Reference {
     pub(crate) span: Span,
 }
 
-/// A text of a plugin's settings that is written in one of the two small languages. This crate reads neither: the engine
+/// A text of a plugin's settings that is written in one of the small languages. This crate reads none of them: the engine
 /// checks them, so that a mistake is shown at its character, even where the settings around it are wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Text {
     /// Which language.
     pub language: Language,
-    /// The moment of a request it is for: the word of `x-template` or `x-expression` in the plugin's schema.
+    /// The moment of a request it is for: the word of `x-template` or `x-expression` in the plugin's schema. Empty for a
+    /// regular expression, which is the same at any moment.
     pub moment: String,
     /// Where it stands.
     pub path: ConfigPath,
@@ -59,6 +60,17 @@ pub enum Language {
     Template,
     /// A condition: `x-expression`.
     Expression,
+    /// A regular expression: `x-regex`.
+    Regex,
+}
+
+/// The name of an upstream in a plugin's settings: requests that come to this place may go there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamReference {
+    /// The upstream.
+    pub name: String,
+    /// Where it is named.
+    pub path: ConfigPath,
 }
 
 /// What the walk notes for later stages.
@@ -277,6 +289,9 @@ impl<'a> Shape<'a> {
             if let Some(Json::String(moment)) = schema.get(keyword) {
                 self.note_every_text(language, moment, node);
             }
+        }
+        if schema.get("x-regex") == Some(&Json::Bool(true)) {
+            self.note_every_text(Language::Regex, "", node);
         }
     }
 

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use regex::Regex;
-
 use crate::template::{Kind, Quoted, Reference};
+
+use super::pattern::Pattern;
 
 /// A condition: what is true or false.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,16 +51,6 @@ pub(crate) enum Operator {
     Contains,
     StartsWith,
     EndsWith,
-}
-
-/// A compiled regular expression; equal when written alike.
-#[derive(Clone, Debug)]
-pub(crate) struct Pattern(pub(crate) Regex);
-
-impl PartialEq for Pattern {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.as_str() == other.0.as_str()
-    }
 }
 
 /// What is known of an operand at load.
@@ -110,6 +100,16 @@ impl Condition {
             Self::Matches(left, _) => found.extend(left.reference()),
             Self::Not(inner) => inner.collect(found),
             Self::All(inner) | Self::Any(inner) => inner.iter().for_each(|one| one.collect(found)),
+        }
+    }
+
+    /// Bytes that its regular expressions take, compiled.
+    pub(crate) fn regex_size(&self) -> usize {
+        match self {
+            Self::Constant(_) | Self::Is(_) | Self::Has(_) | Self::Test(..) => 0,
+            Self::Matches(_, pattern) => pattern.size(),
+            Self::Not(inner) => inner.regex_size(),
+            Self::All(inner) | Self::Any(inner) => inner.iter().map(Self::regex_size).sum(),
         }
     }
 }
@@ -189,7 +189,7 @@ impl fmt::Display for Condition {
             Self::Has(reference) => write!(f, "has({reference})"),
             Self::Test(left, operator, right) => write!(f, "{left} {operator} {right}"),
             Self::Matches(left, pattern) => {
-                write!(f, "{left} matches {}", Quoted(pattern.0.as_str()))
+                write!(f, "{left} matches {}", Quoted(pattern.as_str()))
             }
             // `not a == b` negates the comparison; `!a == b` would too, but does not read like it.
             Self::Not(inner) => {

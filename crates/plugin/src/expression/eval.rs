@@ -19,7 +19,7 @@ impl Condition {
                 test(View::of(&left), *operator, View::of(&right))
             }
             Self::Matches(left, pattern) => {
-                matches!(View::of(&left.datum(scope)), View::Text(text) if pattern.0.is_match(text))
+                matches!(View::of(&left.datum(scope)), View::Text(text) if pattern.is_match(text))
             }
             Self::Not(inner) => !inner.eval(scope),
             Self::All(inner) => inner.iter().all(|one| one.eval(scope)),

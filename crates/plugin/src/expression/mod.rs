@@ -32,6 +32,7 @@ mod eval;
 mod exclusion;
 mod lexer;
 mod parser;
+mod pattern;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
@@ -48,6 +49,7 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 use crate::template::{AtRequest, Bounds, Phase, Reference, Roots, Scope, SyntaxError};
 
 use self::ast::Condition;
+pub(crate) use self::pattern::Pattern;
 
 /// What is wrong in an expression, and where.
 pub type ExpressionError = SyntaxError;
@@ -65,7 +67,7 @@ impl<P: Phase> Expression<P> {
     ///
     /// # Errors
     /// When it is malformed, longer than 4096 bytes, nested deeper than 32, compares what can never be equal, names what
-    /// does not exist or is not known in this phase, or holds a regular expression that is wrong or too large.
+    /// does not exist or is not known in this phase, or holds a regular expression that is wrong or too large, or several that are so together.
     pub fn parse(source: &str) -> Result<Self, ExpressionError> {
         Self::parse_within(source, P::ROOTS)
     }
@@ -103,6 +105,19 @@ impl<P: Phase> Expression<P> {
         self.condition.collect(&mut found);
         found
     }
+
+    /// Bytes that its regular expressions take, compiled: what all those of a file take together is bounded.
+    pub fn regex_size(&self) -> usize {
+        self.condition.regex_size()
+    }
+}
+
+/// What an expression of these bounds names, and the bytes that its regular expressions take.
+pub(crate) fn read(source: &str, bounds: Bounds) -> Result<(Vec<Reference>, usize), ExpressionError> {
+    let condition = parser::parse(source, bounds)?;
+    let mut found = Vec::new();
+    condition.collect(&mut found);
+    Ok((found.into_iter().cloned().collect(), condition.regex_size()))
 }
 
 impl<P: Phase> fmt::Display for Expression<P> {

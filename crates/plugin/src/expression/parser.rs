@@ -1,19 +1,18 @@
 //! Builds the tree and checks at load what can be known of the types, so that a comparison that could never hold is an
 //! error of the file and not a surprise of the night.
 
-use regex::RegexBuilder;
-
 use crate::template::{Bounds, Kind, Reference, SyntaxError};
 
-use super::ast::{Condition, Literal, Operand, Operator, Pattern, Type};
+use super::ast::{Condition, Literal, Operand, Operator, Type};
 use super::lexer::{self, Token, TokenKind};
+use super::pattern::Pattern;
 
 /// Longest expression, in bytes: generous for a rule that a person writes.
 pub(super) const MAX_LENGTH: usize = 4096;
 /// Deepest nesting of parentheses and negations: arbitrary, and far from the end of any stack.
 pub(super) const MAX_DEPTH: usize = 32;
-/// Memory that one compiled `matches` may take, in bytes.
-const MAX_PATTERN_SIZE: usize = 256 * 1024;
+/// Memory that the regular expressions of one expression may take together, in bytes.
+const MAX_PATTERNS_SIZE: usize = 512 * 1024;
 
 pub(super) fn parse(source: &str, bounds: Bounds) -> Result<Condition, SyntaxError> {
     if source.len() > MAX_LENGTH {
@@ -21,7 +20,7 @@ pub(super) fn parse(source: &str, bounds: Bounds) -> Result<Condition, SyntaxErr
         return Err(SyntaxError::new(source, 0, message));
     }
     let tokens = lexer::tokens(source, bounds)?;
-    let mut parser = Parser { source, tokens: tokens.into_iter().peekable(), depth: 0 };
+    let mut parser = Parser { source, tokens: tokens.into_iter().peekable(), depth: 0, patterns: 0 };
     let condition = parser.any()?;
     match parser.next() {
         Token { kind: TokenKind::End, .. } => Ok(condition),
@@ -36,6 +35,8 @@ struct Parser<'s> {
     source: &'s str,
     tokens: std::iter::Peekable<std::vec::IntoIter<Token>>,
     depth: usize,
+    /// Bytes that the regular expressions take so far.
+    patterns: usize,
 }
 
 impl Parser<'_> {
@@ -164,16 +165,15 @@ impl Parser<'_> {
             let message = "expected a regular expression in quotes: it is compiled when the file is loaded";
             return Err(self.error(token.at, message));
         };
-        match RegexBuilder::new(&pattern).size_limit(MAX_PATTERN_SIZE).nest_limit(64).build() {
-            Ok(regex) => Ok(Condition::Matches(left, Pattern(regex))),
-            Err(error) => {
-                // The last line of the crate's drawing says what is wrong; the rest points into it.
-                let text = error.to_string();
-                let reason = text.lines().last().unwrap_or_default();
-                let reason = reason.trim().trim_start_matches("error: ");
-                Err(self.error(token.at, format!("not a regular expression: {reason}")))
-            }
+        let pattern = Pattern::parse(&pattern);
+        let pattern = pattern.map_err(|reason| self.error(token.at, format!("not a regular expression: {reason}")))?;
+        self.patterns += pattern.size();
+        if self.patterns > MAX_PATTERNS_SIZE {
+            let most = MAX_PATTERNS_SIZE >> 10;
+            let message = format!("with this one the regular expressions take more than {most} KiB when compiled");
+            return Err(self.error(token.at, message));
         }
+        Ok(Condition::Matches(left, pattern))
     }
 
     fn operand(&mut self) -> Result<Operand, SyntaxError> {

@@ -2,12 +2,12 @@
 //! knows nothing but JSON values.
 
 use proptest::prelude::*;
-use regex::Regex;
 use serde_json::{Value, json};
 
-use super::ast::{Condition, Literal, Operand, Operator, Pattern};
+use super::ast::{Condition, Literal, Operand, Operator};
 use super::exclusion::excludes;
 use super::parser;
+use super::pattern::Pattern;
 use crate::template::{Bounds, Datum, Reference, Scope, WithCalls};
 
 /// Every claim is one value of this object.
@@ -74,7 +74,7 @@ fn condition() -> impl Strategy<Value = Condition> {
         reference().prop_map(Condition::Has),
         (operand(), operator(), operand()).prop_map(|(left, operator, right)| Condition::Test(left, operator, right)),
         (reference(), pattern).prop_map(|(left, pattern)| {
-            Condition::Matches(Operand::Reference(left), Pattern(Regex::new(pattern).unwrap()))
+            Condition::Matches(Operand::Reference(left), Pattern::parse(pattern).unwrap())
         }),
     ];
     leaf.prop_recursive(5, 24, 3, |inner| {
@@ -110,7 +110,7 @@ fn naive(condition: &Condition, claims: &Claims) -> bool {
         Condition::Is(reference) => value(&Operand::Reference(reference.clone()), claims) == json!(true),
         Condition::Has(reference) => value(&Operand::Reference(reference.clone()), claims) != Value::Null,
         Condition::Test(left, operator, right) => naive_test(&value(left, claims), *operator, &value(right, claims)),
-        Condition::Matches(left, pattern) => value(left, claims).as_str().is_some_and(|text| pattern.0.is_match(text)),
+        Condition::Matches(left, pattern) => value(left, claims).as_str().is_some_and(|text| pattern.is_match(text)),
         Condition::Not(inner) => !naive(inner, claims),
         Condition::All(inner) => inner.iter().filter(|one| !naive(one, claims)).count() == 0,
         Condition::Any(inner) => inner.iter().filter(|one| naive(one, claims)).count() > 0,

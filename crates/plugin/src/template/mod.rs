@@ -95,20 +95,18 @@ impl<P: Phase> Template<P> {
         })
     }
 
-    /// The path parameters that it wants: those without which it has no value, since it gives no default.
-    pub fn wanted_params(&self) -> impl Iterator<Item = &str> {
-        self.parts.iter().filter_map(|part| match part {
-            Part::Slot(slot) if slot.default.is_none() => match &slot.reference {
-                Reference::Param(name) => Some(&**name),
-                _ => None,
-            },
-            _ => None,
-        })
-    }
-
     fn parts(&self) -> &[Part] {
         &self.parts
     }
+}
+
+/// What a template of these bounds names, and whether there is a default for it.
+pub(crate) fn read(source: &str, bounds: Bounds) -> Result<Vec<(Reference, bool)>, TemplateError> {
+    let slots = parse::parse(source, bounds)?.into_iter().filter_map(|part| match part {
+        Part::Literal(_) => None,
+        Part::Slot(slot) => Some((slot.reference, slot.default.is_some())),
+    });
+    Ok(slots.collect())
 }
 
 impl<P: Phase> Default for Template<P> {

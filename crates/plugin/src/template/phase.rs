@@ -141,6 +141,17 @@ impl Bounds {
         Self { roots: P::ROOTS, what: P::WHAT }
     }
 
+    /// Those of the moment that a schema names; `None` of one that is not known here.
+    pub(crate) fn at(moment: &str) -> Option<Self> {
+        let all = [
+            (AtMatch::WORD, Self::of::<AtMatch>()),
+            (AtRequest::WORD, Self::of::<AtRequest>()),
+            (AtResponse::WORD, Self::of::<AtResponse>()),
+            (WithCalls::WORD, Self::of::<WithCalls>()),
+        ];
+        all.into_iter().find_map(|(word, bounds)| (word == moment).then_some(bounds))
+    }
+
     pub(crate) const fn within(self, roots: Roots) -> Self {
         Self { roots: self.roots.without(self.roots.without(roots)), what: self.what }
     }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use http::HeaderName;
 use portreeve_config::units::Name;
 use portreeve_config::{
-    Action, Config, ConfigPath, FlatStep, Language, Loaded, Mode as ConfigMode, OnError as ConfigOnError, Segment,
-    Sources, Step as ConfigStep, Text,
+    Action, Config, ConfigPath, FlatStep, Loaded, Mode as ConfigMode, OnError as ConfigOnError, Segment, Sources,
+    Step as ConfigStep, Text,
 };
-use portreeve_plugin::engine::{Chain, MAX_STEPS, Mode, OnError, Step, headers_in_expression, headers_in_template};
-use portreeve_plugin::template::AtRequest;
+use portreeve_plugin::engine::{Chain, MAX_STEPS, Mode, OnError, Step, Written};
+use portreeve_plugin::template::{AtRequest, Phase};
 use portreeve_plugin::{Expression, Host, Plugin, Registry, RequestFields};
 
 use super::Errors;
@@ -27,15 +27,19 @@ pub(super) struct Chains<'c> {
     host: Arc<LoadHost>,
     /// Instances by the place of their step; `None` where building failed and was reported.
     built: HashMap<ConfigPath, Option<Instance>>,
-    /// Steps by where they stand and the `use` steps on the way there, and chains by their steps: ten thousand routes that
-    /// use the same chain share one.
+    /// Steps by where they stand and those `use` steps on the way there that change something, and chains by their steps: ten
+    /// thousand routes that use the same chain share one.
     steps: HashMap<Vec<usize>, Option<Arc<Step>>>,
+    /// It was told that there are too many.
+    is_full: bool,
     made: HashMap<Vec<usize>, Arc<Chain>>,
     /// The first step of each name that a step has of its own, the numbers of those that have none, and the names of routes:
     /// for [`Chains::name`], which would look through the whole file for each step.
     named: HashMap<&'c Name, &'c ConfigPath>,
     numbers: HashMap<&'c ConfigPath, usize>,
     routes: HashSet<&'c Name>,
+    /// The `when` of each step that has a good one, by where the step is in memory, compiled once for all ways to it.
+    conditions: HashMap<usize, Expression>,
     /// What templates and expressions in the settings of steps name of a request, by the place of the step.
     mentioned: HashMap<ConfigPath, Vec<HeaderName>>,
     /// What steps do with fields of requests, by where they are in memory.
@@ -54,7 +58,14 @@ struct Instance {
 }
 
 impl<'c> Chains<'c> {
-    pub(super) fn new(loaded: &'c Loaded, registry: &'c Registry, host: Arc<LoadHost>) -> Self {
+    /// Checks every `when` of the file, also of steps that nobody comes to. `written` is what the texts of the file say.
+    pub(super) fn new(
+        loaded: &'c Loaded,
+        written: &[Written],
+        registry: &'c Registry,
+        host: Arc<LoadHost>,
+        errors: &mut Errors<'_>,
+    ) -> Self {
         let (config, sources) = (&loaded.config, &loaded.sources);
         let mut named = HashMap::new();
         for step in config.steps() {
@@ -69,11 +80,13 @@ impl<'c> Chains<'c> {
             host,
             built: HashMap::new(),
             steps: HashMap::new(),
+            is_full: false,
             made: HashMap::new(),
             named,
             numbers: numbers(config),
             routes: config.routes.iter().map(|route| &route.name).collect(),
-            mentioned: mentioned(&loaded.texts),
+            conditions: conditions(config, errors),
+            mentioned: mentioned(&loaded.texts, written),
             touched: HashMap::new(),
             fields: Fields::default(),
             settled: None,
@@ -115,10 +128,21 @@ impl<'c> Chains<'c> {
     /// The step, made once for all lists that come to it on the same way. Addresses tell the ways apart: the configuration
     /// outlives this, and stays where it is.
     fn shared_step(&mut self, flat: &FlatStep<'_>, errors: &mut Errors<'_>) -> Option<Arc<Step>> {
-        let way = flat.uses.iter().copied().chain([flat.step]);
+        let way = flat.uses.iter().copied().filter(|step| changes_its_chain(step)).chain([flat.step]);
         let key: Vec<usize> = way.map(|step| std::ptr::from_ref(step).addr()).collect();
         if let Some(known) = self.steps.get(&key) {
             return known.clone();
+        }
+        if self.steps.len() >= MOST_STEPS {
+            if !std::mem::replace(&mut self.is_full, true) {
+                let at = flat.uses.first().copied().unwrap_or(flat.step);
+                let message = format!(
+                    "with this one there are more than {MOST_STEPS} steps, each counted for every `use` that has a `when`, \
+                     `mode` or `on_error` of its own; write these in the chain, or in fewer chains that are used"
+                );
+                errors.at(&at.at.path, message);
+            }
+            return None;
         }
         let step = self.step(flat, errors).map(Arc::new);
         if let Some(step) = &step {
@@ -161,15 +185,6 @@ impl<'c> Chains<'c> {
         self.settled = Some(everywhere);
     }
 
-    /// Checks every `when` of the file, also of steps that nobody comes to.
-    pub(super) fn conditions(&self, errors: &mut Errors<'_>) {
-        for step in self.config.steps() {
-            if let Some(Err(error)) = step.when.as_deref().map(Expression::<AtRequest>::parse) {
-                errors.within(&step.at.path.key("when"), error.offset(), error.message());
-            }
-        }
-    }
-
     /// Builds the steps of chains that nobody uses, once, to see what is wrong with them.
     pub(super) fn unused(&mut self, errors: &mut Errors<'_>) {
         let config = self.config;
@@ -183,8 +198,8 @@ impl<'c> Chains<'c> {
     fn step(&mut self, flat: &FlatStep<'_>, errors: &mut Errors<'_>) -> Option<Step> {
         // The conditions of the `use` steps on the way here hold for this step as well.
         let around = flat.uses.iter().copied().chain([flat.step]);
-        let conditions = around.clone().filter_map(|step| Expression::parse(step.when.as_deref()?).ok());
-        let conditions: Vec<_> = conditions.collect();
+        let conditions = around.clone().filter_map(|step| self.conditions.get(&std::ptr::from_ref(step).addr()));
+        let conditions: Vec<_> = conditions.cloned().collect();
         let observes = around.clone().any(|step| step.mode == ConfigMode::Observe);
         let skips = around.clone().any(|step| step.on_error == ConfigOnError::Skip);
         let instance = self.instance(flat, errors)?;
@@ -292,16 +307,30 @@ fn numbers(config: &Config) -> HashMap<&ConfigPath, usize> {
     numbers
 }
 
+/// Steps that the chains of all routes may have together. Arbitrary: some 100 MiB.
+const MOST_STEPS: usize = 100_000;
+
+/// Whether something stands beside `use` that holds for the steps of its chain.
+fn changes_its_chain(step: &ConfigStep) -> bool {
+    step.when.is_some() || step.mode != ConfigMode::default() || step.on_error != ConfigOnError::default()
+}
+
+/// The conditions of steps, those that are good.
+fn conditions(config: &Config, errors: &mut Errors<'_>) -> HashMap<usize, Expression> {
+    let steps = config.steps().filter_map(|step| Some((step, step.when.as_deref()?)));
+    let compiled = steps.filter_map(|(step, when)| {
+        let condition = errors.expression(&step.at.path.key("when"), when, AtRequest::ROOTS)?;
+        Some((std::ptr::from_ref(step).addr(), condition))
+    });
+    compiled.collect()
+}
+
 /// What the texts of steps name of a request, by the place of the step: `chains.NAME[i]`, `routes[i].plugins[j]` and
 /// `listeners[i].plugins[j]`.
-fn mentioned(texts: &[Text]) -> HashMap<ConfigPath, Vec<HeaderName>> {
+fn mentioned(texts: &[Text], written: &[Written]) -> HashMap<ConfigPath, Vec<HeaderName>> {
     let mut mentioned: HashMap<ConfigPath, Vec<HeaderName>> = HashMap::new();
-    for Text { language, moment, path, text } in texts {
-        let names = match language {
-            Language::Template => headers_in_template(moment, text),
-            Language::Expression => headers_in_expression(moment, text),
-        };
-        if names.is_empty() {
+    for (Text { path, .. }, Written { headers, .. }) in texts.iter().zip(written) {
+        if headers.is_empty() {
             continue;
         }
         let is_chain = matches!(path.segments(), [Segment::Key(section), ..] if &**section == "chains");
@@ -310,7 +339,7 @@ fn mentioned(texts: &[Text]) -> HashMap<ConfigPath, Vec<HeaderName>> {
             Segment::Key(key) => path.key(key),
             Segment::Index(index) => path.index(*index),
         });
-        mentioned.entry(step).or_default().extend(names);
+        mentioned.entry(step).or_default().extend(headers.iter().cloned());
     }
     mentioned
 }

@@ -1,6 +1,7 @@
 //! From a configuration to a snapshot, all or nothing: every error at once, with its place in the file.
 
 mod chains;
+mod expressions;
 mod host;
 mod pages;
 mod params;
@@ -14,8 +15,8 @@ use std::sync::Arc;
 
 use http::HeaderName;
 use portreeve_config::units::{LogTarget, Name, Networks};
-use portreeve_config::{Balance, Config, ConfigPath, Diagnostics, Doubts, Language, Listener, Loaded, Sources, Text};
-use portreeve_plugin::engine::{check_expression, check_template, headers_of};
+use portreeve_config::{Balance, Config, ConfigPath, Diagnostics, Doubts, Listener, Loaded, Sources};
+use portreeve_plugin::engine::{headers_of, read_regex};
 use portreeve_plugin::template::{AtRequest, Template};
 use portreeve_plugin::{Allowance, Consumer, DeclaredConsumer, Registry, Spread, Tier};
 
@@ -27,6 +28,7 @@ use crate::observe::{AccessLog, usage_settings};
 use crate::snapshot::{Closed, Entrance, Snapshot};
 use crate::upstream::{Near, Parts, Pool, Priorities, Resolver, TargetSources, Transport};
 use chains::Chains;
+use expressions::{Expressions, TOO_LARGE, with_besides};
 use host::LoadHost;
 use params::Params;
 
@@ -51,17 +53,16 @@ pub(crate) fn compile(
     listeners: &[usize],
     purpose: Purpose,
 ) -> Result<Snapshot, Diagnostics> {
-    let Loaded { config, sources, texts, doubts, warnings } = loaded;
-    let (all, warnings) = (Diagnostics::default(), warnings.clone());
-    let mut errors = Errors { sources, doubts: doubts.clone(), read: Vec::new(), all, warnings };
-    errors.texts(texts);
+    let Loaded { config, sources, texts, doubts, warnings, .. } = loaded;
+    let mut errors = Errors { doubts: doubts.clone(), warnings: warnings.clone(), ..Errors::none(sources) };
+    let written = errors.texts(texts);
     let pools = pools(config, shared, before, &mut errors);
     for (name, _) in config.upstreams.into_iter().filter(|(name, _)| !pools.contains_key(name.as_str())) {
         errors.doubts.insert(ConfigPath::from("upstreams").key(name.as_str()));
     }
     let doubts = errors.doubts.clone();
     let host = Arc::new(LoadHost::new(&pools, tiers(config), consumers(config), shared.clone(), purpose, doubts));
-    let mut chains = Chains::new(loaded, registry, host.clone());
+    let mut chains = Chains::new(loaded, &written, registry, host.clone(), &mut errors);
 
     let trusted: Arc<Networks> = Arc::new(config.trusted_proxies.iter().collect());
     let mut acme = config.acme.as_ref().and_then(|acme| Settings::load(acme, &mut errors)).map(|settings| {
@@ -97,8 +98,8 @@ pub(crate) fn compile(
     if entrances.iter().all(Option::is_none) {
         closed.drain(..).for_each(|closed| errors.all = std::mem::take(&mut errors.all).and(closed.why));
     }
-    chains.conditions(&mut errors);
-    let params = Params::of(texts);
+    let params = Params::of(loaded, &written);
+    params.check_listeners(config, &mut errors);
     let (routes, router) = routes::compile(config, &pools, &mut chains, shared, &params, &mut errors);
     chains.unused(&mut errors);
     let pages = pages::compile(config, sources, &mut errors);
@@ -154,19 +155,22 @@ pub(crate) struct Errors<'s> {
     doubts: Doubts,
     /// Fields of requests that the engine's own keys name.
     read: Vec<HeaderName>,
+    /// What regular expressions take.
+    expressions: Expressions,
     all: Diagnostics,
     warnings: Diagnostics,
 }
 
-#[cfg(test)]
 impl<'s> Errors<'s> {
-    /// For the test of a part.
+    /// Nothing found so far.
     pub(crate) fn none(sources: &'s Sources) -> Self {
         let (all, warnings) = (Diagnostics::default(), Diagnostics::default());
-        Self { sources, doubts: Doubts::default(), read: Vec::new(), all, warnings }
+        let (doubts, expressions) = (Doubts::default(), Expressions::default());
+        Self { sources, doubts, read: Vec::new(), expressions, all, warnings }
     }
 
     /// Errors and warnings.
+    #[cfg(test)]
     pub(crate) fn told(self) -> (Diagnostics, Diagnostics) {
         (self.all.sorted(), self.warnings.sorted())
     }
@@ -185,8 +189,7 @@ impl Errors<'_> {
 
     /// Nothing found so far, over the same sources.
     fn beside(&self) -> Self {
-        let (all, warnings) = (Diagnostics::default(), Diagnostics::default());
-        Self { sources: self.sources, doubts: self.doubts.clone(), read: Vec::new(), all, warnings }
+        Self { doubts: self.doubts.clone(), ..Errors::none(self.sources) }
     }
 
     /// Adds what was found beside.
@@ -204,20 +207,6 @@ impl Errors<'_> {
     /// At a byte of a text.
     fn within(&mut self, path: &ConfigPath, offset: usize, message: impl Into<String>) {
         self.all.add(|| self.sources.diagnostic_within(path, offset, message));
-    }
-
-    /// Checks what the settings of plugins hold in the two small languages, each text for itself.
-    fn texts(&mut self, texts: &[Text]) {
-        for Text { language, moment, path, text } in texts {
-            let checked = match language {
-                Language::Template => check_template(moment, text),
-                Language::Expression => check_expression(moment, text),
-            };
-            if let Err(error) = checked {
-                self.within(path, error.offset(), error.message());
-                self.doubts.insert(path.clone());
-            }
-        }
     }
 
     /// Compiles a template of the engine's own keys.
@@ -263,6 +252,9 @@ fn pools(config: &Config, shared: &Arc<Shared>, before: Option<&Snapshot>, error
     let pool = |(name, upstream): (&Name, &portreeve_config::Upstream)| {
         let before = before.get(name.as_str()).copied();
         let path = ConfigPath::from("upstreams").key(name.as_str());
+        if !count_check(upstream, &path, errors) {
+            return None;
+        }
         let (transport, near) = (transport(upstream, &path, errors), near(config, upstream, &path, shared, errors));
         let (transport, near) = (transport?, near.ok()?);
         if let Some(same) = before.filter(|before| before.is_of(upstream, &transport, near.as_ref(), &config.resolver))
@@ -281,6 +273,18 @@ fn pools(config: &Config, shared: &Arc<Shared>, before: Option<&Snapshot>, error
         Some((name.shared(), Arc::new(pool)))
     };
     config.upstreams.into_iter().filter_map(pool).collect()
+}
+
+/// Counts the regular expression of the health check, if there is one. Returns whether there is room for it.
+fn count_check(upstream: &portreeve_config::Upstream, path: &ConfigPath, errors: &mut Errors<'_>) -> bool {
+    let expected = upstream.health.as_ref().and_then(|health| health.expect.body.as_deref());
+    let Some(pattern) = expected.and_then(|body| body.strip_prefix("regex:")) else { return true };
+    if errors.has_room() {
+        // What is wrong with it is told where it is compiled for its use.
+        let size = read_regex(pattern).map_or(TOO_LARGE, |written| with_besides(written.regex_size));
+        errors.take(size, &path.key("health").key("expect").key("body"));
+    }
+    errors.has_room()
 }
 
 /// What only the values tell, not the shape of the file.

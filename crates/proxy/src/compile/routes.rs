@@ -12,7 +12,7 @@ use portreeve_config::{
 };
 use portreeve_plugin::Expression;
 use portreeve_plugin::engine::headers_of;
-use portreeve_plugin::template::{AtMatch, AtRequest, Datum, Reference, Roots, Scope};
+use portreeve_plugin::template::{AtMatch, AtRequest, Datum, Phase, Reference, Roots, Scope};
 use portreeve_router::path::PathPolicy;
 use portreeve_router::{
     Conflict, Guard, HostPattern, Lookup, Pattern, PatternError, Router, Rule, RuleId, ValueMatch, ValueRegex,
@@ -21,6 +21,7 @@ use portreeve_router::{
 use tokio::sync::Semaphore;
 
 use super::chains::Chains;
+use super::expressions::TOO_LARGE;
 use super::params::Params;
 use super::{Errors, Pools};
 use crate::engine::Shared;
@@ -39,13 +40,12 @@ pub(super) fn compile(
 ) -> (Vec<Arc<Route>>, Option<Router>) {
     let (mut routes, mut rules, mut known) = (Vec::new(), Vec::new(), Vec::new());
     let mut words: HashSet<Arc<str>> = HashSet::new();
-    let mut expressions = Expressions::default();
     for (index, route) in config.routes.iter().enumerate() {
         let path = ConfigPath::from("routes").index(index);
         let chain = chains.compile(&route.plugins, &path, errors);
         let before = errors.all.len();
-        let rule = rule(route, &path, &mut expressions, errors);
-        let is_whole = errors.all.len() == before && has_sound_match(&path, errors);
+        let rule = rule(route, &path, errors);
+        let is_whole = errors.all.len() == before && has_sound_match(&path, errors) && errors.has_room();
         if is_whole {
             params.check(config, index, &rule, errors);
         }
@@ -85,6 +85,10 @@ pub(super) fn compile(
             rules.push(rule);
         }
     }
+    if !errors.has_room() {
+        // The file is refused, and comparing what is left of its routes would only cost.
+        return (routes, None);
+    }
     match Router::compile(rules) {
         Ok(router) => {
             left_open(&router, &known, config, errors);
@@ -100,41 +104,7 @@ pub(super) fn compile(
     }
 }
 
-/// What the regular expressions of all routes take together. Each is bounded, and there may be ten thousand.
-#[derive(Default)]
-struct Expressions {
-    /// Bytes so far.
-    taken: usize,
-    is_told: bool,
-}
-
-/// Bytes that the regular expressions of all routes may take, compiled. Arbitrary.
-const MOST_EXPRESSIONS: usize = 64 << 20;
-
-/// Bytes that an expression is counted with that is wrong: the most that one may have.
-const TOO_LARGE: usize = 256 << 10;
-
-impl Expressions {
-    /// Whether there is room for another.
-    fn has_room(&self) -> bool {
-        self.taken <= MOST_EXPRESSIONS
-    }
-
-    fn take(&mut self, bytes: usize, at: &ConfigPath, errors: &mut Errors<'_>) {
-        self.taken = self.taken.saturating_add(bytes);
-        if !self.has_room() && !self.is_told {
-            self.is_told = true;
-            let most = MOST_EXPRESSIONS >> 20;
-            let message = format!(
-                "with this one the regular expressions of all routes take more than {most} MiB compiled; \
-                 write [0-9] instead of \\d and smaller repetitions, or paths without expressions"
-            );
-            errors.at(at, message);
-        }
-    }
-}
-
-fn rule(route: &RouteConfig, path: &ConfigPath, expressions: &mut Expressions, errors: &mut Errors<'_>) -> Rule {
+fn rule(route: &RouteConfig, path: &ConfigPath, errors: &mut Errors<'_>) -> Rule {
     let matches = path.key("match");
     let wanted = &route.matches;
     let one_or_many = |key: &str, count: usize, index: usize| {
@@ -148,42 +118,37 @@ fn rule(route: &RouteConfig, path: &ConfigPath, expressions: &mut Expressions, e
         wanted.path.iter().enumerate().map(|(i, text)| (one_or_many("path", wanted.path.len(), i), text)).collect();
     rule.hosts = hosts.iter().filter_map(|(at, text)| parsed(HostPattern::parse(text), at, errors)).collect();
     for (at, text) in &paths {
-        if text.starts_with("regex:") && !expressions.has_room() {
+        if text.starts_with("regex:") && !errors.has_room() {
             continue;
         }
         match parsed(Pattern::parse(text), at, errors) {
             Some(pattern) => {
-                expressions.take(pattern.compiled_size(), at, errors);
+                errors.take(pattern.compiled_size(), at);
                 rule.paths.push(pattern);
             }
-            // Looking at one that is too large costs as much as having it.
-            None => expressions.take(if text.starts_with("regex:") { TOO_LARGE } else { 0 }, at, errors),
+            None => errors.take(if text.starts_with("regex:") { TOO_LARGE } else { 0 }, at),
         }
     }
     rule.methods = wanted.methods.iter().filter_map(|method| method.as_str().parse().ok()).collect();
     for (name, value) in &wanted.headers {
-        if let Some(value) = value_match(value, &matches.key("headers").key(name.as_str()), expressions, errors) {
+        if let Some(value) = value_match(value, &matches.key("headers").key(name.as_str()), errors) {
             let name = name.as_str().parse::<HeaderName>().ok();
             errors.read.extend(name.clone());
             rule.headers.extend(name.map(|name| (name, value)));
         }
     }
     for (name, value) in &wanted.query {
-        let value = value_match(value, &matches.key("query").key(name), expressions, errors);
+        let value = value_match(value, &matches.key("query").key(name), errors);
         rule.query.extend(value.map(|value| (name.clone(), value)));
     }
     for (name, value) in &wanted.cookies {
-        let value = value_match(value, &matches.key("cookies").key(name), expressions, errors);
+        let value = value_match(value, &matches.key("cookies").key(name), errors);
         rule.cookies.extend(value.map(|value| (name.clone(), value)));
     }
-    if let Some(text) = &wanted.condition {
-        match Expression::parse_within(text, Roots::REQUEST) {
-            Ok(expression) => {
-                errors.read.extend(headers_of(expression.references()));
-                rule.guard = Some(Box::new(Condition(expression)));
-            }
-            Err(error) => errors.within(&matches.key("if"), error.offset(), error.message()),
-        }
+    let condition = wanted.condition.as_deref();
+    if let Some(condition) = condition.and_then(|text| errors.expression(&matches.key("if"), text, Roots::REQUEST)) {
+        errors.read.extend(headers_of(condition.references()));
+        rule.guard = Some(Box::new(Condition(condition)));
     }
     rule
 }
@@ -191,11 +156,19 @@ fn rule(route: &RouteConfig, path: &ConfigPath, expressions: &mut Expressions, e
 /// Warns of protected routes with `methods` whose path is open by the others: a public route for any method takes them.
 fn left_open(router: &Router, known: &[usize], config: &Config, errors: &mut Errors<'_>) {
     let route = |rule: RuleId| known.get(rule.0).and_then(|index| Some((*index, config.routes.get(*index)?)));
-    let elsewhere = router.elsewhere();
-    for of_pair in elsewhere.chunk_by(|a, b| a.rule == b.rule && a.taken_by == b.taken_by) {
+    if !config.routes.iter().any(|route| route.public && route.matches.methods.is_empty()) {
+        return;
+    }
+    let elsewhere = router.elsewhere(&|rule| route(rule).is_some_and(|(_, own)| !own.public));
+    for (index, _) in elsewhere.untold.iter().filter_map(|rule| route(*rule)) {
+        let message = "whether methods that are not named here go to a route that is public cannot be told: the regular \
+                       expression of its path is too large, or there are too many; name them in a route that refuses them";
+        errors.warn(&ConfigPath::from("routes").index(index).key("match").key("methods"), message);
+    }
+    for of_pair in elsewhere.found.chunk_by(|a, b| a.rule == b.rule && a.taken_by == b.taken_by) {
         let Some(first) = of_pair.first() else { continue };
-        let (Some((index, own)), Some((_, other))) = (route(first.rule), route(first.taken_by)) else { continue };
-        if own.public || !other.public {
+        let (Some((index, _)), Some((_, other))) = (route(first.rule), route(first.taken_by)) else { continue };
+        if !other.public {
             continue;
         }
         let methods: Vec<_> = of_pair.iter().map(|one| one.method.as_str()).collect();
@@ -230,23 +203,18 @@ fn parsed<T>(outcome: Result<T, PatternError>, at: &ConfigPath, errors: &mut Err
     }
 }
 
-fn value_match(
-    value: &ValueMatchConfig,
-    at: &ConfigPath,
-    expressions: &mut Expressions,
-    errors: &mut Errors<'_>,
-) -> Option<ValueMatch> {
+fn value_match(value: &ValueMatchConfig, at: &ConfigPath, errors: &mut Errors<'_>) -> Option<ValueMatch> {
     Some(match value {
         ValueMatchConfig::Exact(text) => ValueMatch::Exact(text.clone()),
         ValueMatchConfig::Present(true) => ValueMatch::Present,
         ValueMatchConfig::Present(false) => ValueMatch::Absent,
         ValueMatchConfig::Prefix(text) => ValueMatch::Prefix(text.clone()),
         ValueMatchConfig::OneOf(texts) => ValueMatch::OneOf(texts.clone()),
-        ValueMatchConfig::Regex(_) if !expressions.has_room() => return None,
+        ValueMatchConfig::Regex(_) if !errors.has_room() => return None,
         ValueMatchConfig::Regex(text) => {
-            let regex = parsed(ValueRegex::parse(text), &at.key("regex"), errors)?;
-            expressions.take(regex.compiled_size(), at, errors);
-            ValueMatch::Regex(regex)
+            let regex = parsed(ValueRegex::parse(text), &at.key("regex"), errors);
+            errors.take(regex.as_ref().map_or(TOO_LARGE, ValueRegex::compiled_size), at);
+            ValueMatch::Regex(regex?)
         }
     })
 }
@@ -290,11 +258,8 @@ fn split(
     let mut shares = Vec::with_capacity(upstreams.len());
     for (index, share) in upstreams.iter().enumerate() {
         let at = path.key("upstream").index(index).key("when");
-        let when = share.when.as_deref().map(Expression::<AtRequest>::parse).transpose();
-        let when = when.unwrap_or_else(|error| {
-            errors.within(&at, error.offset(), error.message());
-            None
-        });
+        let when: Option<Expression<AtRequest>> =
+            share.when.as_deref().and_then(|when| errors.expression(&at, when, AtRequest::ROOTS));
         errors.read.extend(when.iter().flat_map(|when| headers_of(when.references())));
         if let Some(pool) = pools.get(share.name.as_str()).cloned() {
             shares.push(Share { pool, weight: share.share(), when });

@@ -1,5 +1,6 @@
 //! What compiling says of a file, what it calls the steps, and what a route weighs.
 
+mod expressions;
 mod memory;
 mod tcp;
 mod texts;
@@ -23,6 +24,20 @@ struct Settings {
     #[serde(default)]
     #[expect(dead_code, reason = "it is only read")]
     text: Option<portreeve_plugin::Template>,
+    /// A condition.
+    #[serde(default)]
+    #[expect(dead_code, reason = "it is only read")]
+    only: Option<portreeve_plugin::Expression>,
+    /// A regular expression.
+    #[serde(default)]
+    #[schemars(extend("x-regex" = true))]
+    #[expect(dead_code, reason = "it is only read")]
+    pattern: Option<String>,
+    /// The name of an upstream.
+    #[serde(default)]
+    #[schemars(extend("x-refers-to" = "upstream"))]
+    #[expect(dead_code, reason = "it is only read")]
+    upstream: Option<String>,
 }
 
 impl Plugin for Notes {}
@@ -70,6 +85,10 @@ fn registry() -> Registry {
 }
 
 fn load(rest: &str) -> Loaded {
+    load_whole(&format!("version: 1\nlisteners: [{{ name: public, bind: '127.0.0.1:0' }}]\n{rest}"))
+}
+
+fn load_whole(text: &str) -> Loaded {
     let plugins = registry();
     let plugins = plugins.iter().map(|plugin| {
         let info = PluginInfo {
@@ -80,9 +99,8 @@ fn load(rest: &str) -> Loaded {
         };
         (plugin.name.to_owned(), info)
     });
-    let text = format!("version: 1\nlisteners: [{{ name: public, bind: '127.0.0.1:0' }}]\n{rest}");
     let catalog = Catalog { plugins: plugins.collect() };
-    load_str("gateway.yaml", &text, &catalog, &|_| None).map_err(|errors| errors.to_string()).unwrap()
+    load_str("gateway.yaml", text, &catalog, &|_| None).map_err(|errors| errors.to_string()).unwrap()
 }
 
 /// Something to compile with, and what keeps it alive.
@@ -93,8 +111,16 @@ fn shared() -> (tokio::runtime::Runtime, Arc<Shared>) {
 }
 
 fn compiled(rest: &str) -> Result<Snapshot, String> {
+    compiled_of(&load(rest))
+}
+
+fn compiled_whole(text: &str) -> Result<Snapshot, String> {
+    compiled_of(&load_whole(text))
+}
+
+fn compiled_of(loaded: &Loaded) -> Result<Snapshot, String> {
     let (_idle, shared) = shared();
-    let compiled = compile(&load(rest), &registry(), &shared, None, &[0], Purpose::Check);
+    let compiled = compile(loaded, &registry(), &shared, None, &[0], Purpose::Check);
     compiled.map_err(|errors| errors.to_string())
 }
 
@@ -128,6 +154,26 @@ fn methods_of_a_protected_path_that_are_open_are_told_at_load() {
         let warning = warned(first, second);
         assert!(!warning.contains("PATCH"), "{warning}");
     }
+}
+
+#[test]
+fn methods_of_a_protected_expression_that_are_open_are_told_at_load_or_that_they_cannot_be_told() {
+    let warned = |path: &str, public: &str| {
+        let snapshot = compiled(&format!(
+            "routes:\n  - {{ name: admin, match: {{ path: 'regex:{path}', methods: [GET, POST, PUT] }}, plugins: [guard], respond: {{}} }}\n  - {{ name: all, match: {{ path: '{public}' }}, public: true, respond: {{}} }}\n"
+        ));
+        snapshot.unwrap().warnings.to_string()
+    };
+    let warning = warned("^/(de|fr)/admin(/.*)?$", "/**");
+    let said = "routes[0].match.methods: PATCH, DELETE of /de/admin are not named here and go to route \"all\", which is public";
+    assert!(warning.contains(said), "{warning}");
+    // Too many states to find a path that fits.
+    let warning = warned("^/(?:[a-z0-9]*[a-m0-4])[a-z0-9]{24}x$", "/**");
+    let said =
+        "routes[0].match.methods: whether methods that are not named here go to a route that is public cannot be told";
+    assert!(warning.contains(said), "{warning}");
+    let warning = warned("^/(de|fr)/admin(/.*)?$", "/public/**");
+    assert!(!warning.contains("methods"), "{warning}");
 }
 
 #[test]
@@ -166,6 +212,20 @@ fn steps_are_named_by_their_chain_and_plugin_and_repeated_ones_are_numbered() {
     assert_eq!(steps(&snapshot, 0), [&of_chain[..], &["r/notes"]].concat());
     // A route of the same name as a chain is told apart from it.
     assert_eq!(steps(&snapshot, 1), [&["route:api/notes"], &of_chain[..]].concat());
+}
+
+#[test]
+fn routes_that_use_a_chain_alike_share_it() {
+    let route = |name: &str, step: &str| {
+        format!("  - {{ name: {name}, match: {{ path: /{name} }}, public: true, plugins: [{step}], respond: {{}} }}\n")
+    };
+    let plain = [route("a", "use: api"), route("b", "{ use: api }"), route("c", "use: more")].concat();
+    let chains = "chains: { api: [notes, other], more: [use: api] }\nroutes:\n";
+    let more = format!("{plain}{}", route("d", "{ use: api, when: 'has(request.query.x)' }"));
+    let snapshot = compiled(&format!("{chains}{more}")).unwrap();
+    let chain = |number: usize| &snapshot.routes[number].chain;
+    assert!(Arc::ptr_eq(chain(0), chain(1)) && Arc::ptr_eq(chain(0), chain(2)));
+    assert!(!Arc::ptr_eq(chain(0), chain(3)) && chain(3).steps()[0].conditions().len() == 1);
 }
 
 #[test]

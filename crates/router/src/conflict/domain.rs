@@ -14,8 +14,9 @@ pub(super) enum Domain {
     Undecided,
 }
 
-/// The values that satisfy all of `wanted`, and no condition of `others` that they need not satisfy.
-pub(super) fn domain(wanted: &[&ValueMatch], others: &[&ValueMatch]) -> Domain {
+/// The values that satisfy all of `wanted`, and no condition of `others` that they need not satisfy. States of regular
+/// expressions that are looked at are taken off `budget`.
+pub(super) fn domain(wanted: &[&ValueMatch], others: &[&ValueMatch], budget: &mut usize) -> Domain {
     let admitted = |value: &Option<String>| {
         let value = value.as_deref().map(|value| Value::Plain(value.as_bytes()));
         wanted.iter().all(|wanted| wanted.admits(value))
@@ -37,7 +38,7 @@ pub(super) fn domain(wanted: &[&ValueMatch], others: &[&ValueMatch]) -> Domain {
     }
     let has_regex = wanted.iter().any(|wanted| matches!(wanted, ValueMatch::Regex(_)));
     if has_regex && exact == 0 && !wanted.contains(&&ValueMatch::Absent) {
-        return match intersect_values(wanted) {
+        return match intersect_values(wanted, budget) {
             Intersection::Members(members) => Domain::Example(members.into_iter().map(Some).collect()),
             Intersection::Empty => Domain::Complete(Vec::new()),
             Intersection::TooLarge => Domain::Undecided,

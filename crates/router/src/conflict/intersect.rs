@@ -69,8 +69,12 @@ pub(super) fn intersect_paths(expressions: &[&str], budget: &mut usize) -> Inter
     intersect(expressions.iter().copied().chain(normal), PATH_BYTES, budget)
 }
 
-/// A value that satisfies all of `wanted`, none of which is `Absent`.
-pub(super) fn intersect_values(wanted: &[&ValueMatch]) -> Intersection {
+/// A value that satisfies all of `wanted`, none of which is `Absent`. Each state that is looked at is taken off `budget`.
+pub(super) fn intersect_values(wanted: &[&ValueMatch], budget: &mut usize) -> Intersection {
+    match budget.checked_sub(MAKING) {
+        Some(left) => *budget = left,
+        None => return Intersection::TooLarge,
+    }
     let expressions = wanted.iter().map(|wanted| match wanted {
         ValueMatch::Present | ValueMatch::Absent => "(?s).*".to_owned(),
         ValueMatch::Exact(value) => regex_syntax::escape(value),
@@ -86,9 +90,7 @@ pub(super) fn intersect_values(wanted: &[&ValueMatch]) -> Intersection {
     let readable = PATH_BYTES.iter().copied().filter(|byte| *byte != b'/');
     let further = (0x20..=0xff).filter(|byte| !PATH_BYTES.contains(byte) && *byte != 0x7f);
     let bytes: Vec<u8> = readable.chain([b'/']).chain(further).collect();
-    // Each search is bounded by itself.
-    let mut budget = usize::MAX;
-    intersect(expressions.iter().map(String::as_str), &bytes, &mut budget)
+    intersect(expressions.iter().map(String::as_str), &bytes, budget)
 }
 
 /// An automaton that builds its states as they are asked for.

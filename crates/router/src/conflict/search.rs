@@ -64,8 +64,14 @@ pub(super) enum Finding {
 type Assignment<'r> = Vec<(&'r Source, Option<String>)>;
 
 /// Looks for a request that all of `rules` admit and that no other rule takes before them. Guards of `rules` are taken
-/// to admit everything, those of other rules to admit nothing.
-pub(super) fn search(router: &Router, place: Place<'_>, rules: &[RuleId], trial: Trial<'_>) -> Finding {
+/// to admit everything, those of other rules to admit nothing. States of regular expressions over values are taken off `budget`.
+pub(super) fn search(
+    router: &Router,
+    place: Place<'_>,
+    rules: &[RuleId],
+    trial: Trial<'_>,
+    budget: &mut usize,
+) -> Finding {
     let own: Vec<&Condition> =
         rules.iter().filter_map(|id| router.rules.get(id.0)).flat_map(|rule| &rule.conditions).collect();
     let mut by = BTreeSet::new();
@@ -77,7 +83,7 @@ pub(super) fn search(router: &Router, place: Place<'_>, rules: &[RuleId], trial:
             let conditions: Vec<&Condition> = rivals.iter().flat_map(|rival| &rival.rule.conditions).collect();
             let mut domains = Vec::new();
             for source in sources(&own, &conditions) {
-                let values = match domain(&matches_on(source, &own), &matches_on(source, &conditions)) {
+                let values = match domain(&matches_on(source, &own), &matches_on(source, &conditions), budget) {
                     Domain::Complete(values) => values,
                     Domain::Example(values) => {
                         is_proven = false;

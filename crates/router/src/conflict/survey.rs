@@ -21,8 +21,7 @@ use crate::{
     tree::{Entry, Tree, visit_place},
 };
 
-/// States of regular expressions that are looked at for all rules together. Arbitrary: about a
-/// second.
+/// States of regular expressions that are looked at for all rules together, for each purpose. Arbitrary: about a second.
 const MOST_STATES: usize = 100_000;
 /// Pairs of equally specific rules that are compared for all rules together. Arbitrary: a
 /// second, and a thousand routes with one path.
@@ -39,6 +38,7 @@ pub(crate) fn find_all(router: &Router) -> Vec<Conflict> {
         taken: AHashMap::new(),
         pathless: AHashSet::new(),
         states: MOST_STATES,
+        value_states: [MOST_STATES; 2],
         pairs: MOST_PAIRS,
     };
     let mut hosts: Vec<_> = router.hosts.iter().collect();
@@ -62,8 +62,10 @@ struct Survey<'r> {
     taken: AHashMap<RuleId, (BTreeSet<RuleId>, Witness)>,
     /// Rules that have an expression which no path fits.
     pathless: AHashSet<RuleId>,
-    /// So many states of regular expressions may still be looked at.
+    /// So many states of regular expressions over paths may still be looked at.
     states: usize,
+    /// The same over values: for ties, and for whether rules are reached, of which there may be as many as rules.
+    value_states: [usize; 2],
     /// So many pairs of rules may still be compared.
     pairs: usize,
 }
@@ -178,7 +180,8 @@ impl Survey<'_> {
             _ => self.fresh.paths(path),
         };
         let trial = Trial { goal: Goal::Meet, paths: &paths, methods: &methods };
-        match search(rules, place, &[a.rule, b.rule], trial) {
+        let [for_ties, _] = &mut self.value_states;
+        match search(rules, place, &[a.rule, b.rule], trial, for_ties) {
             Finding::Impossible | Finding::NoPath => None,
             Finding::Taken { is_proven: true, .. } if !a.is_regex => None,
             Finding::Undecided => Some(undecided),
@@ -204,7 +207,8 @@ impl Survey<'_> {
             Shape::Segments(_) => {
                 let (paths, methods) = (self.fresh.paths(path), methods.iter().collect::<Vec<_>>());
                 let trial = Trial { goal: Goal::Reach, paths: &paths, methods: &methods };
-                search(self.router, place, &[entry.rule], trial)
+                let [_, for_reach] = &mut self.value_states;
+                search(self.router, place, &[entry.rule], trial, for_reach)
             }
         };
         match finding {

@@ -250,8 +250,9 @@ fn found_tells_the_path_and_its_parameters() {
 #[test]
 fn methods_that_fall_to_a_rule_for_any_method_are_told() {
     let told = |texts: &[&str]| -> Vec<String> {
-        let all = of(texts).elsewhere();
-        all.iter().map(|one| format!("{} {} {} {}", one.rule.0, one.method, one.path, one.taken_by.0)).collect()
+        let all = of(texts).elsewhere(&|_| true);
+        assert!(all.untold.is_empty(), "{all:?}");
+        all.found.iter().map(|one| format!("{} {} {} {}", one.rule.0, one.method, one.path, one.taken_by.0)).collect()
     };
     assert_eq!(
         told(&["GET,POST * /admin/{x}", "* * /**"]),
@@ -266,6 +267,24 @@ fn methods_that_fall_to_a_rule_for_any_method_are_told() {
         told(&["DELETE a.io,b.io /a /b", "GET,HEAD,POST,PUT * /**", "* * /b"]),
         ["GET", "HEAD", "POST", "PUT", "PATCH"].map(|method| format!("0 {method} /b 2"))
     );
+    assert_eq!(
+        told(&["GET,POST,PUT * regex:^/v[0-9]+/admin$", "* * /**"]),
+        ["PATCH", "DELETE"].map(|method| format!("0 {method} /v1/admin 1"))
+    );
+    // Some of its paths are taken by others who mean it, and not all.
+    assert_eq!(
+        told(&["GET,HEAD,POST,PUT,PATCH * regex:^/v[0-9]$", "DELETE * /v1", "DELETE * /v0", "* * /v2", "* * /x"]),
+        ["0 DELETE /v2 3"]
+    );
+    assert_eq!(told(&["GET * regex:^/v[0-9]$", "POST,PUT,PATCH,DELETE * /{x}"]), [""; 0]);
+}
+
+#[test]
+fn expressions_of_which_it_cannot_be_told_where_their_methods_go_are_named() {
+    let router = of(&["GET * /a", r"GET * regex:^/(?:[a-z0-9]*[a-m0-4])[a-z0-9]{24}x$", "* * /**"]);
+    let all = router.elsewhere(&|_| true);
+    assert_eq!((all.found.first().map(|one| one.rule), all.untold), (Some(RuleId(0)), vec![RuleId(1)]));
+    assert_eq!(router.elsewhere(&|rule| rule == RuleId(2)), crate::OpenMethods::default());
 }
 
 #[test]

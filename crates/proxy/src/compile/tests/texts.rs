@@ -74,3 +74,59 @@ fn a_chain_that_many_routes_use_is_told_once() {
     let error = refused(&format!("chains: {{ api: [{{ notes: {{ text: '${{params.id}}' }} }}] }}\nroutes:\n{routes}"));
     assert!(error.ends_with("1 error in gateway.yaml"), "{error}");
 }
+
+/// An upstream that hashes by `id` of the path, and what leads there.
+fn hashing(key: &str, rest: &str) -> String {
+    format!(
+        "upstreams: {{ items: {{ targets: ['127.0.0.1:1'], balance: {{ hash: '{key}' }} }}, other: {{ targets: ['127.0.0.1:2'] }} }}\nchains: {{ call: [{{ notes: {{ upstream: items }} }}] }}\nroutes:\n{rest}"
+    )
+}
+
+fn route(path: &str, rest: &str) -> String {
+    format!("  - {{ name: r, match: {{ path: '{path}' }}, public: true, {rest} }}\n")
+}
+
+#[test]
+fn a_key_of_an_upstream_wants_what_each_route_that_leads_there_has() {
+    let leading = [
+        "upstream: items",
+        "upstream: [{ name: other }, { name: items }]",
+        "upstream: other, mirror: { upstream: items }",
+        "plugins: [use: call], upstream: other",
+    ];
+    for leads in leading {
+        let error = refused(&hashing("${params.id}", &route("/items/{name}", leads)));
+        let expected = "upstreams.items.balance.hash: the path of route \"r\" has no parameter \"id\": it has name; where it may be missing, write ${params.id:-}, and such requests go to any target";
+        assert!(error.contains(expected), "{leads}: {error}");
+        for (key, path) in [("${params.id}", "/items/{id}"), ("${params.id:-}", "/items/{name}")] {
+            let compiled = compiled(&hashing(key, &route(path, leads)));
+            assert!(compiled.is_ok(), "{leads}: {}", compiled.unwrap_err());
+        }
+    }
+    let conditional = [
+        "upstream: [{ name: other }, { name: items, when: 'has(params.id)' }]",
+        "plugins: [{ use: call, when: 'has(params.id)' }], upstream: other",
+        "upstream: other",
+    ];
+    for leads in conditional {
+        let compiled = compiled(&hashing("${params.id}", &route("/items/{name}", leads)));
+        assert!(compiled.is_ok(), "{leads}: {}", compiled.unwrap_err());
+    }
+    // One route that has it does not speak for another.
+    let both = format!("{}{}", route("/items/{id}", "upstream: items"), route("/all", "upstream: items"));
+    let error = refused(&hashing("${params.id}", &both.replacen("name: r", "name: first", 1)));
+    assert!(error.contains("the path of route \"r\" has no parameter \"id\"") && error.contains("1 error"), "{error}");
+}
+
+#[test]
+fn a_step_of_a_listener_has_no_parameters() {
+    let with = |text: &str| {
+        super::compiled_whole(&format!(
+            "version: 1\nlisteners: [{{ name: public, bind: '127.0.0.1:0', plugins: [notes: {{ text: '{text}' }}] }}]\nroutes: [{{ name: a, match: {{ path: '/{{id}}' }}, public: true, respond: {{}} }}]\n"
+        ))
+    };
+    let error = with("${params.id}").unwrap_err();
+    let expected = "listeners[0].plugins[0].notes.text: listener \"public\" runs this before a route is found, and has no parameter \"id\"";
+    assert!(error.contains(expected), "{error}");
+    assert!(with("${params.id:-none}").is_ok());
+}

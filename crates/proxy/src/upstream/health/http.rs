@@ -17,7 +17,7 @@ use crate::upstream::client::Conversation;
 /// So much of a body is looked at; what comes after is not read.
 const MAX_BODY: usize = 64 << 10;
 /// Memory that a regular expression of the file may take.
-const MAX_REGEX: usize = 1 << 20;
+const MAX_REGEX: usize = 256 << 10;
 
 /// A check by path.
 pub(super) struct HttpProbe {
