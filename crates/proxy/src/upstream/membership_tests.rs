@@ -126,6 +126,8 @@ async fn a_discovery_that_fails_keeps_the_last_members_and_is_told() {
         [("- 10.0.0.3\n", "has no port"), ("- 10.0.0.3:80\n- {", "targets.yaml"), ("[]", "nobody was found")]
     {
         from.says(broken).await;
+        // What is kept is kept for whatever makes a selection next.
+        from.pool.members.publish();
         assert_eq!(counts(&from.pool, TWO, 40), [10, 30], "{broken}");
         let error = from.pool.status().sources[0].error.clone().unwrap();
         assert!(error.contains(told), "{broken}: {error}");
