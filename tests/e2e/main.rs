@@ -28,6 +28,8 @@ mod circuit_breaker;
 #[cfg(test)]
 mod clocks;
 #[cfg(test)]
+mod connection_rate;
+#[cfg(test)]
 mod connections;
 #[cfg(test)]
 mod deadlines;

@@ -11,7 +11,7 @@ use crate::yaml::Node;
 /// Keys of a listener that are about requests.
 const OF_REQUESTS: [&str; 2] = ["plugins", "redirect_to_https"];
 /// The keys of `limits` that are about connections.
-const LIMITS: [&str; 3] = ["connections", "connections_per_client", "handshake"];
+const LIMITS: [&str; 4] = ["connections", "connections_per_client", "connection_rate", "handshake"];
 /// The keys of `tls` that are about HTTP.
 const TLS_OF_REQUESTS: [&str; 2] = ["hsts", "http2"];
 /// The one template that a connection has a value for.

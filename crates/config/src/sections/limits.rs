@@ -1,9 +1,12 @@
 //! `listeners[].limits`: what a client may take up before a request of it is understood.
 
-use schemars::JsonSchema;
+use std::borrow::Cow;
+use std::num::NonZeroU32;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::units::{Duration, Size};
+use crate::units::{Duration, Rate, Size};
 
 /// Bounds on the connections of a listener and on what comes over them. All are finite.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -20,6 +23,14 @@ pub struct ListenerLimits {
     /// `trusted_proxies` are not counted, since many clients stand behind one.
     #[schemars(range(min = 1))]
     pub connections_per_client: u32,
+    /// New connections of one client, told apart as for `connections_per_client`: `50/s`, or `{ rate: 50/s, burst: 200
+    /// }`. It is a token bucket: `burst` at once (as many as `rate` counts, unless it says otherwise), and no more than
+    /// `rate` on average. Further ones are closed as they come; the first is told in the log, and all are
+    /// counted (`too_fast` in `portreeve_connections_refused_total`). Without this key there is no such limit.
+    /// `trusted_proxies` are not counted; the clients that they name by the PROXY protocol are. Counts survive reloads
+    /// that leave this key as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection_rate: Option<ConnectionRate>,
     /// Requests on one connection, after which it is closed. In HTTP/2 the client is asked to make no more there (GOAWAY), and
     /// those that are on the way are served.
     #[schemars(range(min = 1))]
@@ -53,6 +64,7 @@ impl Default for ListenerLimits {
         Self {
             connections: 50_000,
             connections_per_client: 2_000,
+            connection_rate: None,
             requests_per_connection: 10_000,
             handshake: Duration::from_secs(10),
             head: Duration::from_secs(10),
@@ -63,5 +75,56 @@ impl Default for ListenerLimits {
             headers: 100,
             uri: Size::from_bytes(8 * 1024),
         }
+    }
+}
+
+/// How fast one client may make connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "ConnectionRateForm")]
+pub struct ConnectionRate {
+    /// The rate on average.
+    pub rate: Rate,
+    /// How many may come at once after a pause.
+    pub burst: NonZeroU32,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ConnectionRateForm {
+    Rate(Rate),
+    Burst(ConnectionBurst),
+}
+
+/// A rate of connections, with how many may come at once.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "ConnectionRateMap")]
+struct ConnectionBurst {
+    /// How many connections on average.
+    rate: Rate,
+    /// How many may come at once after a pause; as many as `rate` counts if it is left out.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 100_000))]
+    burst: Option<NonZeroU32>,
+}
+
+impl From<ConnectionRateForm> for ConnectionRate {
+    fn from(form: ConnectionRateForm) -> Self {
+        let (rate, burst) = match form {
+            ConnectionRateForm::Rate(rate) => (rate, None),
+            ConnectionRateForm::Burst(ConnectionBurst { rate, burst }) => (rate, burst),
+        };
+        Self { rate, burst: burst.unwrap_or(rate.count) }
+    }
+}
+
+impl JsonSchema for ConnectionRate {
+    fn schema_name() -> Cow<'static, str> {
+        "ConnectionRate".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let (rate, burst) = (generator.subschema_for::<Rate>(), generator.subschema_for::<ConnectionBurst>());
+        json_schema!({ "anyOf": [rate, burst] })
     }
 }

@@ -30,7 +30,7 @@ pub use config::{Config, MAX_STEPS, Version};
 pub use consumer::Consumer;
 pub use errors::{ErrorPage, ErrorStatus, Errors};
 pub use forms::{Headers, Named};
-pub use limits::ListenerLimits;
+pub use limits::{ConnectionRate, ListenerLimits};
 pub use listener::Listener;
 pub use matching::{Match, ValueMatch};
 pub use mirror::Mirror;

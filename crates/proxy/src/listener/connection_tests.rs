@@ -17,6 +17,7 @@ fn terms() -> Terms {
         bounds: Bounds::default(),
         connections: 10,
         connections_per_client: 10,
+        connection_rate: None,
         requests_per_connection: 10,
         handshake: Duration::from_secs(10),
         head: Duration::from_secs(10),

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
+use portreeve_config::ConnectionRate;
 
+use super::connection_rate::{ConnectionRates, TooFast};
 use crate::descriptors;
 
 /// An IPv6 client owns at least a network of this many bits (RFC 6177).
@@ -19,6 +21,7 @@ pub(super) struct Crowd {
     all: AtomicUsize,
     /// Only clients that are connected have an entry. Taken once when a connection begins and once when it ends.
     clients: Mutex<HashMap<IpAddr, Arc<AtomicUsize>>>,
+    rates: ConnectionRates,
 }
 
 /// One connection, counted.
@@ -47,6 +50,8 @@ pub(super) enum Full {
     Listener,
     /// The client has.
     Client,
+    /// The client makes connections faster than it may.
+    Fast(TooFast),
 }
 
 impl Crowd {
@@ -66,9 +71,18 @@ impl Crowd {
 }
 
 impl Place {
-    /// Counts it for its client as well, who may have `limit`, and no more than its share of the descriptors.
-    pub(super) fn of_client(&mut self, client: IpAddr, limit: usize) -> Result<(), Full> {
+    /// Counts it for its client as well, who may have `limit`, and no more than its share of the descriptors, and may make
+    /// connections no faster than `rate`.
+    pub(super) fn of_client(
+        &mut self,
+        client: IpAddr,
+        limit: usize,
+        rate: Option<&ConnectionRate>,
+    ) -> Result<(), Full> {
         let network = network(client);
+        if let Some(rate) = rate {
+            self.crowd.rates.check(network, rate).map_err(Full::Fast)?;
+        }
         let limit = limit.min(descriptors::of_one_client());
         let mut clients = self.crowd.clients.lock();
         let count = clients.get(&network).cloned().unwrap_or_default();
@@ -144,10 +158,10 @@ mod tests {
     fn addresses_of_one_ipv6_network_are_one_client_and_leave_nothing_behind() {
         let crowd = Arc::new(Crowd::default());
         let mut places: Vec<_> = (0..3).map(|_| crowd.enter(9).unwrap()).collect();
-        places[0].of_client("2001:db8:0:1::1".parse().unwrap(), 2).unwrap();
-        places[1].of_client("2001:db8:0:1:ffff::".parse().unwrap(), 2).unwrap();
-        assert_eq!(places[2].of_client("2001:db8:0:1::7".parse().unwrap(), 2), Err(Full::Client));
-        assert!(places[2].of_client("2001:db8:0:2::7".parse().unwrap(), 2).is_ok());
+        places[0].of_client("2001:db8:0:1::1".parse().unwrap(), 2, None).unwrap();
+        places[1].of_client("2001:db8:0:1:ffff::".parse().unwrap(), 2, None).unwrap();
+        assert_eq!(places[2].of_client("2001:db8:0:1::7".parse().unwrap(), 2, None), Err(Full::Client));
+        assert!(places[2].of_client("2001:db8:0:2::7".parse().unwrap(), 2, None).is_ok());
         assert_eq!(crowd.known_clients(), 2);
         drop(places);
         assert_eq!((crowd.known_clients(), crowd.all.load(Ordering::Relaxed)), (0, 0));
@@ -158,13 +172,13 @@ mod tests {
         let crowd = Arc::new(Crowd::default());
         let (mut first, mut second) = (crowd.enter(9).unwrap(), crowd.enter(9).unwrap());
         let client = "192.0.2.1".parse().unwrap();
-        first.of_client(client, 3).unwrap();
+        first.of_client(client, 3, None).unwrap();
         let first = Arc::new(first);
         let (one, another) = (first.another().unwrap(), first.another().unwrap());
         assert_eq!(first.another().unwrap_err(), Full::Client);
-        assert_eq!(second.of_client(client, 3), Err(Full::Client));
+        assert_eq!(second.of_client(client, 3, None), Err(Full::Client));
         drop(one);
-        assert!(second.of_client(client, 3).is_ok());
+        assert!(second.of_client(client, 3, None).is_ok());
         assert_eq!(first.another().unwrap_err(), Full::Client);
         drop((first, second));
         assert_eq!(crowd.known_clients(), 1, "a request outlives its connection");

@@ -5,6 +5,7 @@
 //! connections it reuses never leave their core. Health, counts, limits and the snapshot are shared. docs/adr/0003.
 
 mod connection;
+mod connection_rate;
 mod crowd;
 mod facts;
 mod http1;

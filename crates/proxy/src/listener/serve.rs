@@ -1,6 +1,6 @@
 //! The life of one connection: PROXY protocol, TLS, and then one request after the other.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::connection::{Connection, Next};
+use super::connection_rate::TooFast;
 use super::crowd::{Crowd, Full, Place};
 use super::facts::{Facts, nobody};
 use super::http1::{Http1, Served};
@@ -50,6 +51,10 @@ pub(super) struct Serving {
 /// Why a connection was not served. The words are labels of a metric.
 type Refused = &'static str;
 
+/// Its client makes connections faster than it may. Such connections have no lines in the access log: who makes so many would
+/// write them.
+const TOO_FAST: Refused = "too_fast";
+
 impl Serving {
     /// Serves whoever has connected, to the end.
     pub(super) async fn serve(self, io: TcpStream, peer: SocketAddr) {
@@ -60,8 +65,10 @@ impl Serving {
         let Some(_descriptor) = descriptors::of_client() else {
             return self.phases.connection_refused(&entrance, client, "no_descriptors", begun.elapsed());
         };
-        if let Err(reason) = self.admit(io, peer, &mut client, &entrance).await {
-            self.phases.connection_refused(&entrance, client, reason, begun.elapsed());
+        match self.admit(io, peer, &mut client, &entrance).await {
+            Ok(()) => {}
+            Err(TOO_FAST) => self.phases.count_refused(&entrance, TOO_FAST),
+            Err(reason) => self.phases.connection_refused(&entrance, client, reason, begun.elapsed()),
         }
     }
 
@@ -74,10 +81,12 @@ impl Serving {
         entrance: &Arc<Entrance>,
     ) -> Result<(), Refused> {
         let terms = &entrance.terms;
-        let mut place = self.crowd.enter(terms.connections).map_err(full)?;
+        let rate = terms.connection_rate.as_ref();
+        let full = |client: IpAddr| move |full| refusal(full, client, entrance);
+        let mut place = self.crowd.enter(terms.connections).map_err(full(peer.ip()))?;
         // Many clients stand behind a proxy of ours: who they are is known only after its header.
         if !terms.trusted.contain(peer.ip()) {
-            place.of_client(peer.ip(), terms.connections_per_client).map_err(full)?;
+            place.of_client(peer.ip(), terms.connections_per_client, rate).map_err(full(peer.ip()))?;
         }
         let by_name = entrance.tcp.as_ref().is_some_and(Tcp::goes_by_name);
         let Opened { transport, facts, name } = if terms.proxy_protocol || terms.tls.is_some() || by_name {
@@ -92,7 +101,8 @@ impl Serving {
             self.phases.shook_hands(entrance, tls);
         }
         if facts.client.ip() != peer.ip() && !facts.trusted {
-            place.of_client(facts.client.ip(), terms.connections_per_client).map_err(full)?;
+            let client = facts.client.ip();
+            place.of_client(client, terms.connections_per_client, rate).map_err(full(client))?;
         }
         if let Some(tcp) = &entrance.tcp {
             // Boxed: connections for HTTP need not carry what it takes.
@@ -170,10 +180,22 @@ async fn goodbye(mut connection: Box<Connection>) {
     timeout(GOODBYE, connection.shutdown()).await.ok();
 }
 
-const fn full(full: Full) -> Refused {
+/// Why there is no place for this client.
+fn refusal(full: Full, client: IpAddr, entrance: &Entrance) -> Refused {
     match full {
         Full::Listener => "too_many",
         Full::Client => "too_many_of_client",
+        Full::Fast(TooFast { is_news }) => {
+            if is_news {
+                let (listener, client) = (&*entrance.name, client.to_canonical());
+                tracing::warn!(
+                    listener,
+                    %client,
+                    "A client makes connections faster than limits.connection_rate allows; they are closed as they come."
+                );
+            }
+            TOO_FAST
+        }
     }
 }
 

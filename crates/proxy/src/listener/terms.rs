@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portreeve_config::units::Networks;
-use portreeve_config::{Listener, ListenerLimits};
+use portreeve_config::{ConnectionRate, Listener, ListenerLimits};
 use portreeve_wire::http1::Bounds;
 
 use super::tls::Tls;
@@ -16,6 +16,7 @@ pub(crate) struct Terms {
     pub(crate) bounds: Bounds,
     pub(super) connections: usize,
     pub(super) connections_per_client: usize,
+    pub(super) connection_rate: Option<ConnectionRate>,
     pub(super) requests_per_connection: u32,
     pub(super) handshake: Duration,
     pub(super) head: Duration,
@@ -44,6 +45,7 @@ impl Terms {
             },
             connections: usize::try_from(limits.connections).unwrap_or(usize::MAX),
             connections_per_client: usize::try_from(limits.connections_per_client).unwrap_or(usize::MAX),
+            connection_rate: limits.connection_rate,
             requests_per_connection: limits.requests_per_connection,
             handshake: limits.handshake.get(),
             head: limits.head.get(),
