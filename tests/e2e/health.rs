@@ -185,3 +185,40 @@ async fn a_flapping_target_stays_as_it_is_until_enough_checks_agree() {
         assert_eq!(gateway.get("/").await.status, 200);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_takes_an_answer_for_one_only_if_a_client_would_have_got_it() {
+    let fields = "x: y\r\n".repeat(300);
+    for (head, why) in [
+        ("HTTP/1.1 200 OK\r\nx : y\r\n\r\n".to_owned(), "white space between a field name and the colon"),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n".to_owned(),
+            "the target's answer is refused",
+        ),
+        (format!("HTTP/1.1 200 OK\r\n{fields}\r\n"), "the target's answer is refused"),
+        ("HTTP/1.1 103 Early Hints\r\n\r\n".repeat(9), "nothing but interim answers"),
+    ] {
+        let odd = Origin::start("odd").await;
+        odd.play(move |_| vec![Beat::write(&head), Beat::Close]);
+        let target = first(&checked(&[odd.address().to_string()], "health: { http: /up, interval: 1h }").await).await;
+        let told = target["why"].as_str().unwrap();
+        assert!(told.starts_with("no answer: ") && told.contains(why), "{told}");
+        assert_eq!(target["state"], "unproven");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_kind_of_check_says_that_it_is_the_gateways_own_where_targets_want_to_know() {
+    for health in ["tcp: true", "http: /up"] {
+        let origin = RawOrigin::start().await;
+        let settings = format!("proxy_protocol: v1, health: {{ {health}, interval: 1h, timeout: 5s }}");
+        let target = origin.address().to_string();
+        let starting = tokio::spawn(async move { checked(&[target], &settings).await });
+        let mut wire = origin.accept().await;
+        wire.read_until("PROXY UNKNOWN\r\n").await;
+        if health != "tcp: true" {
+            wire.send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+        }
+        assert_eq!(first(&starting.await.unwrap()).await["healthy"], true, "{health}");
+    }
+}

@@ -41,11 +41,11 @@ async fn target(is_http2: bool, play: Play) -> (SocketAddr, JoinHandle<()>) {
     let playing = tokio::spawn(async move {
         let (io, _) = listener.accept().await.unwrap();
         if is_http2 {
-            http2(io, play).await
+            http2(io, play).await;
         } else {
-            http1(io, play).await
+            http1(io, play).await;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     });
     (address, playing)
 }
