@@ -123,7 +123,7 @@ fn failed(error: &Error, has_answer: bool, silence: Silence, write: Duration) ->
         ErrorType::ReadTimedout if has_answer => CallError::TimedOut(silence.later),
         ErrorType::ReadTimedout => CallError::TimedOut(silence.first_byte),
         ErrorType::WriteTimedout => CallError::TimedOut(write),
-        _ => CallError::Failed(text_of(&error)),
+        _ => CallError::Failed(text_of(error)),
     };
     match Fault::of(error) {
         Fault::Reset if has_answer => (Fault::BadAnswer, told),

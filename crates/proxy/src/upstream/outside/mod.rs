@@ -26,6 +26,7 @@ use self::proxies::{Proxies, Proxy};
 use super::client::{Conversation, Http1, NotGathered, RequestHead};
 use super::link::{AttemptParams, ConnectionLease, Dial, Tunnel, UpstreamAttempt, client_config};
 use super::prepared::Silence;
+use crate::error_text::text_of;
 
 /// Longest wait for a connection, over all addresses of a name.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -109,7 +110,7 @@ impl Outside {
             attempt.explain(&mut error);
             match error.etype() {
                 ErrorType::ReadTimedout => CallError::TimedOut(request.timeout),
-                _ => CallError::Failed(words(&error)),
+                _ => CallError::Failed(text_of(&error)),
             }
         };
         let head = destination.head(&request, proxy.as_ref()).map_err(failed)?;
@@ -175,7 +176,7 @@ async fn first(
             UpstreamAttempt::new(Arc::new(dial(*address, tls.clone(), share).through(tunnel.clone())), params);
         match ConnectionLease::open(&attempt).await {
             Ok(lease) => return Ok((lease, attempt)),
-            Err(error) => failed = words(&error),
+            Err(error) => failed = text_of(&error),
         }
     }
     Err(failed)
@@ -245,14 +246,6 @@ impl Destination {
     fn tunnel(&self, proxy: &Proxy) -> Tunnel {
         Tunnel::new(format!("{}:{}", self.host, self.port), proxy.authorization.clone())
     }
-}
-
-/// An error in the words of its context and its cause, without what a library calls it.
-fn words(error: &Error) -> String {
-    let context = error.context.as_ref().map(|context| context.as_str().to_owned());
-    let cause = error.cause.as_ref().map(ToString::to_string);
-    let known: Vec<_> = context.into_iter().chain(cause).collect();
-    if known.is_empty() { error.etype().as_str().to_owned() } else { known.join(": ") }
 }
 
 #[cfg(test)]

@@ -247,9 +247,11 @@ async fn a_proxy_that_refuses_or_is_none_is_told_so() {
         error
     };
     let refused = failed("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "https://a.test/").await;
-    assert_eq!(refused, "the proxy answers 407");
-    assert_eq!(failed("HTTP/1.1 200 OK\r\n\r\nmore", "https://a.test/").await, "the proxy speaks unasked");
-    assert_eq!(failed("", "https://a.test/").await, "the proxy gave no answer");
+    assert_eq!(refused, "no connection could be made (the proxy answers 407)");
+    let unasked = failed("HTTP/1.1 200 OK\r\n\r\nmore", "https://a.test/").await;
+    assert_eq!(unasked, "no connection could be made (the proxy speaks unasked)");
+    let silent = failed("", "https://a.test/").await;
+    assert_eq!(silent, "no connection could be made (the proxy gave no answer)");
     let socks = behind(Matcher::builder().all("socks5://127.0.0.1:1").build(), None);
     let error = socks.fetch(get("http://a.test/")).await.unwrap_err().to_string();
     assert!(error.contains("no http:// proxy"), "{error}");
