@@ -14,12 +14,13 @@ use crate::rpc::RpcOrigin;
 #[derive(Debug)]
 struct Never;
 
+#[async_trait]
 impl Plugin for Never {
     fn hooks(&self) -> Hooks {
         Hooks::REQUEST_BODY
     }
 
-    fn on_request_body(&self, cx: &mut RequestBodyCx<'_>) -> Result<Flow> {
+    async fn on_request_body(&self, cx: &mut RequestBodyCx<'_>) -> Result<Flow> {
         if cx.is_last() { Ok(Reply::status(StatusCode::FORBIDDEN).into()) } else { Ok(Flow::Continue) }
     }
 }

@@ -298,6 +298,34 @@ async fn a_response_body_is_changed_and_framed_anew_also_for_http_1_0_and_head()
     assert_eq!(head.answer().await.text(), "[HELLO]");
 }
 
+/// RFC 9110 §8.6, §9.3.2: a GET would not have had them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_to_head_and_304_say_nothing_of_a_body_that_plugins_may_change() {
+    const FACTS: &str = "content-length: 5\r\netag: \"x\"\r\nlast-modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
+        accept-ranges: bytes\r\ncontent-digest: sha-256=:x:\r\n";
+    let a = Origin::start("a").await.playing(|received| match (received.method(), received.target()) {
+        ("HEAD", _) => vec![Beat::write(format!("HTTP/1.1 200 OK\r\n{FACTS}vary: x\r\n\r\n"))],
+        (_, "/304") => vec![Beat::write(format!("HTTP/1.1 304 Not Modified\r\n{FACTS}vary: x\r\n\r\n"))],
+        _ => vec![Beat::write(format!("HTTP/1.1 200 OK\r\n{FACTS}vary: x\r\n\r\nhello"))],
+    });
+    for settings in ["{ response: true }", "{ response: true, whole: 3 }", "{ request: true }"] {
+        let gateway = shouting(&a, settings).await;
+        let changes = settings.contains("response");
+        for (method, target) in [("HEAD", "/"), ("GET", "/304"), ("HEAD", "/304"), ("GET", "/")] {
+            if settings.contains("whole") && (method, target) == ("GET", "/") {
+                continue;
+            }
+            let mut wire = gateway.wire().await;
+            wire.send(format!("{method} {target} HTTP/1.1\r\nhost: x\r\n\r\n")).await;
+            let answer = wire.try_answer(method).await.unwrap();
+            assert_eq!(answer.header("vary"), Some("x"), "{settings} {method} {target}");
+            for name in ["content-length", "etag", "last-modified", "accept-ranges", "content-digest"] {
+                assert_eq!(answer.header(name).is_none(), changes, "{settings} {method} {target} {name}");
+            }
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_that_is_longer_than_a_plugin_holds_is_502() {
     let a = Origin::start("a").await.playing(|_| vec![Beat::answer(200, &[], "x".repeat(1_000))]);

@@ -12,12 +12,13 @@ pub(crate) struct Idle;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Nothing {}
 
+#[async_trait]
 impl Plugin for Idle {
     fn hooks(&self) -> Hooks {
         Hooks::REQUEST_BODY
     }
 
-    fn on_request_body(&self, _cx: &mut RequestBodyCx<'_>) -> Result<Flow> {
+    async fn on_request_body(&self, _cx: &mut RequestBodyCx<'_>) -> Result<Flow> {
         Ok(Flow::Continue)
     }
 }

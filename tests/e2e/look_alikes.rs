@@ -27,8 +27,8 @@ impl Plugin for Badge {
         Ok(())
     }
 
-    fn body_access(&self) -> BodyAccess {
-        BodyAccess { request: Access::None, response: Access::None }
+    fn hooks(&self) -> Hooks {
+        Hooks::UPSTREAM_REQUEST
     }
 }
 

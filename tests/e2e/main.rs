@@ -49,6 +49,8 @@ mod fetched;
 #[cfg(test)]
 mod framing;
 #[cfg(test)]
+mod gathered;
+#[cfg(test)]
 mod grpc;
 #[cfg(test)]
 mod health;

@@ -34,8 +34,8 @@ impl Plugin for Trail {
         Ok(())
     }
 
-    fn body_access(&self) -> BodyAccess {
-        BodyAccess { request: Access::None, response: Access::None }
+    fn hooks(&self) -> Hooks {
+        Hooks::REQUEST | Hooks::RESPONSE
     }
 }
 
@@ -87,7 +87,7 @@ impl Plugin for Faulty {
         self.reach(Hook::Request).map(|()| Flow::Continue)
     }
 
-    fn on_request_body(&self, _cx: &mut RequestBodyCx<'_>) -> Result<Flow> {
+    async fn on_request_body(&self, _cx: &mut RequestBodyCx<'_>) -> Result<Flow> {
         self.reach(Hook::RequestBody).map(|()| Flow::Continue)
     }
 
@@ -99,7 +99,7 @@ impl Plugin for Faulty {
         self.reach(Hook::Response)
     }
 
-    fn on_response_body(&self, _cx: &mut ResponseBodyCx<'_>) -> Result<()> {
+    async fn on_response_body(&self, _cx: &mut ResponseBodyCx<'_>) -> Result<()> {
         self.reach(Hook::ResponseBody)
     }
 
@@ -135,6 +135,10 @@ pub(crate) struct Shout {
     whole: Option<usize>,
 }
 
+fn is_forbidden(chunk: &Bytes) -> bool {
+    chunk.windows(9).any(|window| window == b"forbidden")
+}
+
 impl Shout {
     fn shout(&self, chunk: &Bytes) -> Bytes {
         let capitals = chunk.to_ascii_uppercase();
@@ -144,14 +148,27 @@ impl Shout {
 
 #[async_trait]
 impl Plugin for Shout {
-    fn body_access(&self) -> BodyAccess {
-        let wanted = self.whole.map_or(Access::Stream, Access::Buffer);
-        let access = |wants: bool| if wants { wanted } else { Access::None };
-        BodyAccess { request: access(self.request), response: access(self.response) }
+    fn hooks(&self) -> Hooks {
+        let request = if self.whole.is_some() { Hooks::REQUEST } else { Hooks::REQUEST_BODY };
+        let hooks = if self.request { request } else { Hooks::none() };
+        if self.response { hooks | Hooks::RESPONSE_BODY } else { hooks }
     }
 
-    fn on_request_body(&self, cx: &mut RequestBodyCx<'_>) -> Result<Flow> {
-        if cx.chunk().windows(9).any(|window| window == b"forbidden") {
+    fn response_access(&self) -> Access {
+        self.whole.map_or(Access::Stream, Access::Buffer)
+    }
+
+    async fn on_request(&self, cx: &mut RequestCx<'_>) -> Result<Flow> {
+        let body = cx.body(self.whole.unwrap_or_default()).await?;
+        if is_forbidden(&body) {
+            return Ok(Reply::problem(StatusCode::UNPROCESSABLE_ENTITY, "that must not be said").into());
+        }
+        cx.set_body(self.shout(&body));
+        Ok(Flow::Continue)
+    }
+
+    async fn on_request_body(&self, cx: &mut RequestBodyCx<'_>) -> Result<Flow> {
+        if is_forbidden(cx.chunk()) {
             return Ok(Reply::problem(StatusCode::UNPROCESSABLE_ENTITY, "that must not be said").into());
         }
         let shouted = self.shout(cx.chunk());
@@ -159,7 +176,7 @@ impl Plugin for Shout {
         Ok(Flow::Continue)
     }
 
-    fn on_response_body(&self, cx: &mut ResponseBodyCx<'_>) -> Result<()> {
+    async fn on_response_body(&self, cx: &mut ResponseBodyCx<'_>) -> Result<()> {
         let shouted = self.shout(cx.chunk());
         cx.set_chunk(shouted);
         Ok(())
@@ -290,17 +307,13 @@ fn without_x(chunk: &Bytes) -> Bytes {
 
 #[async_trait]
 impl Plugin for Swallow {
-    fn body_access(&self) -> BodyAccess {
-        BodyAccess { request: Access::Stream, response: Access::Stream }
-    }
-
-    fn on_request_body(&self, cx: &mut RequestBodyCx<'_>) -> Result<Flow> {
+    async fn on_request_body(&self, cx: &mut RequestBodyCx<'_>) -> Result<Flow> {
         let left = without_x(cx.chunk());
         cx.set_chunk(left);
         Ok(Flow::Continue)
     }
 
-    fn on_response_body(&self, cx: &mut ResponseBodyCx<'_>) -> Result<()> {
+    async fn on_response_body(&self, cx: &mut ResponseBodyCx<'_>) -> Result<()> {
         let left = without_x(cx.chunk());
         cx.set_chunk(left);
         Ok(())

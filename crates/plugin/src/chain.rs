@@ -6,17 +6,19 @@ mod step;
 
 use std::sync::Arc;
 
+use http::StatusCode;
 use pingora_http::{RequestHeader, ResponseHeader};
 
 use body::Buffers;
 pub use step::{Mode, OnError, Step};
 
+use crate::body::BodySource;
 use crate::cx::{Attempt, LogCx, Origin, RequestCx, ResponseCx, Summary, UpstreamCx};
 use crate::decision::Verdict;
 use crate::error::{Cause, Failure};
 use crate::exchange::Exchange;
 use crate::facts::States;
-use crate::plugin::{Access, Hooks};
+use crate::plugin::Hooks;
 use crate::reply::{Flow, Reply};
 
 /// The most steps a chain may have: which of them a request entered is one machine word.
@@ -43,7 +45,6 @@ pub struct Run {
     reached: usize,
     left_out: u64,
     states: States,
-    request_body: Buffers,
     response_body: Buffers,
 }
 
@@ -53,9 +54,8 @@ impl Run {
         index < self.reached && self.left_out & (1 << index) == 0
     }
 
-    /// Forgets buffered body bytes, before another attempt replays the body.
+    /// Forgets buffered body bytes, before another answer.
     pub fn restart_bodies(&mut self) {
-        self.request_body = Buffers::default();
         self.response_body = Buffers::default();
     }
 }
@@ -82,15 +82,10 @@ impl Chain {
         Some(Self {
             // A condition is decided where the request passes the step, whatever hooks the step has.
             request: links(&|step| step.hooks.contains(Hooks::REQUEST) || !step.when.is_empty()).into(),
-            request_body: links(&|step| {
-                step.hooks.contains(Hooks::REQUEST_BODY) && step.access.request != Access::None
-            })
-            .into(),
+            request_body: links(&takes(Hooks::REQUEST_BODY)).into(),
             upstream_request: links(&takes(Hooks::UPSTREAM_REQUEST)).into(),
             response: reversed(links(&takes(Hooks::RESPONSE))),
-            response_body: reversed(links(&|step| {
-                step.hooks.contains(Hooks::RESPONSE_BODY) && step.access.response != Access::None
-            })),
+            response_body: reversed(links(&takes(Hooks::RESPONSE_BODY))),
             log: links(&takes(Hooks::LOG)).into(),
             steps: steps.into(),
         })
@@ -101,20 +96,27 @@ impl Chain {
         &self.steps
     }
 
-    /// Runs the request hooks. `Some` is an answer to send instead of asking the upstream.
+    /// Lets a request pass that no step has a request hook for.
+    pub fn pass_by(&self, run: &mut Run) {
+        run.reached = self.steps.len();
+    }
+
+    /// Runs the request hooks. `Some` is an answer to send instead of asking the upstream. `body`: where those that want the body
+    /// have it read from.
     ///
     /// # Errors
-    /// The first step that failed and does not say `on_error: skip`.
+    /// The first step that failed and does not say `on_error: skip`, or one that asked for a body that did not come whole.
     pub async fn request(
         &self,
         head: &mut RequestHeader,
+        body: &mut (dyn BodySource + '_),
         exchange: &mut Exchange,
         run: &mut Run,
     ) -> Result<Option<Reply>, Failure> {
         for (index, step) in &self.request {
             let index = *index;
             run.reached = index + 1;
-            let mut cx = RequestCx { head, exchange, step, states: &mut run.states, index };
+            let mut cx = RequestCx { head, source: &mut *body, exchange, step, states: &mut run.states, index };
             if step.when.iter().any(|when| !when.eval(&cx)) {
                 run.left_out |= 1 << index;
                 step.tell(exchange, Verdict::NotEntered, "its `when` does not hold");
@@ -123,7 +125,11 @@ impl Chain {
             if !step.hooks.contains(Hooks::REQUEST) {
                 continue;
             }
-            match fence::wait(|| step.plugin.on_request(&mut cx)).await {
+            let outcome = fence::wait(|| step.plugin.on_request(&mut cx)).await;
+            if exchange.body_is_broken() {
+                return Err(step.failure(Cause::Incomplete));
+            }
+            match outcome {
                 Ok(Flow::Continue) => step.tell(exchange, Verdict::Continue, ""),
                 Ok(Flow::Respond(reply)) if step.acts() => {
                     step.tell(exchange, Verdict::Respond(reply.status_code()), reply.reason().clone());
@@ -131,6 +137,11 @@ impl Chain {
                 }
                 Ok(Flow::Respond(reply)) => {
                     step.tell(exchange, Verdict::WouldRespond(reply.status_code()), reply.reason().clone());
+                }
+                Err(Cause::TooLarge { limit }) => {
+                    if let Some(reply) = step.too_large(exchange, limit) {
+                        return Ok(Some(reply));
+                    }
                 }
                 Err(cause) => step.failed(exchange, cause)?,
             }
@@ -232,9 +243,29 @@ impl Chain {
 }
 
 impl Step {
+    fn failure(&self, cause: Cause) -> Failure {
+        Failure { plugin: self.plugin_name, place: self.place.clone(), cause }
+    }
+
+    /// The body of the request is longer than this step holds: what it is answered with, unless the step is passed over.
+    fn too_large(&self, exchange: &mut Exchange, limit: u64) -> Option<Reply> {
+        const STATUS: StatusCode = StatusCode::PAYLOAD_TOO_LARGE;
+        let why = format!("the body of the request is longer than {limit} bytes");
+        if !self.acts() {
+            self.tell(exchange, Verdict::WouldRespond(STATUS), why);
+            return None;
+        }
+        if self.on_error == OnError::Skip {
+            self.tell(exchange, Verdict::Skipped, why);
+            return None;
+        }
+        self.tell(exchange, Verdict::Respond(STATUS), why.clone());
+        Some(Reply::problem(STATUS, "the request body is longer than is allowed here").because(why))
+    }
+
     /// A failure of this step: passed over if it says so or only observes, else the end of the request.
     fn failed(&self, exchange: &mut Exchange, cause: Cause) -> Result<(), Failure> {
-        let failure = Failure { plugin: self.plugin_name, place: self.place.clone(), cause };
+        let failure = self.failure(cause);
         let passed_over = self.on_error == OnError::Skip || !self.acts();
         let verdict = if passed_over { Verdict::Skipped } else { Verdict::Failed };
         self.tell(exchange, verdict, failure.to_string());

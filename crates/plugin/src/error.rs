@@ -2,10 +2,13 @@
 
 use std::fmt;
 
+use crate::body::BodyError;
+
 /// What a hook returns. An `Err` is the plugin's own failure; refusing a request is [`crate::Flow::Respond`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A failure of a plugin while it handled a request. The client sees a bare 500; the text goes to the log.
+/// A failure of a plugin while it handled a request. The client sees a bare 500; the text goes to the log. A [`BodyError`] that is
+/// passed on with `?` is no failure of the plugin, and is answered as it says.
 #[derive(Debug)]
 pub struct Error(Box<dyn std::error::Error + Send + Sync>);
 
@@ -77,9 +80,21 @@ pub enum Cause {
     Panic(String),
     /// A body was longer than the plugin is willing to hold: 413 for a request, 502 for a response.
     TooLarge {
-        /// The plugin's limit in bytes.
-        limit: usize,
+        /// The bound in bytes.
+        limit: u64,
     },
+    /// A body did not come whole. It is the fault of whoever sent it; the engine knows why.
+    Incomplete,
+}
+
+impl From<Error> for Cause {
+    fn from(error: Error) -> Self {
+        match error.0.downcast_ref() {
+            Some(BodyError::TooLarge { limit }) => Self::TooLarge { limit: *limit },
+            Some(BodyError::Incomplete) => Self::Incomplete,
+            None => Self::Error(error),
+        }
+    }
 }
 
 impl Failure {
@@ -97,6 +112,7 @@ impl fmt::Display for Failure {
             Cause::Error(error) => error.fmt(f),
             Cause::Panic(message) => write!(f, "panicked: {message}"),
             Cause::TooLarge { limit } => write!(f, "the body is longer than the {limit} bytes this plugin holds"),
+            Cause::Incomplete => f.write_str("the body did not come whole"),
         }
     }
 }

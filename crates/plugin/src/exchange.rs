@@ -8,6 +8,7 @@ use http::HeaderValue;
 use http::uri::PathAndQuery;
 use smallvec::SmallVec;
 
+use crate::body::GatheredBody;
 use crate::client::Upstream;
 use crate::consumer::Consumer;
 use crate::decision::Decision;
@@ -45,6 +46,8 @@ pub struct Exchange {
     pub max_body: Option<u64>,
     /// How long the request may take from its start, where that is less than the route allows.
     pub patience: Option<Duration>,
+    /// The body of the request as far as plugins have asked for it or set it, before a target is chosen. Boxed: few requests have one.
+    pub body: Option<Box<GatheredBody>>,
     /// Record every decision, not only the telling ones (`explain`).
     pub verbose: bool,
     pub(crate) facts: Facts,
@@ -96,6 +99,7 @@ impl Exchange {
             decisions: SmallVec::new(),
             max_body: None,
             patience: None,
+            body: None,
             verbose: false,
             facts: Facts::default(),
             request_id: None,
@@ -105,6 +109,11 @@ impl Exchange {
     /// Says what the request costs: where plugins say different things, the most counts.
     pub(crate) fn charge(&mut self, cost: u64) {
         self.cost = Some(self.cost.map_or(cost, |known| known.max(cost)));
+    }
+
+    /// Whether the body of the request could not be read to its end.
+    pub(crate) fn body_is_broken(&self) -> bool {
+        self.body.as_ref().is_some_and(|body| body.is_broken())
     }
 
     /// Address of the client without the port.

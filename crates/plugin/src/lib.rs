@@ -40,6 +40,7 @@
 //! }
 //! ```
 
+mod body;
 mod chain;
 mod client;
 mod clock;
@@ -67,6 +68,7 @@ pub mod testing;
 mod tls;
 mod written;
 
+pub use body::BodyError;
 pub use client::{Answer, Call, CallError, Upstream};
 pub use clock::Clock;
 pub use consumer::{Allowance, Consumer, DeclaredConsumer, Spread, Tier};
@@ -79,7 +81,7 @@ pub use host::{Addresses, Fetch, Host, Task};
 pub use key::{Key, NoKey, Seeds};
 pub use limits::{Account, Limits, NoAccount, Standing, Subject};
 pub use metrics::{Counter, Gauge, Histogram};
-pub use plugin::{Access, BodyAccess, Build, Hooks, Plugin};
+pub use plugin::{Access, Build, Hooks, Plugin};
 pub use portreeve_units as units;
 pub use registry::{Registration, Registry};
 pub use reply::{Flow, Reply, ReplyBody};
@@ -95,7 +97,7 @@ pub mod prelude {
     pub use serde::{self, Deserialize};
 
     pub use crate::{
-        Access, BodyAccess, Build, BuildError, Call, CallError, ClientTls, Clock, Consumer, Counter, Error, Expression,
+        Access, BodyError, Build, BuildError, Call, CallError, ClientTls, Clock, Consumer, Counter, Error, Expression,
         Flow, Gauge, Histogram, Hooks, Host, JsonTemplate, Key, LogCx, Origin, Plugin, Reply, RequestBodyCx, RequestCx,
         RequestFields, ResponseBodyCx, ResponseCx, Result, Template, UpstreamCx, units,
     };
@@ -104,6 +106,7 @@ pub mod prelude {
 /// What the engine needs to drive chains. Not part of the contract: it changes with any release.
 #[doc(hidden)]
 pub mod engine {
+    pub use crate::body::{BodySource, Broken, GatheredBody};
     pub use crate::chain::{Chain, MAX_STEPS, Mode, OnError, Run, Step};
     pub use crate::client::Pool;
     pub use crate::cx::{Attempt, Origin, Summary, View, cookie, host, query_value};

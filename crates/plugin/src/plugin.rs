@@ -28,9 +28,9 @@ pub trait Plugin: Send + Sync + 'static {
         Hooks::all()
     }
 
-    /// How this instance wants to see bodies in the body hooks it takes part in: chunk by chunk unless it says otherwise.
-    fn body_access(&self) -> BodyAccess {
-        BodyAccess::default()
+    /// How this instance wants to see the body of an answer in [`Plugin::on_response_body`]: chunk by chunk unless it says otherwise.
+    fn response_access(&self) -> Access {
+        Access::default()
     }
 
     /// Which fields of requests this instance reads, sets and removes: asked once, at load. What is set here is taken from
@@ -45,10 +45,11 @@ pub trait Plugin: Send + Sync + 'static {
         Ok(Flow::Continue)
     }
 
-    /// Each chunk of the request body as it streams, or all of it at once as [`Plugin::body_access`] says.
-    /// In chain order; not called for upgraded connections. An answer given here reaches the client only if no response has begun.
-    /// Called again from the first byte when another attempt replays the body.
-    fn on_request_body(&self, _cx: &mut RequestBodyCx<'_>) -> Result<Flow> {
+    /// Each chunk of the request body as it streams to a target. In chain order; not called for upgraded connections. May wait, which
+    /// holds the body up. An answer given here reaches the client only if no response has begun. Called again from the first byte
+    /// when another attempt replays the body. Whoever wants the body whole, or before a target is asked, asks for it in
+    /// [`Plugin::on_request`]: [`RequestCx::body`].
+    async fn on_request_body(&self, _cx: &mut RequestBodyCx<'_>) -> Result<Flow> {
         Ok(Flow::Continue)
     }
 
@@ -62,8 +63,8 @@ pub trait Plugin: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Each chunk of the response body. In reverse order; not called for upgraded connections.
-    fn on_response_body(&self, _cx: &mut ResponseBodyCx<'_>) -> Result<()> {
+    /// Each chunk of the response body. In reverse order; not called for upgraded connections. May wait, which holds the answer up.
+    async fn on_response_body(&self, _cx: &mut ResponseBodyCx<'_>) -> Result<()> {
         Ok(())
     }
 
@@ -160,23 +161,12 @@ impl std::fmt::Debug for Hooks {
     }
 }
 
-/// How a plugin sees the body of the request and of the response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct BodyAccess {
-    /// For [`Plugin::on_request_body`].
-    pub request: Access,
-    /// For [`Plugin::on_response_body`].
-    pub response: Access,
-}
-
-/// How one body reaches a plugin. The engine owns buffering, limits, 413 and the framing headers.
+/// How the body of an answer reaches a plugin. The engine owns buffering, limits and the framing headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Access {
-    /// Not at all: the body hook is not called even if it is in [`Plugin::hooks`].
-    None,
     /// Chunk by chunk as it arrives. The chunks may be changed, so the length is announced as unknown.
     #[default]
     Stream,
-    /// In one piece, of at most this many bytes. A longer request is refused with 413, a longer response with 502.
+    /// In one piece, of at most this many bytes. A longer one is answered with 502.
     Buffer(usize),
 }

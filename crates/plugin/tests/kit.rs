@@ -9,7 +9,7 @@ use http::uri::PathAndQuery;
 use parking_lot::Mutex;
 use portreeve_plugin::prelude::*;
 use portreeve_plugin::testing::{Mode, OnError, Probe, answer, conformance, conformance_in};
-use portreeve_plugin::{BodyAccess, Upstream, Verdict};
+use portreeve_plugin::{Upstream, Verdict};
 use serde_json::{Value, json};
 
 /// Asks an upstream before it lets a request go on.
@@ -175,11 +175,7 @@ struct Faulty<const FAULT: u8> {
 #[async_trait]
 impl<const FAULT: u8> Plugin for Faulty<FAULT> {
     fn hooks(&self) -> Hooks {
-        if FAULT == HIDES_HOOKS { Hooks::REQUEST } else { Hooks::REQUEST | Hooks::RESPONSE | Hooks::REQUEST_BODY }
-    }
-
-    fn body_access(&self) -> BodyAccess {
-        BodyAccess { request: Access::Buffer(1000), response: Access::None }
+        if FAULT == HIDES_HOOKS { Hooks::REQUEST } else { Hooks::REQUEST | Hooks::RESPONSE }
     }
 
     async fn on_request(&self, cx: &mut RequestCx<'_>) -> Result<Flow> {
@@ -259,6 +255,10 @@ fn each_broken_rule_is_named() {
             complaint::<Faulty<HIDES_FIELDS>>(),
             "hides-fields: a request (GET /a/b?c=d) changed the field x-hidden of a request; does `request_fields()` tell",
         ),
+        (
+            complaint::<Marks>(),
+            "marks: a body of single bytes (POST /a) comes out differently when its body comes in pieces of 7 bytes",
+        ),
         (complaint::<Faulty<5>>(), "lax: an unknown setting is accepted"),
         (complaint::<Faulty<6>>(), "silent: settings without a doc comment: named"),
         (complaint::<Faulty<7>>(), "\"Not_Kebab\" is not a plugin name"),
@@ -322,7 +322,82 @@ fn a_target_may_be_tried_again_and_its_answer_passes_the_response_hooks() {
     assert_eq!(answered.header_all("x-a"), ["1", "2"]);
     assert_eq!(answered.header("x-path"), Some("/a"));
     sent.log(201);
+}
 
-    let sent = probe.request(Method::POST, "/a").body(vec![b'x'; 1001]).send();
-    assert_eq!(sent.answered().map(|answered| answered.status), Some(StatusCode::PAYLOAD_TOO_LARGE));
+/// Turns whole bodies of requests into capitals.
+struct Capitals;
+
+#[async_trait]
+impl Plugin for Capitals {
+    fn hooks(&self) -> Hooks {
+        Hooks::REQUEST
+    }
+
+    async fn on_request(&self, cx: &mut RequestCx<'_>) -> Result<Flow> {
+        if cx.has_body() {
+            let body = cx.body(200_000).await?;
+            cx.set_body(body.to_ascii_uppercase());
+        }
+        Ok(Flow::Continue)
+    }
+}
+
+impl Build for Capitals {
+    const NAME: &'static str = "capitals";
+    type Config = Strict;
+
+    fn build(_: Strict, _: &Host) -> Result<Self, BuildError> {
+        Ok(Self)
+    }
+}
+
+/// Asks for whole bodies, and where one is too long for it does something to each piece that it is sent in.
+struct Marks;
+
+#[async_trait]
+impl Plugin for Marks {
+    fn hooks(&self) -> Hooks {
+        Hooks::REQUEST | Hooks::REQUEST_BODY
+    }
+
+    async fn on_request(&self, cx: &mut RequestCx<'_>) -> Result<Flow> {
+        // Passed over: the body streams on.
+        cx.body(2).await.ok();
+        Ok(Flow::Continue)
+    }
+
+    async fn on_request_body(&self, cx: &mut RequestBodyCx<'_>) -> Result<Flow> {
+        let marked = [cx.chunk(), &b"|"[..]].concat();
+        cx.set_chunk(marked.into());
+        Ok(Flow::Continue)
+    }
+}
+
+impl Build for Marks {
+    const NAME: &'static str = "marks";
+    type Config = Strict;
+
+    fn build(_: Strict, _: &Host) -> Result<Self, BuildError> {
+        Ok(Self)
+    }
+}
+
+#[test]
+fn a_whole_body_is_gathered_changed_and_sent_in_every_attempt() {
+    let probe = Probe::<Capitals>::new(json!({}));
+    let sent = probe.request(Method::POST, "/a").header("digest", "x").chunks(["ab", "", "cd"]).send();
+    assert_eq!((sent.forwarded().text(), sent.forwarded().header("digest")), ("ABCD", None));
+    assert_eq!(sent.retry().text(), "ABCD");
+    assert_eq!(probe.get("/a").send().forwarded().text(), "");
+
+    let sent = probe.request(Method::POST, "/a").body(vec![b'x'; 200_001]).send();
+    assert_eq!(sent.refused().status, StatusCode::PAYLOAD_TOO_LARGE);
+
+    let sent = probe.request(Method::POST, "/a").chunks(["ab"]).breaking_off().send();
+    assert_eq!(sent.answered().map(|answered| answered.status), Some(StatusCode::BAD_REQUEST));
+}
+
+#[test]
+fn a_plugin_that_gathers_keeps_the_contract_however_bodies_are_cut() {
+    conformance::<Capitals>(json!({}));
 }

@@ -8,18 +8,18 @@ use http::{HeaderValue, Method, StatusCode, Version, header};
 use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession as Session;
 use portreeve_plugin::Reply;
-use portreeve_plugin::engine::{Failure, Param, Params};
+use portreeve_plugin::engine::{Param, Params};
 use portreeve_router::{Allow, Found, Lookup, Outcome};
 
-use crate::context::Request;
+use crate::context::{Request, Stopped};
 use crate::listener::ALLOW;
 use crate::phases::{end_after, facts};
 use crate::route::Route;
 use crate::snapshot::Snapshot;
-use crate::{crumbs, forwarding, grpc, head, trailers};
+use crate::{crumbs, forwarding, grpc, head, trailers, upload};
 
 /// Decides about a request whose head has been read. `Some` is an answer to send; `None` goes to an upstream.
-pub(crate) async fn admit(session: &mut Session, cx: &mut Request) -> Result<Option<Reply>, Failure> {
+pub(crate) async fn admit(session: &mut Session, cx: &mut Request) -> Result<Option<Reply>, Stopped> {
     if let Err(refusal) = arrive(session, cx) {
         return Ok(Some(refusal));
     }
@@ -38,7 +38,7 @@ pub(crate) async fn admit(session: &mut Session, cx: &mut Request) -> Result<Opt
             return Ok(Some(refuse(cx, bad.status(), bad.to_string())));
         }
     };
-    cx.body_length = announced_body(session.req_header());
+    cx.body_length = upload::announced(session.req_header());
     crumbs::join(session.req_header_mut());
     if let Err(refusal) = forward(session, cx) {
         return Ok(Some(refusal));
@@ -47,7 +47,7 @@ pub(crate) async fn admit(session: &mut Session, cx: &mut Request) -> Result<Opt
     if let Some(page) = challenges.and_then(|challenges| challenges.page(session.req_header().uri.path())) {
         return Ok(Some(page));
     }
-    let answer = cx.through_entrance(session.req_header_mut()).await?;
+    let answer = cx.through_entrance(session).await?;
     if answer.is_some() {
         return Ok(answer);
     }
@@ -84,9 +84,12 @@ pub(crate) async fn admit(session: &mut Session, cx: &mut Request) -> Result<Opt
             "the request body is longer than this route allows",
         )));
     }
-    let answer = cx.through_route(session.req_header_mut()).await?;
+    let answer = cx.through_route(session).await?;
     // Without `cors`, or another plugin that answers preflights, OPTIONS is what it was: a method the route does not take.
-    Ok(answer.or(preflight))
+    match answer.or(preflight) {
+        Some(answer) => Ok(Some(answer)),
+        None => cx.settle_body(session).await,
+    }
 }
 
 /// Takes over what the connection knows: the client and the listener. A connection of a listener that is no longer in the
@@ -239,11 +242,6 @@ fn last_hop(head: &mut RequestHeader, cx: &mut Request) -> Option<Reply> {
         }
         None => Some(refuse(cx, StatusCode::BAD_REQUEST, "Max-Forwards is one number")),
     }
-}
-
-/// The length of the request body, if the head tells it.
-fn announced_body(head: &RequestHeader) -> Option<u64> {
-    head.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// An answer of the engine itself, with what it is about kept for the log.

@@ -47,11 +47,12 @@ pub(crate) async fn goes_on(session: &mut Session, answer: &mut ResponseHeader, 
             open_web_socket(answer, facts, cx.upstream_attempt());
         }
     }
-    if cx.touches_response_body() && has_body(session.req_header(), answer) {
+    if cx.touches_response_body() && speaks_of_a_body(session.req_header(), answer) {
         let announced = answer.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
         let announced: Option<usize> = announced.and_then(|length| length.parse().ok());
         if let (Some(length), Some(limit)) = (announced, cx.response_body_limit())
             && length > limit
+            && has_body(session.req_header(), answer)
         {
             return Error::e_explain(ErrorType::HTTPStatus(502), "the answer is longer than a plugin holds");
         }
@@ -60,21 +61,22 @@ pub(crate) async fn goes_on(session: &mut Session, answer: &mut ResponseHeader, 
     let asked = session.req_header();
     cx.remember_target(asked, answer);
     let hooks = cx.response(answer, asked, Origin::Upstream).await;
-    hooks.map_err(|failure| fatal(cx, &failure, StatusCode::BAD_GATEWAY))?;
+    hooks.map_err(|failure| fatal(cx, &failure))?;
     cx.mark(answer);
     Ok(())
 }
 
 /// Each chunk of the answer's body.
-pub(crate) fn chunk(session: &mut Session, body: &mut Option<Bytes>, last: bool, cx: &mut Request) -> Result<()> {
+pub(crate) async fn chunk(session: &mut Session, body: &mut Option<Bytes>, last: bool, cx: &mut Request) -> Result<()> {
     if cx.is_late() {
         return Error::e_explain(ErrorType::HTTPStatus(504), "the client's time passed while the answer was sent");
     }
     if cx.touches_response_body() && (last || body.is_some()) {
         let mut chunk = body.take().unwrap_or_default();
-        let outcome = cx.response_body(&mut chunk, last, session.req_header());
+        // Boxed: answers that no such plugin sees need not carry the room for it.
+        let outcome = Box::pin(cx.response_body(&mut chunk, last, session.req_header())).await;
         *body = (!chunk.is_empty()).then_some(chunk);
-        outcome.map_err(|failure| fatal(cx, &failure, StatusCode::BAD_GATEWAY))?;
+        outcome.map_err(|failure| fatal(cx, &failure))?;
     }
     if last && let Some(facts) = facts(session.digest()) {
         cx.answer_ends(session.req_header(), &facts.line.trailers);
@@ -94,6 +96,14 @@ fn open_web_socket(answer: &ResponseHeader, facts: &Facts, attempt: Option<&Upst
         let socket = WebSocket::open();
         attempt.open_web_socket(socket.clone());
         facts.line.open_web_socket(socket);
+    }
+}
+
+/// Whether this head tells of a body: one that follows, or that a GET would have. Plugins may make another one of that, too, so that
+/// it has no length and no validator here either (RFC 9110 §8.6, §9.3.2, §15.4.5).
+fn speaks_of_a_body(asked: &RequestHeader, answer: &ResponseHeader) -> bool {
+    has_body(asked, answer) || answer.status == StatusCode::NOT_MODIFIED || {
+        asked.method == Method::HEAD && !answer.status.is_informational() && answer.status != StatusCode::NO_CONTENT
     }
 }
 

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use http::{Method, StatusCode};
+use bytes::Bytes;
+use http::Method;
 use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession as Session;
 use pingora::{Error, ErrorSource, ErrorType, Result};
@@ -28,11 +29,13 @@ pub(crate) async fn begin(session: &mut Session, cx: &mut Request) -> Result<Ups
     cx.wait_for_turn(session).await?;
     let per_try = cx.per_try();
     let head = session.req_header();
-    let upgrade = session.is_upgrade_req();
+    // One with a body gets the answer that it would get without asking (RFC 9110 §7.8).
+    let upgrade = session.is_upgrade_req() && cx.whole_body().is_none_or(Bytes::is_empty);
     let asked = Asked { is_head: head.method == Method::HEAD, upgrade };
     let is_safe = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS) && !asked.upgrade;
     let told = told(session, cx);
-    let try_of = Try { asked, is_safe: is_safe && session.is_body_empty(), told };
+    let sends_body = cx.sends_body(session);
+    let try_of = Try { asked, is_safe: is_safe && !sends_body, told };
     let made = cx.next_attempt(try_of, per_try.filter(|_| is_http2(session)))?;
     let is_whole = session.is_body_done();
     if let Some(facts) = facts(session.digest()) {
@@ -56,7 +59,7 @@ pub(crate) fn prepares(upstream: &mut RequestHeader, cx: &mut Request) -> Result
         let bad = |error| Error::because(ErrorType::InvalidHTTPHeader, "the host of a target", error);
         head::set_host(upstream, host).map_err(bad)?;
     }
-    cx.upstream_request(upstream).map_err(|failure| fatal(cx, &failure, StatusCode::INTERNAL_SERVER_ERROR))
+    cx.upstream_request(upstream).map_err(|failure| fatal(cx, &failure))
 }
 
 /// No connection: nothing was sent, so any request may be tried elsewhere.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::http::ServerSession as Session;
 use pingora::{Error, ErrorType};
 use portreeve_balance::{InFlight, Tried};
 use portreeve_plugin::engine::{Attempt, Chain, Exchange, Failure, Origin, Run, Summary, View};
@@ -16,11 +17,12 @@ use portreeve_wire::proxy_protocol::Header;
 
 use tokio::time::{timeout, timeout_at};
 
+mod bodies;
 mod trailers;
 mod tries;
 
 use crate::fault::Fault;
-use crate::grpc;
+use crate::gather::ClientBody;
 use crate::listener::Line;
 use crate::mirror::{Copy, Mirror};
 use crate::route::{End, Route};
@@ -29,6 +31,7 @@ use crate::trailers::Terms;
 use crate::upstream::{
     BadAnswer, MAX_INTERIM, Pool, Silence, Slot, Start, Told, UpstreamAttempt, UpstreamHandle, Wants, check_response,
 };
+use crate::{grpc, upload};
 
 /// The context of one request. Boxed, since it is moved by value.
 pub(crate) type Context = Box<Request>;
@@ -103,6 +106,15 @@ pub(crate) enum Leave {
 enum Place {
     Entrance,
     Route,
+}
+
+/// Why no request hook after this one runs.
+#[derive(Debug)]
+pub(crate) enum Stopped {
+    /// A plugin failed.
+    Failed(Failure),
+    /// The body that a plugin asked for did not come: the error that ends the request.
+    ByClient(Box<Error>),
 }
 
 /// What an attempt is about.
@@ -203,9 +215,9 @@ impl Request {
     }
 
     /// Runs the route's request hooks, then its end. `Some` is an answer to send; `None` goes to the chosen upstream.
-    pub(crate) async fn through_route(&mut self, head: &mut RequestHeader) -> Result<Option<Reply>, Failure> {
+    pub(crate) async fn through_route(&mut self, session: &mut Session) -> Result<Option<Reply>, Stopped> {
         let Some(route) = self.route.clone() else { return Ok(None) };
-        let answer = self.pass(&route.chain, head, Place::Route).await?;
+        let answer = self.pass(&route.chain, session, Place::Route).await?;
         if answer.is_some() {
             return Ok(answer);
         }
@@ -213,7 +225,7 @@ impl Request {
             // It comes as far as the chain: the route itself does not take OPTIONS.
             return Ok(None);
         }
-        let view = View { request: head, response: None, exchange: &self.exchange };
+        let view = View { request: session.req_header(), response: None, exchange: &self.exchange };
         // What a plugin chose goes before what the route names.
         self.chosen = match (&self.exchange.upstream, &route.end) {
             (Some(upstream), _) => Some(Chosen::ByPlugin(upstream.clone())),
@@ -234,30 +246,46 @@ impl Request {
     }
 
     /// Runs the listener's request hooks.
-    pub(crate) async fn through_entrance(&mut self, head: &mut RequestHeader) -> Result<Option<Reply>, Failure> {
+    pub(crate) async fn through_entrance(&mut self, session: &mut Session) -> Result<Option<Reply>, Stopped> {
         match self.entrance.clone() {
-            Some(entrance) => self.pass(&entrance.chain, head, Place::Entrance).await,
+            Some(entrance) => self.pass(&entrance.chain, session, Place::Entrance).await,
             None => Ok(None),
         }
     }
 
     /// Runs the request hooks of one chain, for at most what is left of the request's time.
-    async fn pass(&mut self, chain: &Chain, head: &mut RequestHeader, place: Place) -> Result<Option<Reply>, Failure> {
+    async fn pass(&mut self, chain: &Chain, session: &mut Session, place: Place) -> Result<Option<Reply>, Stopped> {
+        let limit = self.route.as_ref().map_or(u64::MAX, |route| route.max_body);
         let run = match place {
             Place::Entrance => &mut self.at_entrance,
             Place::Route => &mut self.at_route,
         };
-        let passing = chain.request(head, &mut self.exchange, run);
-        // Without a hook nothing waits, and no timer is needed.
-        let passed =
-            if chain.touches_request() { timeout_at(self.deadline.into(), passing).await } else { Ok(passing.await) };
-        if let Ok(passed) = passed {
-            self.narrow();
-            return passed;
+        if !chain.touches_request() {
+            chain.pass_by(run);
+            return Ok(None);
         }
-        self.error = Some("the time of the request passed in a plugin".to_owned());
-        self.fault = Some(Fault::Deadline);
-        Ok(Some(Reply::status(StatusCode::GATEWAY_TIMEOUT).because("the time of the request passed in a plugin")))
+        // Plugins change the head while the body is read from the session that has it.
+        let mut head = std::mem::replace(session.req_header_mut(), http::Request::new(()).into_parts().0.into());
+        let mut body = ClientBody::new(session, &head, &mut self.leave, limit, self.deadline);
+        let passing = chain.request(&mut head, &mut body, &mut self.exchange, run);
+        let passed = timeout_at(self.deadline.into(), passing).await;
+        let (late, ended) = (passed.is_err() && body.is_awaited(), body.ended());
+        *session.req_header_mut() = head;
+        match passed {
+            Ok(Err(failure)) => Err(ended.map_or(Stopped::Failed(failure), Stopped::ByClient)),
+            Ok(Ok(answer)) => {
+                self.narrow();
+                Ok(answer)
+            }
+            Err(_) if late => Err(Stopped::ByClient(upload::too_late())),
+            Err(_) => {
+                self.error = Some("the time of the request passed in a plugin".to_owned());
+                self.fault = Some(Fault::Deadline);
+                Ok(Some(
+                    Reply::status(StatusCode::GATEWAY_TIMEOUT).because("the time of the request passed in a plugin"),
+                ))
+            }
+        }
     }
 
     pub(crate) fn pool(&self) -> Option<&Pool> {
@@ -366,30 +394,6 @@ impl Request {
         if self.interim > MAX_INTERIM { Err(BadAnswer::Interim) } else { Ok(()) }
     }
 
-    /// The head of this attempt as it goes out: of a body, if there is one, the copy is still to come.
-    pub(crate) fn copy_head(&mut self, head: &RequestHeader, is_whole: bool) {
-        if self.upstream_attempt.as_ref().is_some_and(|attempt| attempt.offers_upgrade()) {
-            self.copy = None;
-        }
-        if let Some(copy) = &mut self.copy {
-            copy.take_head(head);
-        }
-        if is_whole && let Some(copy) = self.copy.take() {
-            copy.send();
-        }
-    }
-
-    /// A chunk of this attempt's body as it goes out.
-    pub(crate) fn copy_chunk(&mut self, chunk: Option<&bytes::Bytes>, last: bool) {
-        let Some(copy) = &mut self.copy else { return };
-        let fits = chunk.is_none_or(|chunk| copy.take_chunk(chunk));
-        if (last || !fits)
-            && let Some(copy) = self.copy.take().filter(|_| fits)
-        {
-            copy.send();
-        }
-    }
-
     /// Whether the time of this request is up. An answer that has begun has none but what its client gives it.
     pub(crate) fn is_late(&self) -> bool {
         self.until().is_some_and(|until| Instant::now() > until)
@@ -483,48 +487,6 @@ impl Request {
         }
     }
 
-    /// Another body takes the place of the one in hand: what plugins hold of that is forgotten.
-    pub(crate) fn restart_bodies(&mut self) {
-        self.at_entrance.restart_bodies();
-        self.at_route.restart_bodies();
-    }
-
-    /// Runs the response-body hooks on one chunk, in the same order.
-    pub(crate) fn response_body(
-        &mut self,
-        chunk: &mut bytes::Bytes,
-        last: bool,
-        request: &RequestHeader,
-    ) -> Result<(), Failure> {
-        let Self { exchange, route, entrance, at_route, at_entrance, .. } = self;
-        if let Some(route) = route {
-            route.chain.response_body(chunk, last, request, exchange, at_route)?;
-        }
-        if let Some(entrance) = entrance {
-            entrance.chain.response_body(chunk, last, request, exchange, at_entrance)?;
-        }
-        Ok(())
-    }
-
-    /// Runs the request-body hooks on one chunk: the listener's, then the route's.
-    pub(crate) fn request_body(
-        &mut self,
-        chunk: &mut bytes::Bytes,
-        last: bool,
-        request: &RequestHeader,
-    ) -> Result<Option<Reply>, Failure> {
-        let Self { exchange, route, entrance, at_route, at_entrance, .. } = self;
-        if let Some(entrance) = entrance
-            && let Some(reply) = entrance.chain.request_body(chunk, last, request, exchange, at_entrance)?
-        {
-            return Ok(Some(reply));
-        }
-        match route {
-            Some(route) => route.chain.request_body(chunk, last, request, exchange, at_route),
-            None => Ok(None),
-        }
-    }
-
     /// Runs the upstream-request hooks of this attempt.
     pub(crate) fn upstream_request(&mut self, head: &mut RequestHeader) -> Result<(), Failure> {
         let Self { exchange, route, entrance, at_route, at_entrance, attempt, .. } = self;
@@ -550,32 +512,6 @@ impl Request {
             || self.target_host().is_some()
             || self.trailers.are_taken()
             || self.pool().is_some_and(Pool::is_sticky)
-    }
-
-    /// Whether any plugin may change the body of the request.
-    pub(crate) fn touches_request_body(&self) -> bool {
-        self.route.as_ref().is_some_and(|route| route.chain.touches_request_body(&self.at_route))
-            || self.entrance.as_ref().is_some_and(|entrance| entrance.chain.touches_request_body(&self.at_entrance))
-    }
-
-    /// Whether any plugin may change the body of the answer.
-    pub(crate) fn touches_response_body(&self) -> bool {
-        self.route.as_ref().is_some_and(|route| route.chain.touches_response_body(&self.at_route))
-            || self.entrance.as_ref().is_some_and(|entrance| entrance.chain.touches_response_body(&self.at_entrance))
-    }
-
-    /// The longest request body that is let through: what the route allows, or less if a plugin says so.
-    pub(crate) fn max_body(&self) -> u64 {
-        let route = self.route.as_ref().map_or(u64::MAX, |route| route.max_body);
-        self.exchange.max_body.map_or(route, |max| max.min(route))
-    }
-
-    /// The smallest bound of the plugins that want the answer's body whole.
-    pub(crate) fn response_body_limit(&self) -> Option<usize> {
-        let route = self.route.as_ref().and_then(|route| route.chain.response_body_limit(&self.at_route));
-        let entrance =
-            self.entrance.as_ref().and_then(|entrance| entrance.chain.response_body_limit(&self.at_entrance));
-        route.into_iter().chain(entrance).min()
     }
 
     /// Runs the log hooks of every plugin of both chains.

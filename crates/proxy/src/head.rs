@@ -16,9 +16,10 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 /// Those of an answer that Pingora leaves in place.
 static OF_HOP: [HeaderName; 3] = [KEEP_ALIVE, PROXY_CONNECTION, header::PROXY_AUTHENTICATE];
 
-static BODY_FACTS: [HeaderName; 7] = [
+static BODY_FACTS: [HeaderName; 8] = [
     header::CONTENT_LENGTH,
     header::ETAG,
+    header::LAST_MODIFIED,
     header::ACCEPT_RANGES,
     HeaderName::from_static("content-md5"),
     HeaderName::from_static("digest"),

@@ -20,6 +20,7 @@ mod error_text;
 mod exchange;
 mod fault;
 mod forwarding;
+mod gather;
 mod grpc;
 mod head;
 mod https;

@@ -16,7 +16,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 use portreeve_plugin::Reply;
 use portreeve_plugin::engine::{Cause, Failure};
 
-use crate::context::{Context, Request};
+use crate::context::{Context, Request, Stopped};
 use crate::listener::{Facts, Reason};
 use crate::observe::Metrics;
 use crate::snapshot::Snapshot;
@@ -53,7 +53,8 @@ impl ProxyHttp for Phases {
     async fn request_filter(&self, session: &mut Session, cx: &mut Context) -> Result<bool> {
         let answer = match admission::admit(session, cx).await {
             Ok(answer) => answer,
-            Err(failure) => Some(failed(cx, &failure)),
+            Err(Stopped::Failed(failure)) => Some(failed(cx, &failure)),
+            Err(Stopped::ByClient(error)) => return Err(error),
         };
         match answer {
             Some(answer) => reply::send(session, cx, answer).await.map(|()| true),
@@ -124,14 +125,14 @@ fn failed(cx: &mut Request, failure: &Failure) -> Reply {
     Reply::status(StatusCode::INTERNAL_SERVER_ERROR).because("a plugin failed")
 }
 
-/// A plugin failed later: the error that ends the request. A body that is longer than the plugin holds is the
-/// fault of whoever sends it: `too_large`.
+/// A plugin failed later: the error that ends the request. An answer that is longer than the plugin holds, or that did not come
+/// whole, is the fault of whoever sent it.
 #[expect(clippy::unnecessary_box_returns, reason = "Pingora's hooks return boxed errors")]
-pub(crate) fn fatal(cx: &mut Request, failure: &Failure, too_large: StatusCode) -> Box<Error> {
+pub(crate) fn fatal(cx: &mut Request, failure: &Failure) -> Box<Error> {
     let status = match failure.cause {
-        Cause::TooLarge { .. } => {
+        Cause::TooLarge { .. } | Cause::Incomplete => {
             cx.error = Some(failure.to_string());
-            too_large
+            StatusCode::BAD_GATEWAY
         }
         _ => failed(cx, failure).status_code(),
     };

@@ -87,7 +87,7 @@ async fn decorate(
     request.response(head, asked, Origin::Gateway).await?;
     if request.touches_response_body() {
         let whole = body.clone();
-        match request.response_body(body, true, asked) {
+        match request.response_body(body, true, asked).await {
             // A plugin's bound is for what targets send; a page of ours goes out without that plugin's hand on it.
             Err(Failure { cause: Cause::TooLarge { .. }, .. }) => *body = whole,
             outcome => outcome?,

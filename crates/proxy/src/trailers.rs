@@ -54,6 +54,11 @@ impl Carrier {
         *self.came.lock() = Some(Box::new(fields));
     }
 
+    /// Whether some came.
+    pub(crate) fn have_come(&self) -> bool {
+        self.is_used.load(Ordering::Relaxed) && self.came.lock().is_some()
+    }
+
     /// The message that goes out from here on may have some.
     pub(crate) fn open(&self) {
         self.is_used.store(true, Ordering::Relaxed);

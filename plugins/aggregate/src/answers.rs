@@ -18,9 +18,9 @@ pub(crate) struct Answers<'a> {
 }
 
 /// The answers beside all that the request knows.
-pub(crate) struct Seen<'a> {
+pub(crate) struct Seen<'a, R> {
     answers: &'a Answers<'a>,
-    request: &'a RequestCx<'a>,
+    request: &'a R,
 }
 
 impl<'a> Answers<'a> {
@@ -67,7 +67,7 @@ impl<'a> Answers<'a> {
     }
 }
 
-impl Scope for Seen<'_> {
+impl<R: Scope> Scope for Seen<'_, R> {
     fn resolve<'s>(&'s self, reference: &Reference) -> Option<Datum<'s>> {
         match reference {
             Reference::Call { name, path } => path.find(self.answers.find(name)?).map(Datum::Json),

@@ -1,20 +1,19 @@
-//! Body hooks: chunks stream through the steps in turn; a step that wants a body whole holds it back here, up to its own bound.
+//! Body hooks: chunks stream through the steps in turn; a step that wants an answer whole holds it back here, up to its own bound.
 
 use bytes::{Bytes, BytesMut};
 use pingora_http::RequestHeader;
 use smallvec::SmallVec;
 
-use super::{Chain, Links, Run, fence};
+use super::{Chain, Run, fence};
 use crate::chain::Step;
 use crate::cx::{RequestBodyCx, ResponseBodyCx};
 use crate::decision::Verdict;
-use crate::error::{Cause, Failure, Result};
+use crate::error::{Cause, Failure};
 use crate::exchange::Exchange;
-use crate::facts::States;
 use crate::plugin::Access;
 use crate::reply::{Flow, Reply};
 
-/// What steps hold back of one body. A request and its response each have their own, since they may flow at once.
+/// What steps hold back of an answer.
 #[derive(Debug, Default)]
 pub(super) struct Buffers {
     held: SmallVec<[(usize, BytesMut); 1]>,
@@ -67,22 +66,13 @@ impl Buffers {
     }
 }
 
-/// What one step is given to run a body hook.
-struct Turn<'t> {
-    step: &'t Step,
-    index: usize,
-    chunk: &'t mut Bytes,
-    exchange: &'t mut Exchange,
-    states: &'t mut States,
-}
-
 impl Chain {
-    /// Runs the request-body hooks on one chunk; `last` says that no more follow. While a step holds bytes back the chunk
-    /// becomes empty. `Some` is an answer to send instead, possible while no response has begun.
+    /// Runs the request-body hooks on one chunk; `last` says that no more follow. `Some` is an answer to send instead, possible while
+    /// no response has begun.
     ///
     /// # Errors
-    /// The first step that failed, or would hold more than its bound.
-    pub fn request_body(
+    /// The first step that failed.
+    pub async fn request_body(
         &self,
         chunk: &mut Bytes,
         last: bool,
@@ -90,108 +80,15 @@ impl Chain {
         exchange: &mut Exchange,
         run: &mut Run,
     ) -> Result<Option<Reply>, Failure> {
-        let side = Side {
-            links: &self.request_body,
-            access: |step| step.access.request,
-            buffers: |run| &mut run.request_body,
-        };
-        side.pass(chunk, last, exchange, run, |turn| {
-            let Turn { step, index, chunk, exchange, states } = turn;
-            let mut cx = RequestBodyCx { chunk, last, request, exchange, step, states, index };
-            fence::call(|| step.plugin.on_request_body(&mut cx))
-        })
-    }
-
-    /// Runs the response-body hooks on one chunk, in reverse.
-    ///
-    /// # Errors
-    /// As [`Chain::request_body`].
-    pub fn response_body(
-        &self,
-        chunk: &mut Bytes,
-        last: bool,
-        request: &RequestHeader,
-        exchange: &mut Exchange,
-        run: &mut Run,
-    ) -> Result<(), Failure> {
-        let side = Side {
-            links: &self.response_body,
-            access: |step| step.access.response,
-            buffers: |run| &mut run.response_body,
-        };
-        side.pass(chunk, last, exchange, run, |turn| {
-            let Turn { step, index, chunk, exchange, states } = turn;
-            let mut cx = ResponseBodyCx { chunk, last, request, exchange, step, states, index };
-            fence::call(|| step.plugin.on_response_body(&mut cx)).map(|()| Flow::Continue)
-        })
-        .map(|_| ())
-    }
-
-    /// The smallest bound of the entered steps that want the response body whole, in bytes.
-    pub fn response_body_limit(&self, run: &Run) -> Option<usize> {
-        let entered = self.response_body.iter().filter(|(index, step)| run.entered(*index) && !step.lenient());
-        entered
-            .filter_map(|(_, step)| if let Access::Buffer(limit) = step.access.response { Some(limit) } else { None })
-            .min()
-    }
-}
-
-impl Step {
-    /// Hands on what it made of a chunk, if what it does has an effect.
-    fn pass_on(&self, chunk: &mut Bytes, made: Bytes) {
-        if self.acts() {
-            *chunk = made;
-        }
-    }
-
-    /// Whether its failures are passed over.
-    fn lenient(&self) -> bool {
-        !self.acts() || self.on_error == super::OnError::Skip
-    }
-}
-
-/// One direction of bodies: who takes part, how each sees it, what is held back of it.
-struct Side<'c> {
-    links: &'c Links,
-    access: fn(&Step) -> Access,
-    buffers: fn(&mut Run) -> &mut Buffers,
-}
-
-impl Side<'_> {
-    /// The loop that both directions share.
-    fn pass(
-        &self,
-        chunk: &mut Bytes,
-        last: bool,
-        exchange: &mut Exchange,
-        run: &mut Run,
-        hook: impl Fn(Turn<'_>) -> Result<Flow, Cause>,
-    ) -> Result<Option<Reply>, Failure> {
-        for (index, step) in self.links {
+        for (index, step) in &self.request_body {
             let index = *index;
-            if !run.entered(index) {
+            if !run.entered(index) || (chunk.is_empty() && !last) {
                 continue;
             }
-            // An observer is shown a copy: what streams past it is neither held back nor changed.
-            let mut shown = if step.acts() { std::mem::take(chunk) } else { chunk.clone() };
-            match (self.buffers)(run).portion(index, (self.access)(step), shown, last) {
-                Portion::Bytes(bytes) => shown = bytes,
-                Portion::Held if step.acts() => return Ok(None),
-                Portion::Held => continue,
-                Portion::Past(bytes) => {
-                    step.pass_on(chunk, bytes);
-                    continue;
-                }
-                Portion::TooLarge(limit, bytes) => {
-                    step.pass_on(chunk, bytes);
-                    step.failed(exchange, Cause::TooLarge { limit })?;
-                    continue;
-                }
-            }
-            if shown.is_empty() && !last {
-                continue;
-            }
-            let outcome = hook(Turn { step, index, chunk: &mut shown, exchange, states: &mut run.states });
+            let mut shown = step.show(chunk);
+            let states = &mut run.states;
+            let mut cx = RequestBodyCx { chunk: &mut shown, last, request, exchange, step, states, index };
+            let outcome = fence::wait(|| step.plugin.on_request_body(&mut cx)).await;
             step.pass_on(chunk, shown);
             match outcome {
                 Ok(Flow::Continue) => {}
@@ -206,5 +103,76 @@ impl Side<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// Runs the response-body hooks on one chunk, in reverse. While a step holds bytes back the chunk becomes empty.
+    ///
+    /// # Errors
+    /// The first step that failed, or would hold more than its bound.
+    pub async fn response_body(
+        &self,
+        chunk: &mut Bytes,
+        last: bool,
+        request: &RequestHeader,
+        exchange: &mut Exchange,
+        run: &mut Run,
+    ) -> Result<(), Failure> {
+        for (index, step) in &self.response_body {
+            let index = *index;
+            if !run.entered(index) {
+                continue;
+            }
+            let mut shown = step.show(chunk);
+            match run.response_body.portion(index, step.access, shown, last) {
+                Portion::Bytes(bytes) => shown = bytes,
+                Portion::Held if step.acts() => return Ok(()),
+                Portion::Held => continue,
+                Portion::Past(bytes) => {
+                    step.pass_on(chunk, bytes);
+                    continue;
+                }
+                Portion::TooLarge(limit, bytes) => {
+                    step.pass_on(chunk, bytes);
+                    step.failed(exchange, Cause::TooLarge { limit: limit as u64 })?;
+                    continue;
+                }
+            }
+            if shown.is_empty() && !last {
+                continue;
+            }
+            let states = &mut run.states;
+            let mut cx = ResponseBodyCx { chunk: &mut shown, last, request, exchange, step, states, index };
+            let outcome = fence::wait(|| step.plugin.on_response_body(&mut cx)).await;
+            step.pass_on(chunk, shown);
+            if let Err(cause) = outcome {
+                step.failed(exchange, cause)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The smallest bound of the entered steps that want the response body whole, in bytes.
+    pub fn response_body_limit(&self, run: &Run) -> Option<usize> {
+        let entered = self.response_body.iter().filter(|(index, step)| run.entered(*index) && !step.lenient());
+        entered.filter_map(|(_, step)| if let Access::Buffer(limit) = step.access { Some(limit) } else { None }).min()
+    }
+}
+
+impl Step {
+    /// What this step is shown of a chunk. An observer gets a copy: what streams past it is neither held back nor changed.
+    fn show(&self, chunk: &mut Bytes) -> Bytes {
+        if self.acts() { std::mem::take(chunk) } else { chunk.clone() }
+    }
+
+    /// Hands on what it made of a chunk, if what it does has an effect.
+    fn pass_on(&self, chunk: &mut Bytes, made: Bytes) {
+        if self.acts() {
+            *chunk = made;
+        }
+    }
+
+    /// Whether its failures are passed over.
+    fn lenient(&self) -> bool {
+        !self.acts() || self.on_error == super::OnError::Skip
     }
 }

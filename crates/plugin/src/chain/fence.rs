@@ -12,7 +12,7 @@ use crate::error::{Cause, Result};
 pub(super) fn call<T>(hook: impl FnOnce() -> Result<T>) -> Result<T, Cause> {
     // The contexts are only set, never torn: a setter that panicked half-way cannot be observed as unsound, at worst as unset.
     match catch_unwind(AssertUnwindSafe(hook)) {
-        Ok(outcome) => outcome.map_err(Cause::Error),
+        Ok(outcome) => outcome.map_err(Cause::from),
         Err(panic) => Err(Cause::Panic(message(&*panic))),
     }
 }
@@ -20,7 +20,7 @@ pub(super) fn call<T>(hook: impl FnOnce() -> Result<T>) -> Result<T, Cause> {
 /// Runs an asynchronous hook. Making the future is part of the hook: one written without `async` may panic right there.
 pub(super) async fn wait<'h, T>(hook: impl FnOnce() -> BoxFuture<'h, Result<T>>) -> Result<T, Cause> {
     match AssertUnwindSafe(async { hook().await }).catch_unwind().await {
-        Ok(outcome) => outcome.map_err(Cause::Error),
+        Ok(outcome) => outcome.map_err(Cause::from),
         Err(panic) => Err(Cause::Panic(message(&*panic))),
     }
 }

@@ -15,7 +15,7 @@ use crate::expression::Expression;
 use crate::fields::{RequestFields, headers_of};
 use crate::limits::{Account, NoAccount, Subject};
 use crate::metrics::{DecisionCounters, Metrics};
-use crate::plugin::{BodyAccess, Hooks, Plugin};
+use crate::plugin::{Access, Hooks, Plugin};
 
 /// Whether a step acts on what it decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -50,7 +50,7 @@ pub struct Step {
     pub(super) mode: Mode,
     pub(super) on_error: OnError,
     pub(super) hooks: Hooks,
-    pub(super) access: BodyAccess,
+    pub(super) access: Access,
     counters: Option<DecisionCounters>,
 }
 
@@ -60,7 +60,7 @@ const MAX_DECISIONS: usize = 128;
 impl Step {
     /// A step that enforces, always, and fails closed.
     pub fn new(plugin_name: &'static str, name: Arc<str>, place: Arc<str>, plugin: Arc<dyn Plugin>) -> Self {
-        let (hooks, access) = (plugin.hooks(), plugin.body_access());
+        let (hooks, access) = (plugin.hooks(), plugin.response_access());
         Self {
             plugin_name,
             name,

@@ -1,6 +1,7 @@
 //! The rules of the chain, one test for each; `model` compares random chains with a naive reading of them all.
 
 mod bodies;
+mod gathered;
 mod model;
 mod scripted;
 
@@ -258,7 +259,7 @@ impl Plugin for Counting {
         Ok(Flow::Continue)
     }
 
-    fn on_request_body(&self, cx: &mut RequestBodyCx<'_>) -> Result<Flow> {
+    async fn on_request_body(&self, cx: &mut RequestBodyCx<'_>) -> Result<Flow> {
         cx.state::<Count>().0 += 10;
         Ok(Flow::Continue)
     }
@@ -330,8 +331,8 @@ fn letting_a_request_go_on_is_only_recorded_when_everything_is_wanted() {
 fn dropping_a_waiting_hook_leaves_later_steps_unentered() {
     let mut rig = Rig::new([plain(), plain()]);
     {
-        let Rig { chain, head, exchange, run, .. } = &mut rig;
-        let mut hooks = Box::pin(chain.request(head, exchange, run));
+        let Rig { chain, head, source, exchange, run, .. } = &mut rig;
+        let mut hooks = Box::pin(chain.request(head, source, exchange, run));
         let polled = block_on(async { futures::poll!(hooks.as_mut()) });
         assert!(polled.is_pending());
     }

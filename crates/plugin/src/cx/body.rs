@@ -26,7 +26,7 @@ macro_rules! body_context {
         state_accessors!($name);
 
         impl $name<'_> {
-            /// The bytes at hand; empty when there are none. The whole body if the plugin asked for it.
+            /// The bytes at hand; empty when there are none.
             pub fn chunk(&self) -> &Bytes {
                 self.chunk
             }

@@ -4,11 +4,13 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use pingora_http::RequestHeader;
 
 use super::{cookie, host, is_framing, query_value, shared_accessors, state_accessors};
+use crate::body::{BodyError, BodySource, GatheredBody, fields_of_content};
 use crate::chain::Step;
 use crate::client::Upstream;
 use crate::consumer::Consumer;
@@ -20,6 +22,7 @@ use crate::units::Authority;
 #[derive(Debug)]
 pub struct RequestCx<'a> {
     pub(crate) head: &'a mut RequestHeader,
+    pub(crate) source: &'a mut (dyn BodySource + 'a),
     pub(crate) exchange: &'a mut Exchange,
     pub(crate) step: &'a Step,
     pub(crate) states: &'a mut States,
@@ -172,6 +175,59 @@ impl RequestCx<'_> {
         if self.acts() {
             self.exchange.set_request_id(id);
         }
+    }
+
+    /// Whether the request has a body: one may turn out to be empty that does not tell its length.
+    pub fn has_body(&self) -> bool {
+        match self.gathered().and_then(GatheredBody::whole) {
+            Some(whole) => !whole.is_empty(),
+            None => self.source.has_body(),
+        }
+    }
+
+    /// The whole body of the request, before a target is chosen; empty if it has none. It is read once, whichever plugins ask, and
+    /// goes to every attempt from memory. At most `max` bytes are held, and never more than the route's `limits.body` or
+    /// [`limit_body`](Self::limit_body) allow. Where this fails, pass the error on with `?`: the gateway answers. Only reading costs
+    /// the request nothing that its head says.
+    ///
+    /// A client that waits for `100 Continue` (RFC 9110 §10.1.1) is sent one, so look at the head first.
+    ///
+    /// # Errors
+    /// The body is too long, and answered 413 unless the hook passes over it; what has come of it is not lost. Or it did not come
+    /// whole, which ends the request.
+    ///
+    /// # Cancellation
+    /// What has come stays: another call goes on where a dropped one was.
+    pub async fn body(&mut self, max: usize) -> Result<Bytes, BodyError> {
+        let until = self.exchange.patience.and_then(|patience| self.exchange.started.checked_add(patience));
+        let max = self.exchange.max_body.map_or(max as u64, |allowed| allowed.min(max as u64));
+        let read = self.exchange.body.get_or_insert_default().gather(self.source, max, until).await;
+        if read.is_ok() {
+            // It has been answered.
+            self.head.remove_header(&header::EXPECT);
+        }
+        read
+    }
+
+    /// Replaces the body of the request, whether or not anybody has asked for it. Its length and framing are the gateway's; digests
+    /// (RFC 9530) and `content-encoding` are removed, since they are of the old one: set them afterwards if the new one has any.
+    pub fn set_body(&mut self, body: impl Into<Bytes>) {
+        if !self.acts() {
+            return;
+        }
+        let body = body.into();
+        for name in fields_of_content() {
+            self.head.remove_header(name);
+        }
+        if self.has_body() || !body.is_empty() {
+            self.head.remove_header(&header::TRANSFER_ENCODING);
+            self.head.insert_header(header::CONTENT_LENGTH, body.len()).ok();
+        }
+        self.exchange.body.get_or_insert_default().set(body);
+    }
+
+    fn gathered(&self) -> Option<&GatheredBody> {
+        self.exchange.body.as_deref()
     }
 
     /// Lets no longer body than this through, in bytes: a longer one is answered 413 when it becomes too long. It can narrow

@@ -25,6 +25,7 @@ const RESERVED: [&str; 5] = ["use", "name", "when", "mode", "on_error"];
 /// * what it remembers of one request does not reach another that runs at the same time;
 /// * it does the same with the hooks it names as with all of them;
 /// * it tells every field of requests that it sets or removes;
+/// * if it asks for whole bodies, it does the same however a body is cut;
 /// * under `mode: observe` it changes nothing.
 ///
 /// # Panics
@@ -48,6 +49,7 @@ pub fn conformance_in<P: Build>(setup: impl Fn() -> Setup<P>, example: Value) {
     suite.keeps_requests_apart();
     suite.names_its_hooks();
     suite.names_its_request_fields();
+    suite.gathers_bodies_however_they_are_cut();
     suite.changes_nothing_when_observing();
 }
 
@@ -139,6 +141,24 @@ impl<P: Build> Suite<'_, P> {
                 let is_told = told.set().contains(&name) || told.removed().contains(&name);
                 let question = "does `request_fields()` tell every field that it sets and removes?";
                 assert!(is_told, "{}: {sample:?} changed the field {name} of a request; {question}", P::NAME);
+            }
+        }
+    }
+
+    #[track_caller]
+    fn gathers_bodies_however_they_are_cut(&self) {
+        let probe = self.probe(|setup| setup);
+        for sample in samples::bodies() {
+            let mut whole = Journey::new(&probe, &sample);
+            while whole.step() {}
+            if !whole.gathers() {
+                continue;
+            }
+            let (whole, again) = (whole.finish(), Journey::new(&probe, &sample).finish());
+            for size in [1, 7, 10_000] {
+                let complaint =
+                    format!("{sample:?} comes out differently when its body comes in pieces of {size} bytes");
+                agree::<P>(&complaint, whole.clone(), &again, Journey::cut(&probe, &sample, size).finish());
             }
         }
     }

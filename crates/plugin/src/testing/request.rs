@@ -11,9 +11,12 @@ use pingora_http::RequestHeader;
 
 use super::probe::World;
 use super::sent::Sent;
+use crate::body::Chunks;
 use crate::chain::{Chain, Run};
 use crate::consumer::Consumer;
+use crate::error::Failure;
 use crate::exchange::{Exchange, Param, Params};
+use crate::reply::Reply;
 use crate::tls::ClientTls;
 
 /// A request to a [`Probe`](super::Probe). HTTP/1.1, from 192.0.2.1, to `gateway.test`, unless told otherwise.
@@ -26,6 +29,7 @@ pub struct Request<'p> {
     params: Vec<(String, String)>,
     pattern: Option<String>,
     chunks: Vec<Bytes>,
+    breaks_off: bool,
 }
 
 impl<'p> Request<'p> {
@@ -39,7 +43,7 @@ impl<'p> Request<'p> {
         let client = SocketAddr::from(([192, 0, 2, 1], 40_000));
         let mut exchange = Exchange::new(client, "probe".into(), world.stubs.clock.now());
         exchange.route = Some("probe".into());
-        Self { chain, world, head, exchange, params: Vec::new(), pattern: None, chunks: Vec::new() }
+        Self { chain, world, head, exchange, params: Vec::new(), pattern: None, chunks: Vec::new(), breaks_off: false }
     }
 
     /// Adds a header. Values may hold any bytes but control characters.
@@ -132,12 +136,17 @@ impl<'p> Request<'p> {
         self
     }
 
+    /// The client breaks off behind the chunks of the body.
+    pub fn breaking_off(mut self) -> Self {
+        self.breaks_off = true;
+        self
+    }
+
     /// Sends it: runs the request hooks, then, unless the plugin answered, the upstream-request hooks and the body hooks.
     #[track_caller]
     pub fn send(self) -> Sent<'p> {
         let (mut request, chunks) = self.routed();
-        let outcome =
-            request.world.wait(request.chain.request(&mut request.head, &mut request.exchange, &mut request.run));
+        let outcome = request.world.wait(request.enter());
         Sent::new(request, chunks, outcome)
     }
 
@@ -145,13 +154,13 @@ impl<'p> Request<'p> {
     #[track_caller]
     pub fn abandon(self) -> bool {
         let (mut request, _) = self.routed();
-        let hooks = request.chain.request(&mut request.head, &mut request.exchange, &mut request.run);
-        request.world.runtime.block_on(async { pin!(hooks).now_or_never().is_none() })
+        let world = request.world;
+        world.runtime.block_on(async { pin!(request.enter()).now_or_never().is_none() })
     }
 
     #[track_caller]
     pub(super) fn routed(self) -> (Live<'p>, Vec<Bytes>) {
-        let Self { chain, world, head, mut exchange, params, pattern, chunks } = self;
+        let Self { chain, world, head, mut exchange, params, pattern, chunks, breaks_off } = self;
         let path = head.uri.path().to_owned();
         let mut spans = Vec::new();
         if let Some(pattern) = &pattern {
@@ -169,7 +178,9 @@ impl<'p> Request<'p> {
             });
             exchange.params = Params::new(target.clone(), spans);
         }
-        (Live { chain, world, head, exchange, run: Run::default() }, chunks)
+        let mut source = Chunks::of(&chunks);
+        source.breaks_off = breaks_off;
+        (Live { chain, world, head, source, exchange, run: Run::default() }, chunks)
     }
 }
 
@@ -178,8 +189,23 @@ pub(super) struct Live<'p> {
     pub(super) chain: &'p Chain,
     pub(super) world: &'p World,
     pub(super) head: RequestHeader,
+    pub(super) source: Chunks,
     pub(super) exchange: Exchange,
     pub(super) run: Run,
+}
+
+impl Live<'_> {
+    /// Runs the request hooks.
+    pub(super) async fn enter(&mut self) -> Result<Option<Reply>, Failure> {
+        let Self { chain, head, source, exchange, run, .. } = self;
+        chain.request(head, source, exchange, run).await
+    }
+
+    /// The body as it goes to a target: what was gathered or set, or else the chunks as they came.
+    pub(super) fn body(&self, chunks: &[Bytes]) -> Vec<Bytes> {
+        let whole = self.exchange.body.as_ref().and_then(|body| body.whole());
+        whole.map_or_else(|| chunks.to_vec(), |whole| vec![whole.clone()])
+    }
 }
 
 /// Where `value` stands in `path`: as a whole segment if it does, the later place if there are several.

@@ -44,7 +44,12 @@ impl<'p> Sent<'p> {
         let outcome = match outcome {
             Ok(Some(reply)) => Outcome::Answered(sent.answer(&reply)),
             Ok(None) => sent.attempt(),
-            Err(failure) => Outcome::Answered(sent.fail(failure, StatusCode::INTERNAL_SERVER_ERROR)),
+            Err(failure) => {
+                // The client is told what is wrong with its body, and no plugin is to blame.
+                let incomplete = matches!(failure.cause, Cause::Incomplete);
+                let status = if incomplete { StatusCode::BAD_REQUEST } else { StatusCode::INTERNAL_SERVER_ERROR };
+                Outcome::Answered(sent.fail(failure, status))
+            }
         };
         sent.outcome.replace(outcome);
         sent
@@ -195,11 +200,7 @@ impl<'p> Sent<'p> {
         match self.try_target() {
             Ok(Ok(forwarded)) => Outcome::Forwarded(forwarded),
             Ok(Err(reply)) => Outcome::Answered(self.answer(&reply)),
-            Err(failure) => {
-                let large = matches!(failure.cause, Cause::TooLarge { .. });
-                let status = if large { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::INTERNAL_SERVER_ERROR };
-                Outcome::Answered(self.fail(failure, status))
-            }
+            Err(failure) => Outcome::Answered(self.fail(failure, StatusCode::INTERNAL_SERVER_ERROR)),
         }
     }
 
@@ -208,11 +209,12 @@ impl<'p> Sent<'p> {
         let mut live = self.live.borrow_mut();
         let mut head = live.head.clone();
         let attempt = Attempt { number: *self.attempts.borrow(), upstream: upstream(&live), target: None };
-        let Live { chain, head: request, exchange, run, .. } = &mut *live;
+        let chunks = live.body(&self.chunks);
+        let Live { chain, world, head: request, exchange, run, .. } = &mut *live;
         chain.upstream_request(&mut head, &attempt, exchange, run)?;
         let mut body = BytesMut::new();
-        for (mut chunk, last) in marked(self.chunks.clone()) {
-            if let Some(reply) = chain.request_body(&mut chunk, last, request, exchange, run)? {
+        for (mut chunk, last) in marked(chunks) {
+            if let Some(reply) = world.wait(chain.request_body(&mut chunk, last, request, exchange, run))? {
                 return Ok(Err(reply));
             }
             body.extend_from_slice(&chunk);
@@ -254,12 +256,12 @@ impl<'p> Sent<'p> {
         origin: Origin,
     ) -> Result<Answered, Failure> {
         let mut live = self.live.borrow_mut();
-        let Live { chain, world, head: request, exchange, run } = &mut *live;
+        let Live { chain, world, head: request, exchange, run, .. } = &mut *live;
         world.wait(chain.response(&mut head, request, origin, exchange, run))?;
         let mut body = BytesMut::new();
         let chunks = if request.method == Method::HEAD { Vec::new() } else { chunks };
         for (mut chunk, last) in marked(chunks) {
-            chain.response_body(&mut chunk, last, request, exchange, run)?;
+            world.wait(chain.response_body(&mut chunk, last, request, exchange, run))?;
             body.extend_from_slice(&chunk);
         }
         Ok(Answered { status: head.status, headers: head.headers.clone(), body: body.freeze() })

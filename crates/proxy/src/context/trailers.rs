@@ -15,7 +15,8 @@ impl Request {
 
     /// The request's body has come to its end: what goes on of that which followed it.
     pub(crate) fn request_ends(&self, client: &Carrier) -> Option<Box<HeaderMap>> {
-        self.trailers.request_ends(client, &self.snapshot.strangers, self.touches_request_body())
+        let may_be_another = self.touches_request_body() || self.body_is_set();
+        self.trailers.request_ends(client, &self.snapshot.strangers, may_be_another)
     }
 
     /// The answer's body has come to its end, in HTTP/1.1 with all that followed it.

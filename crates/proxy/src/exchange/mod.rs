@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::Either;
-use http::{StatusCode, Version, header};
+use http::StatusCode;
 use pingora::protocols::http::HttpTask;
 use pingora::protocols::http::ServerSession as Session;
 use pingora::{Error, ErrorType, Result};
@@ -154,7 +154,7 @@ fn gone(left: Result<Option<Bytes>>) -> Box<Error> {
 
 /// Sends the request, and passes on what is answered, to its end.
 async fn exchange(session: &mut Session, cx: &mut Request, target: &mut impl TargetExchange) -> Result<()> {
-    begin(session, cx, target)?;
+    begin(session, cx, target).await?;
     let mut parts = Parts::default();
     loop {
         // What has come goes on together.
@@ -180,26 +180,12 @@ async fn exchange(session: &mut Session, cx: &mut Request, target: &mut impl Tar
     }
 }
 
-/// Whether the client waits for `100 Continue` before it sends the body (RFC 9110 §10.1.1), as far as is known.
-fn waits_for_leave(session: &Session, cx: &Request) -> bool {
-    let asked = session.req_header();
-    asked.headers.contains_key(header::EXPECT)
-        && asked.version >= Version::HTTP_11
-        && cx.leave == Leave::NotGiven
-        && session.body_bytes_read() == 0
-}
-
 /// Begins the request: its head, and what there is of its body.
-fn begin(session: &mut Session, cx: &mut Request, target: &mut impl TargetExchange) -> Result<()> {
-    let body = match cx.body_length {
-        _ if session.is_body_empty() => Body::None,
-        // The length is known only when the last plugin is done with the body.
-        Some(length) if !cx.touches_request_body() => Body::Length(length),
-        _ => Body::Chunked,
-    };
+async fn begin(session: &mut Session, cx: &mut Request, target: &mut impl TargetExchange) -> Result<()> {
+    let body = upload::framing(session, cx);
     if body == Body::None {
         if cx.touches_request_body() {
-            upload::nothing(session, cx)?;
+            upload::nothing(session, cx).await?;
         } else {
             cx.sent();
         }
@@ -209,6 +195,18 @@ fn begin(session: &mut Session, cx: &mut Request, target: &mut impl TargetExchan
     }
     let head = outgoing::head(session.req_header(), cx, body, target)?;
     target.begin(head, body)?;
+    cx.rewind_body();
+    if cx.whole_body().is_some() {
+        let piece = cx.next_piece();
+        return send(session, cx, target, piece).await;
+    }
+    if !cx.body_beginning().is_empty() {
+        let beginning = Bytes::copy_from_slice(cx.body_beginning());
+        send(session, cx, target, Some(beginning)).await?;
+        if session.is_body_done() {
+            return Ok(());
+        }
+    }
     session.enable_retry_buffering();
     // What an attempt before this one has read comes first. Of what has not been read, nothing is waited for yet.
     let begun = match session.get_retry_buffer() {
@@ -216,20 +214,20 @@ fn begin(session: &mut Session, cx: &mut Request, target: &mut impl TargetExchan
         begun => Some(Ok(begun)),
     };
     match begun {
-        Some(chunk) => send(session, cx, target, chunk.map_err(Error::into_down)?),
+        Some(chunk) => send(session, cx, target, chunk.map_err(Error::into_down)?).await,
         None => Ok(()),
     }
 }
 
 /// Some of the request's body goes on; `None` is its end.
-fn send(
+async fn send(
     session: &mut Session,
     cx: &mut Request,
     target: &mut impl TargetExchange,
     mut chunk: Option<Bytes>,
 ) -> Result<()> {
-    let last = chunk.is_none() || session.is_body_done();
-    upload::chunk(session, &mut chunk, last, cx)?;
+    let last = (chunk.is_none() || session.is_body_done()) && !cx.has_unsent_body();
+    upload::chunk(session, &mut chunk, last, cx).await?;
     if let Some(data) = chunk {
         target.put(data)?;
     }
@@ -245,6 +243,10 @@ fn send(
 async fn more(session: &mut Session, cx: &mut Request, target: &mut impl TargetExchange) -> Result<()> {
     loop {
         let wants_more = target.wants_more();
+        if wants_more && let Some(piece) = cx.next_piece() {
+            send(session, cx, target, Some(piece)).await?;
+            continue;
+        }
         let client = session.read_body_or_idle(!wants_more);
         let moved = poll_fn(|cx| target.poll_progress(cx));
         // Neither way may hold up the other, so their turns are left to chance. A client that is only watched comes second.
@@ -258,7 +260,9 @@ async fn more(session: &mut Session, cx: &mut Request, target: &mut impl TargetE
                 Progress::Received => return Ok(()),
                 Progress::Sent => {}
             },
-            Either::Right(came) if wants_more => send(session, cx, target, came.map_err(Error::into_down)?)?,
+            Either::Right(came) if wants_more => {
+                send(session, cx, target, came.map_err(Error::into_down)?).await?;
+            }
             Either::Right(left) => return Err(gone(left)),
         }
     }
@@ -296,7 +300,7 @@ async fn hear(session: &mut Session, cx: &mut Request, event: ResponseEvent, par
             (HttpTask::Header(head, last), last)
         }
         ResponseEvent::Body(mut data, last) => {
-            answer::chunk(session, &mut data, last, cx)?;
+            answer::chunk(session, &mut data, last, cx).await?;
             if data.is_none() && !last {
                 return Ok(Heard::More);
             }
@@ -304,7 +308,7 @@ async fn hear(session: &mut Session, cx: &mut Request, event: ResponseEvent, par
         }
         ResponseEvent::Trailers(mut fields) => {
             let mut held_back = None;
-            answer::chunk(session, &mut held_back, true, cx)?;
+            answer::chunk(session, &mut held_back, true, cx).await?;
             if held_back.is_some() {
                 parts.push(HttpTask::Body(held_back, false));
             }
@@ -327,7 +331,7 @@ async fn send_the_rest(session: &mut Session, cx: &mut Request, target: &mut imp
     if target.has_sent() {
         return true;
     }
-    if waits_for_leave(session, cx) {
+    if upload::waits_for_leave(session.req_header(), cx.leave, session.body_bytes_read()) {
         // It need not send the body any more.
         return false;
     }
@@ -338,6 +342,12 @@ async fn send_the_rest(session: &mut Session, cx: &mut Request, target: &mut imp
     let silence = cx.idle();
     while !target.has_sent() {
         let wants_more = target.wants_more();
+        if wants_more && let Some(piece) = cx.next_piece() {
+            if send(session, cx, target, Some(piece)).await.is_err() {
+                break;
+            }
+            continue;
+        }
         let came = tokio::select! {
             sent = poll_fn(|cx| target.poll_send(cx)), if !wants_more => match sent {
                 Ok(()) => continue,
@@ -346,8 +356,10 @@ async fn send_the_rest(session: &mut Session, cx: &mut Request, target: &mut imp
             came = session.read_body_or_idle(!wants_more) => came,
             () = sleep(silence) => break,
         };
-        let sent =
-            came.and_then(|chunk| if wants_more { send(session, cx, target, chunk) } else { Err(gone(Ok(None))) });
+        let sent = match came {
+            Ok(chunk) if wants_more => send(session, cx, target, chunk).await,
+            _ => break,
+        };
         if sent.is_err() {
             break;
         }

@@ -1,12 +1,12 @@
-//! Buffered bodies: handed over whole, bounded, and neither lost nor doubled when the bound is passed.
+//! Buffered answers: handed over whole, bounded, and neither lost nor doubled when the bound is passed.
 
 use proptest::prelude::*;
 
-use super::scripted::{Act, Rig, Script, letter, whole};
+use super::scripted::{Act, Rig, Script, block_on, letter};
 use crate::chain::{Mode, OnError};
 use crate::decision::Verdict;
 use crate::error::Cause;
-use crate::plugin::{Access, BodyAccess};
+use crate::plugin::Access;
 
 fn entered(scripts: impl IntoIterator<Item = Script>) -> Rig {
     let mut rig = Rig::new(scripts);
@@ -16,92 +16,68 @@ fn entered(scripts: impl IntoIterator<Item = Script>) -> Rig {
 }
 
 fn buffering(limit: usize) -> Script {
-    Script { access: whole(limit), ..Script::default() }
+    Script { access: Access::Buffer(limit), ..Script::default() }
 }
 
 #[test]
 fn a_buffered_body_is_held_and_handed_over_whole() {
     let mut rig = entered([buffering(4)]);
-    assert_eq!(rig.request_body(&["x", "", "yz", "w"]).unwrap().unwrap(), ["", "", "", "xyzwa"]);
-    assert_eq!(rig.response_body(&["xy", "zw", ""]).unwrap(), ["", "", "xyzwa"]);
-    assert_eq!(rig.calls(), ["request_body 0", "response_body 0"]);
+    assert_eq!(rig.response_body(&["xy", "", "zw", ""]).unwrap(), ["", "", "", "xyzwa"]);
+    assert_eq!(rig.calls(), ["response_body 0"]);
 }
 
 #[test]
 fn an_empty_body_reaches_a_hook_once_as_the_last_chunk() {
-    for access in [whole(0), BodyAccess::default()] {
+    for access in [Access::Buffer(0), Access::Stream] {
         let mut rig = entered([Script { access, ..Script::default() }]);
         assert_eq!(rig.request_body(&[""]).unwrap().unwrap(), ["a"]);
-        assert_eq!(rig.calls(), ["request_body 0"]);
+        assert_eq!(rig.response_body(&[""]).unwrap(), ["a"]);
+        assert_eq!(rig.calls(), ["request_body 0", "response_body 0"]);
     }
 }
 
 #[test]
-fn a_plugin_that_wants_no_body_is_not_called() {
-    let access = BodyAccess { request: Access::None, response: Access::None };
-    let mut rig = entered([Script { access, ..Script::default() }]);
-    assert!(!rig.chain.touches_request_body(&rig.run) && !rig.chain.touches_response_body(&rig.run));
-    assert_eq!(rig.request_body(&["x"]).unwrap().unwrap(), ["x"]);
-    assert_eq!(rig.calls(), [""; 0]);
-}
-
-#[test]
 fn two_steps_buffer_one_after_the_other() {
-    let mut rig = entered([buffering(4), Script::default(), buffering(6)]);
-    assert_eq!(rig.request_body(&["xy", "zw"]).unwrap().unwrap(), ["", "xyzwabc"]);
-    assert_eq!(rig.calls(), ["request_body 0", "request_body 1", "request_body 2"]);
+    let mut rig = entered([buffering(6), Script::default(), buffering(4)]);
+    assert_eq!(rig.response_body(&["xy", "zw"]).unwrap(), ["", "xyzwcba"]);
+    assert_eq!(rig.calls(), ["response_body 2", "response_body 1", "response_body 0"]);
 }
 
 #[test]
 fn a_body_over_the_bound_fails_at_the_chunk_that_exceeds_it() {
     let mut rig = entered([buffering(3)]);
-    let failure = rig.request_body(&["xy", "zw", "never seen"]).unwrap_err();
+    let failure = rig.response_body(&["xy", "zw", "never seen"]).unwrap_err();
     assert!(matches!(failure.cause, Cause::TooLarge { limit: 3 }));
     assert_eq!(
         failure.to_string(),
         "scripted (gateway.yaml:1:3): the body is longer than the 3 bytes this plugin holds"
     );
-    let failure = rig.response_body(&["xyzw"]).unwrap_err();
-    assert!(matches!(failure.cause, Cause::TooLarge { limit: 3 }));
     assert_eq!(rig.calls(), [""; 0]);
 }
 
 #[test]
 fn a_lenient_step_over_its_bound_is_told_once_and_lets_the_body_go_on_unchanged() {
     for (on_error, mode) in [(OnError::Skip, Mode::Enforce), (OnError::Fail, Mode::Observe)] {
-        let mut rig = entered([Script { mode, on_error, ..buffering(3) }, Script::default()]);
+        let mut rig = entered([Script::default(), Script { mode, on_error, ..buffering(3) }]);
         rig.exchange.decisions.clear();
-        let out = rig.request_body(&["xy", "zw", "", "v"]).unwrap().unwrap();
+        let out = rig.response_body(&["xy", "zw", "", "v"]).unwrap();
         // An observer holds nothing back in the first place.
         let observed = mode == Mode::Observe;
-        assert_eq!(out, if observed { ["xyb", "zwb", "", "vb"] } else { ["", "xyzwb", "", "vb"] });
-        assert_eq!(rig.verdicts(), [("test/0".to_owned(), Verdict::Skipped)]);
-        assert_eq!(rig.calls(), vec!["request_body 1"; if observed { 3 } else { 2 }]);
-        // What came of the request says nothing about the response.
-        let out = rig.response_body(&["v"]).unwrap();
-        assert_eq!(out, [if mode == Mode::Observe { "vb" } else { "vba" }]);
+        assert_eq!(out, if observed { ["xya", "zwa", "", "va"] } else { ["", "xyzwa", "", "va"] });
+        assert_eq!(rig.verdicts(), [("test/1".to_owned(), Verdict::Skipped)]);
+        assert_eq!(rig.calls(), vec!["response_body 0"; if observed { 3 } else { 2 }]);
     }
 }
 
 #[test]
-fn an_early_response_does_not_mix_with_a_request_body_still_held() {
-    let mut rig = entered([buffering(100)]);
-    let Rig { chain, head, exchange, run, .. } = &mut rig;
-    let mut chunk = bytes::Bytes::from_static(b"request");
-    chain.request_body(&mut chunk, false, head, exchange, run).unwrap();
-    assert!(chunk.is_empty());
-    assert_eq!(rig.response_body(&["response"]).unwrap(), ["responsea"]);
-    assert_eq!(rig.request_body(&["!"]).unwrap().unwrap(), ["request!a"]);
-}
-
-#[test]
-fn another_attempt_starts_the_body_over() {
+fn another_answer_starts_the_body_over() {
     let mut rig = entered([buffering(100)]);
     let Rig { chain, head, exchange, run, .. } = &mut rig;
     let mut chunk = bytes::Bytes::from_static(b"half");
-    chain.request_body(&mut chunk, false, head, exchange, run).unwrap();
+    block_on(chain.response_body(&mut chunk, false, head, exchange, run)).unwrap();
+    assert!(chunk.is_empty());
     rig.run.restart_bodies();
-    assert_eq!(rig.request_body(&["half", "half"]).unwrap().unwrap(), ["", "halfhalfa"]);
+    assert_eq!(rig.response_body(&["half", "half"]).unwrap(), ["", "halfhalfa"]);
 }
 
 #[test]
@@ -141,12 +117,13 @@ proptest! {
         // Streaming steps leave the chunks alone here, so that the result does not depend on how the body was cut.
         let scripts = holders.iter().filter(|holder| holder.limit.is_some()).map(|holder| Script {
             on_error: if holder.lenient { OnError::Skip } else { OnError::Fail },
-            request_body: Act::Continue,
+            response_body: Act::Continue,
             ..buffering(holder.limit.unwrap_or(0))
         });
         let mut rig = entered(scripts.collect::<Vec<_>>());
         let mut expected = Some(chunks.concat());
-        for (index, holder) in holders.iter().filter(|holder| holder.limit.is_some()).enumerate() {
+        let holding: Vec<_> = holders.iter().filter(|holder| holder.limit.is_some()).enumerate().collect();
+        for (index, holder) in holding.into_iter().rev() {
             let Some(body) = &mut expected else { break };
             if body.len() <= holder.limit.unwrap_or(0) {
                 body.push(letter(index));
@@ -155,8 +132,8 @@ proptest! {
             }
         }
         let chunks: Vec<&str> = chunks.iter().map(String::as_str).collect();
-        match (rig.request_body(&chunks), expected) {
-            (Ok(out), Some(expected)) => prop_assert_eq!(out.unwrap().concat(), expected),
+        match (rig.response_body(&chunks), expected) {
+            (Ok(out), Some(expected)) => prop_assert_eq!(out.concat(), expected),
             (Err(failure), None) => {
                 let large = matches!(failure.cause, Cause::TooLarge { .. });
                 prop_assert!(large);

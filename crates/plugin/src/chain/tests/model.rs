@@ -280,7 +280,7 @@ fn script() -> impl Strategy<Value = Script> {
     let acts = (act(true), act(true), act(false), act(false), act(false), act(false));
     (hooks(), when, mode, on_error, acts).prop_map(|(hooks, when, mode, on_error, acts)| {
         let (request, request_body, upstream_request, response, response_body, log) = acts;
-        let access = crate::plugin::BodyAccess::default();
+        let access = crate::plugin::Access::default();
         Script {
             hooks,
             access,

@@ -12,6 +12,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use parking_lot::Mutex;
 use pingora_http::{RequestHeader, ResponseHeader};
 
+use crate::body::Chunks;
 use crate::chain::{Chain, Mode, OnError, Run, Step};
 use crate::client::{Answer, Call, CallError, Pool, Upstream};
 use crate::consumer::Consumer;
@@ -20,7 +21,7 @@ use crate::decision::Verdict;
 use crate::error::{Error, Failure, Result};
 use crate::exchange::Exchange;
 use crate::expression::Expression;
-use crate::plugin::{Access, BodyAccess, Hooks, Plugin};
+use crate::plugin::{Access, Hooks, Plugin};
 use crate::reply::{Flow, Reply};
 
 /// What a hook does after it has made its changes.
@@ -36,7 +37,7 @@ pub(super) enum Act {
 #[derive(Debug, Clone)]
 pub(super) struct Script {
     pub(super) hooks: Hooks,
-    pub(super) access: BodyAccess,
+    pub(super) access: Access,
     pub(super) when: Option<bool>,
     pub(super) mode: Mode,
     pub(super) on_error: OnError,
@@ -52,7 +53,7 @@ impl Default for Script {
     fn default() -> Self {
         Self {
             hooks: Hooks::all(),
-            access: BodyAccess::default(),
+            access: Access::default(),
             when: None,
             mode: Mode::Enforce,
             on_error: OnError::Fail,
@@ -119,7 +120,7 @@ impl Plugin for Scripted {
         self.script.hooks
     }
 
-    fn body_access(&self) -> BodyAccess {
+    fn response_access(&self) -> Access {
         self.script.access
     }
 
@@ -134,7 +135,7 @@ impl Plugin for Scripted {
         self.flow(self.script.request)
     }
 
-    fn on_request_body(&self, cx: &mut RequestBodyCx<'_>) -> Result<Flow> {
+    async fn on_request_body(&self, cx: &mut RequestBodyCx<'_>) -> Result<Flow> {
         self.asked("request_body");
         cx.set_chunk(with_letter(cx.chunk(), self.index));
         self.flow(self.script.request_body)
@@ -155,7 +156,7 @@ impl Plugin for Scripted {
         Self::act(self.script.response)
     }
 
-    fn on_response_body(&self, cx: &mut ResponseBodyCx<'_>) -> Result<()> {
+    async fn on_response_body(&self, cx: &mut ResponseBodyCx<'_>) -> Result<()> {
         self.asked("response_body");
         cx.set_chunk(with_letter(cx.chunk(), self.index));
         Self::act(self.script.response_body)
@@ -231,6 +232,7 @@ pub(super) struct Rig {
     pub(super) head: RequestHeader,
     pub(super) upstream_head: RequestHeader,
     pub(super) response_head: ResponseHeader,
+    pub(super) source: Chunks,
     pub(super) exchange: Exchange,
     pub(super) run: Run,
     pub(super) calls: Calls,
@@ -257,6 +259,7 @@ impl Rig {
             upstream_head: head.clone(),
             head,
             response_head: ResponseHeader::build(200, None).unwrap(),
+            source: Chunks::default(),
             exchange,
             run: Run::default(),
             calls: Calls::default(),
@@ -264,7 +267,7 @@ impl Rig {
     }
 
     pub(super) fn request(&mut self) -> Result<Option<Reply>, Failure> {
-        block_on(self.chain.request(&mut self.head, &mut self.exchange, &mut self.run))
+        block_on(self.chain.request(&mut self.head, &mut self.source, &mut self.exchange, &mut self.run))
     }
 
     pub(super) fn upstream_request(&mut self) -> Result<(), Failure> {
@@ -284,7 +287,7 @@ impl Rig {
         for (index, chunk) in chunks.iter().enumerate() {
             let (mut chunk, last) = (Bytes::copy_from_slice(chunk.as_bytes()), index + 1 == chunks.len());
             let Self { chain, head, exchange, run, .. } = self;
-            if let Some(reply) = chain.request_body(&mut chunk, last, head, exchange, run)? {
+            if let Some(reply) = block_on(chain.request_body(&mut chunk, last, head, exchange, run))? {
                 return Ok(Err(reply));
             }
             out.push(String::from_utf8(chunk.to_vec()).unwrap());
@@ -298,7 +301,7 @@ impl Rig {
         for (index, chunk) in chunks.iter().enumerate() {
             let (mut chunk, last) = (Bytes::copy_from_slice(chunk.as_bytes()), index + 1 == chunks.len());
             let Self { chain, head, exchange, run, .. } = self;
-            chain.response_body(&mut chunk, last, head, exchange, run)?;
+            block_on(chain.response_body(&mut chunk, last, head, exchange, run))?;
             out.push(String::from_utf8(chunk.to_vec()).unwrap());
         }
         Ok(out)
@@ -326,9 +329,4 @@ impl Rig {
     pub(super) fn verdicts(&self) -> Vec<(String, Verdict)> {
         self.exchange.decisions.iter().map(|decision| (decision.step.to_string(), decision.what)).collect()
     }
-}
-
-/// Sees both bodies in one piece of at most `limit` bytes.
-pub(super) fn whole(limit: usize) -> BodyAccess {
-    BodyAccess { request: Access::Buffer(limit), response: Access::Buffer(limit) }
 }

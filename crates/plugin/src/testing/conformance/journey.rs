@@ -8,7 +8,8 @@ use http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
 use pingora_http::{RequestHeader, ResponseHeader};
 
 use super::samples::Sample;
-use crate::cx::{Attempt, Origin, Summary};
+use crate::body::{Chunks, fields_of_content};
+use crate::cx::{Attempt, Origin, Summary, is_framing};
 use crate::error::{Cause, Failure};
 use crate::reply::Reply;
 use crate::testing::message::{Answered, written};
@@ -92,6 +93,21 @@ impl<'p> Journey<'p> {
         }
     }
 
+    /// The same, its body cut into pieces of this many bytes.
+    pub(super) fn cut<P>(probe: &'p Probe<P>, sample: &Sample, size: usize) -> Self {
+        let mut journey = Self::new(probe, sample);
+        let body: Vec<u8> = journey.request_body.iter().flat_map(|(chunk, _)| chunk.iter().copied()).collect();
+        let chunks: Vec<_> = body.chunks(size).map(Bytes::copy_from_slice).collect();
+        journey.live.source = Chunks::of(&chunks);
+        journey.request_body = marked(chunks).collect();
+        journey
+    }
+
+    /// Whether the plugin has asked for the whole body, or set one.
+    pub(super) fn gathers(&self) -> bool {
+        self.live.exchange.body.is_some()
+    }
+
     /// Goes all the way.
     pub(super) fn finish(mut self) -> Outcome {
         while self.step() {}
@@ -126,8 +142,10 @@ impl<'p> Journey<'p> {
     }
 
     fn request(&mut self) -> Result<Stage, Failure> {
-        let Live { chain, world, head, exchange, run } = &mut self.live;
-        let reply = world.wait(chain.request(head, exchange, run))?;
+        let world = self.live.world;
+        let reply = world.wait(self.live.enter())?;
+        let chunks: Vec<_> = self.request_body.drain(..).map(|(chunk, _)| chunk).collect();
+        self.request_body = marked(self.live.body(&chunks)).collect();
         Ok(reply.map_or(Stage::UpstreamRequest, |reply| self.answer(&reply)))
     }
 
@@ -146,8 +164,8 @@ impl<'p> Journey<'p> {
 
     fn request_chunk(&mut self) -> Result<Stage, Failure> {
         let Some((mut chunk, last)) = self.request_body.pop_front() else { return Ok(Stage::Response) };
-        let Live { chain, head, exchange, run, .. } = &mut self.live;
-        if let Some(reply) = chain.request_body(&mut chunk, last, head, exchange, run)? {
+        let Live { chain, world, head, exchange, run, .. } = &mut self.live;
+        if let Some(reply) = world.wait(chain.request_body(&mut chunk, last, head, exchange, run))? {
             return Ok(self.answer(&reply));
         }
         self.outcome.request_body.extend_from_slice(&chunk);
@@ -155,7 +173,7 @@ impl<'p> Journey<'p> {
     }
 
     fn response(&mut self) -> Result<Stage, Failure> {
-        let Live { chain, world, head, exchange, run } = &mut self.live;
+        let Live { chain, world, head, exchange, run, .. } = &mut self.live;
         world.wait(chain.response(&mut self.response, head, self.origin, exchange, run))?;
         self.outcome.status = Some(self.response.status);
         self.outcome.headers = self.response.headers.clone();
@@ -164,8 +182,8 @@ impl<'p> Journey<'p> {
 
     fn response_chunk(&mut self) -> Result<Stage, Failure> {
         let Some((mut chunk, last)) = self.response_body.pop_front() else { return Ok(Stage::Log) };
-        let Live { chain, head, exchange, run, .. } = &mut self.live;
-        chain.response_body(&mut chunk, last, head, exchange, run)?;
+        let Live { chain, world, head, exchange, run, .. } = &mut self.live;
+        world.wait(chain.response_body(&mut chunk, last, head, exchange, run))?;
         self.outcome.response_body.extend_from_slice(&chunk);
         Ok(Stage::ResponseBody)
     }
@@ -214,7 +232,10 @@ impl Outcome {
             return Vec::new();
         };
         let is_same = |name: &HeaderName| now.get_all(name).iter().eq(before.get_all(name).iter());
-        let mut changed: Vec<_> = now.keys().chain(before.keys()).filter(|name| !is_same(name)).cloned().collect();
+        // Those that follow from another body are the gateway's doing.
+        let is_of_body = |name: &HeaderName| is_framing(name) || fields_of_content().contains(name);
+        let names = now.keys().chain(before.keys()).filter(|name| !is_same(name) && !is_of_body(name));
+        let mut changed: Vec<_> = names.cloned().collect();
         changed.sort_by(|a, b| a.as_str().cmp(b.as_str()));
         changed.dedup();
         changed

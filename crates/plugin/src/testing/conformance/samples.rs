@@ -128,7 +128,7 @@ fn methods() -> Vec<Sample> {
     ]
 }
 
-fn bodies() -> Vec<Sample> {
+pub(super) fn bodies() -> Vec<Sample> {
     let post = |what, chunks: &'static [usize]| {
         sample(what, Method::POST, "/a", move |request| request.chunks(chunks.iter().map(|size| filled(*size))))
     };
