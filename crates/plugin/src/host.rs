@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
-use portreeve_units::SecretSource;
+use portreeve_units::{Secret, SecretSource};
 
 use crate::client::{Answer, CallError, Upstream};
 use crate::clock::Clock;
@@ -125,9 +125,9 @@ impl Host {
     ///
     /// # Errors
     /// When the variable is not set, the file cannot be read, or the value is empty; `at` is the setting that named it.
-    pub fn secret(&self, source: &SecretSource, at: &str) -> Result<String, BuildError> {
+    pub fn secret(&self, source: &SecretSource, at: &str) -> Result<Secret, BuildError> {
         source
-            .read(&|name| std::env::var(name).ok(), &self.folder)
+            .secret(&|name| std::env::var(name).ok(), &self.folder)
             .map_err(|error| BuildError::at(at, error.to_string()))
     }
 

@@ -63,6 +63,14 @@ impl SecretSource {
         }
         Ok(value)
     }
+
+    /// As [`SecretSource::read`], so that the value is not shown by accident.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn secret(&self, env: &dyn Fn(&str) -> Option<String>, folder: &Path) -> Result<Secret, UnitError> {
+        Ok(Secret { source: self.clone(), value: self.read(env, folder)? })
+    }
 }
 
 fn read_file(path: &Path) -> Result<String, UnitError> {
@@ -81,7 +89,7 @@ fn read_file(path: &Path) -> Result<String, UnitError> {
     Ok(value)
 }
 
-/// A secret of this crate's own keys: where it comes from and, once the file is loaded, its value.
+/// A secret: where it comes from and, once it has been read, its value. Neither `Debug` nor serialisation shows the value.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret {
     source: SecretSource,

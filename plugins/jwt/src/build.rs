@@ -141,15 +141,15 @@ fn inline(settings: Vec<KeySetting>, algorithms: Algorithms, host: &Host) -> Res
         let key = match (setting.secret, setting.pem) {
             (Some(source), None) => {
                 let text = host.secret(&source, &at(".secret"))?;
-                let key = Key::secret(text.as_bytes());
+                let key = Key::secret(text.expose().as_bytes());
                 long_enough(&key, algorithms).map_err(|message| BuildError::at(at(".secret"), message))?;
-                texts.push(text);
+                texts.push(text.expose().to_owned());
                 key
             }
             (None, Some(source)) => {
                 let text = host.secret(&source, &at(".pem"))?;
-                let key = Key::pem(&text).map_err(|message| BuildError::at(at(".pem"), message))?;
-                texts.push(text);
+                let key = Key::pem(text.expose()).map_err(|message| BuildError::at(at(".pem"), message))?;
+                texts.push(text.expose().to_owned());
                 key
             }
             _ => return Err(BuildError::at(at(""), "wants either `secret` or `pem`")),

@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use portreeve_plugin::prelude::*;
-use portreeve_plugin::units::{self, Url};
+use portreeve_plugin::units::{self, Secret, Url};
 use redis::cluster::ClusterClient;
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
@@ -84,7 +84,7 @@ impl Source {
 /// What holds for every server.
 struct Terms {
     username: Option<String>,
-    password: Option<String>,
+    password: Option<Secret>,
     tls: Option<TlsCertificates>,
 }
 
@@ -92,7 +92,7 @@ impl Terms {
     /// By what they are known, whichever files they came from.
     fn which(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
-        self.password.hash(&mut hasher);
+        self.password.as_ref().map(Secret::expose).hash(&mut hasher);
         let client = self.tls.iter().flat_map(|tls| &tls.client_tls);
         let pair = client.flat_map(|client| [&client.client_cert, &client.client_key]);
         pair.chain(self.tls.iter().flat_map(|tls| &tls.root_cert)).for_each(|file| file.hash(&mut hasher));
@@ -105,7 +105,7 @@ impl Terms {
             settings = settings.set_username(username);
         }
         if let Some(password) = &self.password {
-            settings = settings.set_password(password);
+            settings = settings.set_password(password.expose());
         }
         info.set_redis_settings(settings)
     }
@@ -124,7 +124,7 @@ impl Terms {
             builder = builder.set_client_to_redis_username(username);
         }
         if let Some(password) = &self.password {
-            builder = builder.set_client_to_redis_password(password);
+            builder = builder.set_client_to_redis_password(password.expose());
         }
         if tls {
             builder = builder.set_client_to_redis_tls_mode(redis::TlsMode::Secure);
