@@ -1,6 +1,5 @@
 //! A pick through the traits of pingora-load-balancing allocates nothing. In a test of its own, because it brings its
 //! own allocator.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -135,7 +135,7 @@ impl ShrinkableKeyedStateStore<IpAddr> for Buckets {
     fn retain_recent(&self, drop_below: Nanos) {
         // A look at a bucket is a decision that changes nothing.
         let full_at = |bucket: &InMemoryState| {
-            bucket.measure_and_replace(&NotKeyed::NonKey, |at| Err::<((), Nanos), _>(at)).err().flatten()
+            bucket.measure_and_replace(&NotKeyed::NonKey, Err::<((), Nanos), _>).err().flatten()
         };
         self.known.lock().retain(|_, bucket| full_at(bucket).is_some_and(|at| at > drop_below));
     }
@@ -194,7 +194,7 @@ mod tests {
         assert_eq!((let_in(&rates, 1, &limit, 100), let_in(&rates, 2, &limit, 3)), (5, 3));
         clock.advance(Duration::from_secs(2));
         assert_eq!((let_in(&rates, 1, &limit, 100), let_in(&rates, 2, &limit, 100)), (2, 4));
-        clock.advance(Duration::from_secs(60));
+        clock.advance(Duration::from_mins(1));
         assert_eq!(let_in(&rates, 1, &limit, 100), 5);
     }
 
@@ -259,7 +259,7 @@ mod tests {
         ] {
             let limit = limit(form);
             assert!(rates.check(client(1), &limit).is_ok());
-            clock.advance(Duration::from_secs(86_400 * 365));
+            clock.advance(Duration::from_hours(365 * 24));
             assert!(rates.check(client(1), &limit).is_ok());
         }
     }

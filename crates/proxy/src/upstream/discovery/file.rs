@@ -84,7 +84,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Found>, String> {
     let found = |target: TargetConfig| {
         let (address, weight) = (target.address.socket_addr()?, u32::from(target.weight));
         let facts = Facts { name: None, priority: target.priority, zone: target.zone.map(Arc::from) };
-        Some(Found { address, weight, facts })
+        Some(Found { address, facts, weight })
     };
     Ok(targets.into_iter().filter_map(found).collect())
 }

@@ -117,8 +117,8 @@ impl From<Found> for Backend {
 const NOT_FOUND: ErrorType = ErrorType::Custom("targets were not found");
 
 /// A discovery without an answer, for this reason.
-fn not_found(why: impl Into<String>) -> Box<Error> {
-    Error::explain(NOT_FOUND, why.into())
+fn not_found(why: impl Into<String>) -> Error {
+    *Error::explain(NOT_FOUND, why.into())
 }
 
 /// Why a discovery has no answer, in a few words.
