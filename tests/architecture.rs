@@ -63,6 +63,11 @@ mod architecture {
         ["crates", "plugins", "examples", "tests"].iter().flat_map(|below| files(below, ".rs")).collect()
     }
 
+    /// The sources that know Pingora.
+    fn engine_sources() -> impl Iterator<Item = PathBuf> {
+        ["crates/proxy/src", "crates/upstream/src"].into_iter().flat_map(|below| files(below, ".rs"))
+    }
+
     fn read(path: impl AsRef<Path>) -> String {
         let path = root().join(path);
         fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
@@ -83,9 +88,20 @@ mod architecture {
             Some(match folder {
                 "crates/units" | "crates/wire" | "crates/balance" | "crates/log" => &[],
                 "crates/plugin" | "crates/config" | "crates/router" | "crates/usage" => &["crates/units"],
+                "crates/connection" => &["crates/wire"],
+                "crates/upstream" => &[
+                    "crates/units",
+                    "crates/balance",
+                    "crates/wire",
+                    "crates/plugin",
+                    "crates/config",
+                    "crates/connection",
+                ],
                 "crates/proxy" => &[
                     "crates/units",
                     "crates/balance",
+                    "crates/connection",
+                    "crates/upstream",
                     "crates/log",
                     "crates/usage",
                     "crates/wire",
@@ -131,7 +147,7 @@ mod architecture {
             let from = folder(package);
             let pingoras = package.dependencies.iter().filter(|dependency| dependency.name.starts_with("pingora"));
             let bad = pingoras.filter(|dependency| match from.as_str() {
-                "crates/proxy" => false,
+                "crates/proxy" | "crates/upstream" => false,
                 "crates/plugin" => dependency.name != "pingora-http",
                 // The bare Pingora that the benches compare with.
                 "tests" => dependency.kind != cargo_metadata::DependencyKind::Development,
@@ -139,22 +155,22 @@ mod architecture {
             });
             bad.map(|dependency| format!("{from} depends on {}", dependency.name)).collect::<Vec<_>>()
         });
-        none("pingora* stands in crates/proxy, and pingora-http in crates/plugin", breaches);
+        none("pingora* stands in crates/proxy and crates/upstream, and pingora-http in crates/plugin", breaches);
     }
 
     /// An algorithm has one way in: as a `BackendSelection` of pingora-load-balancing.
     #[test]
     fn only_the_selection_of_a_pool_picks_targets() {
-        let selection = Path::new("crates/proxy/src/upstream/selection.rs");
+        let selection = Path::new("crates/upstream/src/selection.rs");
         let names = |path: &PathBuf| {
             let text = read(path);
             let mut words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
             words.any(|word| ["Picker", "Search"].contains(&word))
         };
         assert!(names(&selection.to_owned()), "the rule looks for what is no longer there");
-        let engine = files("crates/proxy/src", ".rs").into_iter().filter(|path| path != selection);
+        let engine = engine_sources().filter(|path| path != selection);
         none(
-            "of the engine, upstream/selection.rs alone names the picker of crates/balance",
+            "of the engine, selection.rs alone names the picker of crates/balance",
             engine.filter(names).map(|path| path.display().to_string()),
         );
     }
@@ -198,7 +214,7 @@ mod architecture {
 
         let names = ["connectors", "BasicPeer", "ProxyTo", "v1::client", "v2::client", "http::client"];
         let mut breaches = Vec::new();
-        for path in files("crates/proxy/src", ".rs") {
+        for path in engine_sources() {
             let text = read(&path);
             let code = || text.lines().map(|line| line.split("//").next().unwrap_or_default());
             // `upstream_peer`, which makes none.
@@ -213,7 +229,7 @@ mod architecture {
                 breaches.push(format!("{}: makes a peer", path.display()));
             }
         }
-        none("nothing in crates/proxy names Pingora's connector or makes a peer for it", breaches);
+        none("nothing of the engine names Pingora's connector or makes a peer for it", breaches);
         let phases = read("crates/proxy/src/phases.rs");
         let peer = phases.split_once("async fn upstream_peer").expect("there is no upstream_peer").1;
         let body = peer.split_once("{\n").unwrap().1.split_once("\n    }").unwrap().0;
@@ -429,7 +445,9 @@ mod architecture {
 
     #[test]
     fn every_metric_is_told_of_in_the_operations_guide() {
-        let (code, guide) = (read("crates/proxy/src/observe/metrics.rs"), read("docs/operations.md"));
+        let places = ["proxy/src/observe/metrics.rs", "upstream/src/metrics.rs", "upstream/src/target_gauges.rs"];
+        let code: String = places.iter().map(|place| read(Path::new("crates").join(place))).collect();
+        let guide = read("docs/operations.md");
         let names: Vec<_> =
             code.split('"').filter(|text| text.starts_with("portreeve_") && !text.contains(' ')).collect();
         assert!(names.len() >= 9, "{names:?}");

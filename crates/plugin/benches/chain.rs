@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use pingora_http::{RequestHeader, ResponseHeader};
-use portreeve_plugin::engine::{Chain, Exchange, Run, Step};
+use portreeve_plugin::engine::{Chain, Exchange, NoBody, Run, Step};
 use portreeve_plugin::prelude::*;
 
 /// Requests of one round, and rounds. `--quick` makes one short round, to see that it runs.
@@ -77,7 +77,7 @@ fn measure(count: usize, hooks: Hooks, waits: bool, requests: u32, rounds: u32) 
         for _ in 0..requests {
             let mut exchange = Exchange::new(([192, 0, 2, 1], 4000).into(), listener.clone(), started);
             let mut run = Run::default();
-            let reply = block_on(chain.request(&mut head, &mut exchange, &mut run));
+            let reply = block_on(chain.request(&mut head, &mut NoBody, &mut exchange, &mut run));
             assert!(reply.is_ok_and(|reply| reply.is_none()));
             let done = block_on(chain.response(&mut response, &head, Origin::Upstream, &mut exchange, &mut run));
             assert!(black_box(done).is_ok());

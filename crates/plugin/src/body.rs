@@ -48,6 +48,28 @@ pub trait BodySource: Send + Sync + fmt::Debug {
     fn next(&mut self, until: Option<Instant>) -> BoxFuture<'_, Result<Option<Bytes>, Broken>>;
 }
 
+/// Of a request without a body.
+#[derive(Debug, Clone, Copy)]
+pub struct NoBody;
+
+impl BodySource for NoBody {
+    fn has_body(&self) -> bool {
+        false
+    }
+
+    fn announced(&self) -> Option<u64> {
+        None
+    }
+
+    fn limit(&self) -> u64 {
+        0
+    }
+
+    fn next(&mut self, _until: Option<Instant>) -> BoxFuture<'_, Result<Option<Bytes>, Broken>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+}
+
 /// What has been gathered of a body, for all plugins and all attempts.
 #[derive(Debug, Default)]
 pub struct GatheredBody {

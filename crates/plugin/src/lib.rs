@@ -106,7 +106,7 @@ pub mod prelude {
 /// What the engine needs to drive chains. Not part of the contract: it changes with any release.
 #[doc(hidden)]
 pub mod engine {
-    pub use crate::body::{BodySource, Broken, GatheredBody};
+    pub use crate::body::{BodySource, Broken, GatheredBody, NoBody};
     pub use crate::chain::{Chain, MAX_STEPS, Mode, OnError, Run, Step};
     pub use crate::client::Pool;
     pub use crate::cx::{Attempt, Origin, Summary, View, cookie, host, query_value};

@@ -7,10 +7,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use futures::future::BoxFuture;
 use pingora_http::{RequestHeader, ResponseHeader};
-use portreeve_plugin::engine::{Attempt, BodySource, Broken, Chain, Exchange, Run, Step, Summary};
+use portreeve_plugin::engine::{Attempt, Chain, Exchange, NoBody, Run, Step, Summary};
 use portreeve_plugin::prelude::*;
 
 /// Takes part in these hooks and does nothing in them.
@@ -25,28 +23,6 @@ impl Plugin for Idle {
     async fn on_request(&self, cx: &mut RequestCx<'_>) -> Result<Flow> {
         let answer = cx.path().len() > 1000;
         Ok(if answer { Reply::status(StatusCode::URI_TOO_LONG).into() } else { Flow::Continue })
-    }
-}
-
-/// Of a request without a body.
-#[derive(Debug)]
-struct NoBody;
-
-impl BodySource for NoBody {
-    fn has_body(&self) -> bool {
-        false
-    }
-
-    fn announced(&self) -> Option<u64> {
-        None
-    }
-
-    fn limit(&self) -> u64 {
-        0
-    }
-
-    fn next(&mut self, _until: Option<Instant>) -> BoxFuture<'_, Result<Option<Bytes>, Broken>> {
-        Box::pin(std::future::ready(Ok(None)))
     }
 }
 

@@ -8,11 +8,11 @@ use portreeve_plugin::Reply;
 use portreeve_plugin::engine::{RequestId, Summary};
 
 use crate::context::Request;
-use crate::error_text::text_of;
 use crate::listener::Reason;
 use crate::observe::{Ended, Line, record_usage};
 use crate::phases::{answered, end_after, facts};
 use crate::{grpc, head, reply, status};
+use portreeve_upstream::error_text::text_of;
 
 /// Sends the error page, if the client can still be sent one: then its status. Never names a target or a cause.
 pub(crate) async fn fail(session: &mut Session, error: &Error, cx: &mut Request) -> Option<StatusCode> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use portreeve_config::units::LogTarget;
-use portreeve_config::{Diagnostics, Loaded};
+use portreeve_config::{Config, Diagnostics, Loaded};
 use portreeve_plugin::engine::Shared as SharedValues;
 use portreeve_plugin::{Clock, Registry, Subject};
 use portreeve_usage::Page;
@@ -161,7 +161,7 @@ impl Engine {
         start_pools(&snapshot, &shared).await;
         let live = Arc::new(ArcSwap::from_pointee(snapshot));
         let workers = Workers::start(workers, &Phases::new(live.clone(), shared.metrics.clone()))?;
-        descriptors::share_out(&config.config, workers.count());
+        descriptors::share_out(&most_connections(&config.config), workers.count());
         // Nothing is closed by the first configuration.
         drop(listening.carry_out(change, &workers));
         listening.let_go();
@@ -217,7 +217,7 @@ impl Engine {
         let before = self.live.swap(Arc::new(snapshot));
         self.shared.upstreams.orders().settle(&loaded.config.upstreams);
         self.live.load().pools.iter().for_each(|pool| pool.apply_admin_overrides());
-        descriptors::share_out(&loaded.config, count);
+        descriptors::share_out(&most_connections(&loaded.config), count);
         // A generation may be large, and plugins may do anything when they are dropped.
         self.shared.control.spawn_blocking(move || drop(before));
         let closed = self.workers.lock().as_ref().map(|workers| listening.carry_out(change, workers));
@@ -355,6 +355,12 @@ const CLOSE: Duration = Duration::from_secs(1);
 const FLUSH: Duration = Duration::from_secs(1);
 /// Longest wait for the disk that usage is saved on, at the beginning and at the end: a disk may hang. (Arbitrary.)
 const DISK: Duration = Duration::from_secs(5);
+
+/// How many connections each listener lets in at most.
+fn most_connections(config: &Config) -> Vec<usize> {
+    let most = |listener: &portreeve_config::Listener| usize::try_from(listener.limits.connections);
+    config.listeners.iter().map(|listener| most(listener).unwrap_or(usize::MAX)).collect()
+}
 
 /// Compiles away from the threads that others wait for: ten thousand routes take their time, and so may a plugin.
 async fn compiled(

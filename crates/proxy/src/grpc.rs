@@ -6,14 +6,12 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
+pub(crate) use portreeve_upstream::grpc::status;
 
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
-
-/// The code by which a server says that it cannot serve now.
-pub(crate) const UNAVAILABLE: u16 = 14;
 
 /// What describes a body, which an answer of a status alone does not have.
 static OF_A_BODY: [HeaderName; 7] = [
@@ -123,12 +121,6 @@ pub(crate) fn as_status(head: &mut ResponseHeader, asked: &HeaderMap, message: &
 pub(crate) fn trailers(status: StatusCode) -> HeaderMap {
     let message = HeaderValue::from_static("the answer broke off");
     HeaderMap::from_iter([(STATUS, HeaderValue::from(u16::from(code(status)))), (MESSAGE, message)])
-}
-
-/// The status that a head or trailers tell, if they do: a number of at most three digits, which is more than there are.
-pub(crate) fn status(fields: &HeaderMap) -> Option<u16> {
-    let text = fields.get(&STATUS)?.to_str().ok()?;
-    (text.len() <= 3 && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
 }
 
 /// Whether a status blames the server: unknown, deadline exceeded, unimplemented, internal, unavailable or data loss, as

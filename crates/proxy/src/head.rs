@@ -205,23 +205,6 @@ pub(crate) fn host(head: &RequestHeader) -> &str {
     portreeve_plugin::engine::host(&head.uri, &head.headers)
 }
 
-/// Fields that concern one connection only (RFC 9110 §7.6.1).
-pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
-    // By their text: one comparison, of those that are as long.
-    matches!(
-        name.as_str(),
-        "connection"
-            | "te"
-            | "trailer"
-            | "transfer-encoding"
-            | "upgrade"
-            | "proxy-authenticate"
-            | "proxy-authorization"
-            | "keep-alive"
-            | "proxy-connection"
-    )
-}
-
 /// Removes from a target's answer what concerned the connection to the target, and tells what `Connection` named. Pingora does
 /// so for requests only.
 pub(crate) fn strip_hop_by_hop(head: &mut ResponseHeader) -> Vec<HeaderName> {
@@ -243,32 +226,6 @@ pub(crate) fn strip_hop_by_hop(head: &mut ResponseHeader) -> Vec<HeaderName> {
         }
     }
     nominated
-}
-
-/// Writes the fields that go on in HTTP/1.1. Names mean the same in any letter case (RFC 9110 §5.1), and none is kept: each word
-/// begins with a capital, as nearly everybody writes them.
-pub(crate) fn write_fields(
-    out: &mut Vec<u8>,
-    headers: &HeaderMap,
-    goes_on: impl Fn(&HeaderName, &HeaderValue) -> bool,
-) {
-    for (name, value) in headers {
-        if !goes_on(name, value) {
-            continue;
-        }
-        let at = out.len();
-        out.extend_from_slice(name.as_str().as_bytes());
-        let mut begins = true;
-        for letter in out.get_mut(at..).unwrap_or_default() {
-            if begins {
-                letter.make_ascii_uppercase();
-            }
-            begins = *letter == b'-';
-        }
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(value.as_bytes());
-        out.extend_from_slice(b"\r\n");
-    }
 }
 
 /// Removes what a target said of a body that plugins may change: its length, its validators, its digests.

@@ -1,4 +1,4 @@
-//! The engine of the Portreeve gateway, and the only crate that knows Pingora.
+//! The engine of the Portreeve gateway: what a request goes through between its client and a pool, as a `ProxyHttp` of Pingora.
 //!
 //! A request comes in through `listener`, takes the phases of `phases.rs`, one after the other, with what its
 //! generation's [`Snapshot`] says, and goes out through a pool of `upstream`. [`Engine`] holds it all together.
@@ -13,21 +13,15 @@ mod compile;
 mod conclusion;
 mod context;
 mod crumbs;
-mod deadline;
-mod descriptors;
 mod engine;
-mod error_text;
 mod exchange;
-mod fault;
 mod forwarding;
 mod gather;
 mod grpc;
 mod head;
 mod https;
-mod incoming;
 mod listener;
 mod mirror;
-mod names;
 mod observe;
 mod pages;
 mod phases;
@@ -41,15 +35,17 @@ mod status;
 mod strangers;
 mod trailers;
 mod upload;
-mod upstream;
-mod web_socket;
+
+// The crates below, by the names of what they hold.
+use portreeve_connection::{deadline, descriptors, web_socket};
+use portreeve_upstream::{self as upstream, fault};
 
 pub use accounts::StepAccount;
-pub use descriptors::{ADMIN_CONNECTIONS, limit_descriptors, tell_not_accepted};
 pub use engine::{Engine, StartError};
 pub use listener::{BindError, Drained, Inherited};
-pub use snapshot::{CertificateStatus, Closed, Snapshot};
-pub use upstream::{
+pub use portreeve_connection::descriptors::{ADMIN_CONNECTIONS, limit_descriptors, tell_not_accepted};
+pub use portreeve_upstream::{
     CircuitStatus, CircuitWord, LastCheck, LimitStatus, OperateError, Operation, Order, PoolStatus, SourceStatus,
     Standing, TargetState, TargetStatus,
 };
+pub use snapshot::{CertificateStatus, Closed, Snapshot};

@@ -11,9 +11,9 @@ use portreeve_plugin::{Reply, ReplyBody};
 use tokio::time::timeout;
 
 use crate::context::Request;
-use crate::head::is_hop_by_hop;
 use crate::phases::facts;
 use crate::{grpc, pages};
+use portreeve_wire::http1::is_hop_by_hop;
 
 /// A problem document for a request that never became one: it was refused at the wire.
 pub(crate) fn problem(status: StatusCode, detail: Option<&str>, request_id: &str) -> Vec<u8> {

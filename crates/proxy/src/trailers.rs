@@ -1,130 +1,13 @@
-//! Trailers: the fields after a body (RFC 9110 §6.5). Whichever of our connections reads them leaves them here, and whoever writes
-//! the body on the other side puts them behind it.
+//! What goes on of the fields after a body (RFC 9110 §6.5), from one side of the gateway to the other.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
-use parking_lot::Mutex;
+use http::{HeaderMap, HeaderName, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
-use portreeve_wire::http1::{self, Bounds, Refusal};
+use portreeve_connection::trailers::{Carrier, check, may_follow};
+use portreeve_wire::http1::Bounds;
 
 use crate::head;
 use crate::strangers::{Strangers, reads_as};
 use crate::upstream::UpstreamAttempt;
-
-/// Trailers on their way over one connection. An exchange has its own: a client's [`Line`](crate::listener::Line), an
-/// attempt's [`UpstreamAttempt`].
-#[derive(Debug, Default)]
-pub(crate) struct Carrier {
-    /// Those that came.
-    came: Mutex<Option<Box<HeaderMap>>>,
-    /// Those that are to be sent.
-    due: Mutex<Option<Box<HeaderMap>>>,
-    /// The message that goes out may have some.
-    is_open: AtomicBool,
-    is_used: AtomicBool,
-}
-
-impl Carrier {
-    /// Another message comes and goes.
-    pub(crate) fn clear(&self) {
-        if self.is_used.swap(false, Ordering::Relaxed) {
-            self.is_open.store(false, Ordering::Relaxed);
-            (*self.came.lock(), *self.due.lock()) = (None, None);
-        }
-    }
-
-    /// These came, behind a body in chunks.
-    pub(crate) fn bring(&self, trailers: &http1::Trailers) {
-        if !trailers.is_empty() {
-            self.bring_fields(
-                trailers
-                    .iter()
-                    .filter_map(|(name, value)| {
-                        Some((HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?))
-                    })
-                    .collect(),
-            );
-        }
-    }
-
-    /// These came.
-    pub(crate) fn bring_fields(&self, fields: HeaderMap) {
-        self.is_used.store(true, Ordering::Relaxed);
-        *self.came.lock() = Some(Box::new(fields));
-    }
-
-    /// Whether some came.
-    pub(crate) fn have_come(&self) -> bool {
-        self.is_used.load(Ordering::Relaxed) && self.came.lock().is_some()
-    }
-
-    /// The message that goes out from here on may have some.
-    pub(crate) fn open(&self) {
-        self.is_used.store(true, Ordering::Relaxed);
-        self.is_open.store(true, Ordering::Relaxed);
-    }
-
-    pub(crate) fn is_open(&self) -> bool {
-        self.is_open.load(Ordering::Relaxed)
-    }
-
-    /// Those that are to be sent, once.
-    pub(crate) fn take_due(&self) -> Option<Box<HeaderMap>> {
-        if self.is_used.load(Ordering::Relaxed) { self.due.lock().take() } else { None }
-    }
-
-    /// There are some to be sent.
-    pub(crate) fn has_due(&self) -> bool {
-        self.is_used.load(Ordering::Relaxed) && self.due.lock().is_some()
-    }
-
-    /// Another connection is heard: what came on this one is not said, what came on that one is.
-    pub(crate) fn replace(&self, by: &Self) {
-        let came = by.came.lock().take();
-        if came.is_some() {
-            self.is_used.store(true, Ordering::Relaxed);
-        }
-        *self.came.lock() = came;
-    }
-
-    fn send(&self, fields: Box<HeaderMap>) {
-        self.is_used.store(true, Ordering::Relaxed);
-        *self.due.lock() = Some(fields);
-    }
-}
-
-/// Writes their lines in HTTP/1.1.
-pub(crate) fn write(out: &mut Vec<u8>, fields: &HeaderMap) {
-    for (name, value) in fields {
-        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-            out.extend_from_slice(part);
-        }
-    }
-}
-
-/// Bytes of their lines in HTTP/1.1.
-fn size(fields: &HeaderMap) -> usize {
-    fields.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
-}
-
-/// Holds the trailers of a request in HTTP/2 to what HTTP/1.1 allows.
-///
-/// # Errors
-/// Why the request is refused.
-pub(crate) fn check(fields: &HeaderMap, bounds: &Bounds) -> Result<(), Refusal> {
-    if fields.len() > bounds.fields {
-        return Err(Refusal::TooManyFields);
-    }
-    if size(fields) > bounds.trailer_bytes {
-        return Err(Refusal::TrailersTooLarge);
-    }
-    if fields.keys().all(may_follow) { Ok(()) } else { Err(Refusal::Trailer) }
-}
-
-fn may_follow(name: &HeaderName) -> bool {
-    http1::may_be_trailer(name.as_str().as_bytes())
-}
 
 /// What decides about the trailers of one request and its answer.
 #[derive(Debug, Default)]
@@ -175,7 +58,7 @@ impl Terms {
     pub(crate) fn request_ends(&self, from: &Carrier, strangers: &Strangers, changed: bool) -> Option<Box<HeaderMap>> {
         let said = self.said.as_ref()?;
         // Kept for another attempt.
-        let mut fields = from.came.lock().clone()?;
+        let mut fields = from.came()?;
         remove(&mut fields, |name| {
             let is_said = said.iter().any(|said| reads_as(name, said));
             is_said || self.of_client.contains(name) || strangers.knows(name) || changed && head::is_body_fact(name)
@@ -199,7 +82,7 @@ impl Terms {
 
     /// The answer's body has come to its end in HTTP/1.1: what followed it.
     pub(crate) fn answer_ends(&self, attempt: &UpstreamAttempt, changed: bool) -> Option<Box<HeaderMap>> {
-        let mut fields = attempt.trailers.came.lock().take()?;
+        let mut fields = attempt.trailers.take_came()?;
         remove(&mut fields, |name| self.of_target.contains(name) || changed && head::is_body_fact(name));
         Some(fields)
     }

@@ -1,5 +1,8 @@
 //! What may follow a body, what is told of it to targets, and what is taken out on the way.
 
+use http::HeaderValue;
+use portreeve_wire::http1::Refusal;
+
 use super::*;
 
 fn fields(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -64,12 +67,4 @@ fn what_frames_routes_or_authenticates_never_follows_a_body() {
     assert_eq!(check(&fields, &bounds), Ok(()));
     admit(&mut fields, true);
     assert_eq!(fields.keys().collect::<Vec<_>>(), ["grpc-status", "x-sum"]);
-}
-
-#[test]
-fn trailers_are_bounded_in_number_and_size() {
-    let bounds = Bounds { fields: 2, trailer_bytes: 20, ..Bounds::default() };
-    assert_eq!(check(&fields(&[("a", "12345"), ("b", "12345")]), &bounds), Ok(()));
-    assert_eq!(check(&fields(&[("a", "12345"), ("b", "123456")]), &bounds), Err(Refusal::TrailersTooLarge));
-    assert_eq!(check(&fields(&[("a", ""), ("b", ""), ("c", "")]), &bounds), Err(Refusal::TooManyFields));
 }

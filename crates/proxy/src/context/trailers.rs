@@ -5,7 +5,8 @@ use pingora::http::RequestHeader;
 
 use super::Request;
 use crate::grpc;
-use crate::trailers::{Carrier, admit, fits, send};
+use crate::trailers::{admit, fits, send};
+use portreeve_connection::trailers::Carrier;
 
 impl Request {
     /// The head of an attempt is about to be sent.

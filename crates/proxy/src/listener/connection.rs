@@ -34,8 +34,8 @@ use super::terms::Terms;
 use super::transport::Transport;
 use crate::deadline::Deadline;
 use crate::descriptors;
-use crate::incoming::head_length;
 use crate::web_socket::{Farewell, Guest};
+use portreeve_wire::http1::head_length;
 
 /// Bytes gathered before they are sent unasked. A head and a small body fit; large bodies pass by.
 const GATHER: usize = 16 * 1024;

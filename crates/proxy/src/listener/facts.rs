@@ -12,8 +12,8 @@ use pingora::protocols::raw_connect::ProxyDigest;
 use portreeve_config::units::Networks;
 
 use super::refused::Reason;
-use crate::trailers::Carrier;
 use crate::web_socket::WebSocket;
+use portreeve_connection::trailers::Carrier;
 
 /// What every hook may know of the connection a request came on.
 #[derive(Debug, Clone)]

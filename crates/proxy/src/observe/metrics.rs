@@ -11,11 +11,9 @@ use prometheus::{
     register_int_counter_with_registry, register_int_gauge_vec_with_registry, register_int_gauge_with_registry,
 };
 
-use super::targets::TargetGauges;
 use super::tcp::{TcpMetrics, TcpVecs};
-use crate::fault::Fault;
 use crate::snapshot::Snapshot;
-use crate::upstream::{CircuitWord, RetryCause};
+use portreeve_upstream::metrics::UpstreamMetrics;
 
 /// A metric and what it says.
 type Named = (&'static str, &'static str);
@@ -24,33 +22,8 @@ const REQUESTS: Named =
     ("portreeve_requests_total", "Requests by route and class of the status sent (none: the client left first).");
 const DURATION: Named =
     ("portreeve_request_duration_seconds", "From the complete request head to the last byte of the answer.");
-const ATTEMPTS: Named = ("portreeve_upstream_attempts_total", "Tries at targets by what came of them.");
-const FAILURES: Named =
-    ("portreeve_upstream_failures_total", "Attempts that failed, and requests that came to no attempt, by reason.");
-const RETRIES: Named =
-    ("portreeve_upstream_retries_total", "Retries that were made, and those that the budget did not allow.");
-const CIRCUIT_STATE: Named = (
-    "portreeve_upstream_circuit_state",
-    "Whether the circuit of an upstream is closed (0), half open (1) or open (2), where it has a circuit breaker.",
-);
-const CIRCUIT_OPENINGS: Named =
-    ("portreeve_upstream_circuit_openings_total", "How often the circuit of an upstream has opened.");
-const UPSTREAM_LIMIT: Named =
-    ("portreeve_upstream_limit_requests", "Requests that an upstream with limits may have in flight now.");
-const HEDGES: Named = (
-    "portreeve_upstream_hedges_total",
-    "Second targets that were asked, by whether they were heard, and those that the budget did not allow.",
-);
-const UPSTREAM_IN_FLIGHT: Named =
-    ("portreeve_upstream_in_flight_requests", "Requests that an upstream with limits has in flight now.");
-const UPSTREAM_WAITING: Named =
-    ("portreeve_upstream_waiting_requests", "Requests that wait for their turn at an upstream with limits now.");
 const MIRRORED: Named =
     ("portreeve_mirrored_requests_total", "Copies of requests for another upstream, by what came of them.");
-const DISCOVERIES: Named = (
-    "portreeve_upstream_discoveries_total",
-    "Answers of DNS and files of targets; after all but ok, the last targets are kept.",
-);
 const RELOAD_SUCCESS: Named =
     ("portreeve_config_last_reload_success", "1 if the last reload took effect, 0 if its file was refused.");
 const GENERATION: Named = ("portreeve_config_generation", "Number of the configuration in effect.");
@@ -88,18 +61,8 @@ pub(crate) struct Metrics {
     registry: Registry,
     requests: IntCounterVec,
     duration: HistogramVec,
-    attempts: IntCounterVec,
-    failures: IntCounterVec,
-    retries: IntCounterVec,
-    hedges: IntCounterVec,
-    upstream_in_flight: IntGaugeVec,
-    upstream_limit: IntGaugeVec,
-    circuit_state: IntGaugeVec,
-    circuit_openings: IntCounterVec,
-    upstream_waiting: IntGaugeVec,
     mirrored: IntCounterVec,
-    discoveries: IntCounterVec,
-    targets: TargetGauges,
+    upstreams: portreeve_upstream::metrics::Metrics,
     reload_success: IntGauge,
     generation: IntGauge,
     connections: IntGauge,
@@ -139,18 +102,8 @@ impl Metrics {
         Ok(Self {
             requests: counters(REQUESTS, &["route", "status_class"])?,
             duration: histograms(DURATION, &["route"])?,
-            attempts: counters(ATTEMPTS, &["upstream", "result"])?,
-            failures: counters(FAILURES, &["upstream", "reason"])?,
-            hedges: counters(HEDGES, &["upstream", "outcome"])?,
-            retries: counters(RETRIES, &["upstream", "outcome"])?,
-            upstream_in_flight: gauges(UPSTREAM_IN_FLIGHT, &["upstream"])?,
-            upstream_limit: gauges(UPSTREAM_LIMIT, &["upstream"])?,
-            circuit_state: gauges(CIRCUIT_STATE, &["upstream"])?,
-            circuit_openings: counters(CIRCUIT_OPENINGS, &["upstream"])?,
-            upstream_waiting: gauges(UPSTREAM_WAITING, &["upstream"])?,
             mirrored: counters(MIRRORED, &["route", "outcome"])?,
-            discoveries: counters(DISCOVERIES, &["upstream", "result"])?,
-            targets: TargetGauges::new(&registry)?,
+            upstreams: portreeve_upstream::metrics::Metrics::new(&registry)?,
             reload_success: gauge(RELOAD_SUCCESS)?,
             generation: gauge(GENERATION)?,
             connections: gauge(CONNECTIONS)?,
@@ -185,25 +138,7 @@ impl Metrics {
     }
 
     pub(crate) fn upstream(&self, upstream: &str) -> UpstreamMetrics {
-        let result = |result| self.attempts.with_label_values(&[upstream, result]);
-        let retries = |outcome| self.retries.with_label_values(&[upstream, outcome]);
-        UpstreamMetrics {
-            ok: result("ok"),
-            failed: result("failed"),
-            connect: result("connect_failed"),
-            timed_out: result("timed_out"),
-            unavailable: result("no_target"),
-            retried: retries("made"),
-            over_budget: retries("over_budget"),
-            hedges: Hedges { upstream: upstream.into(), outcomes: self.hedges.clone() },
-            reasons: Arc::new(Reasons {
-                upstream: upstream.into(),
-                failures: self.failures.clone(),
-                counters: Default::default(),
-            }),
-            discoveries: Discoveries { upstream: upstream.into(), results: self.discoveries.clone() },
-            openings: self.circuit_openings.clone(),
-        }
+        self.upstreams.upstream(upstream)
     }
 
     pub(crate) fn mirror(&self, route: &str) -> MirrorMetrics {
@@ -273,7 +208,6 @@ impl Metrics {
         self.connections.set(i64::try_from(connections).unwrap_or(i64::MAX));
         // Gauges are made anew from what is there now, for one scraper at a time.
         let _turn = self.scrape.lock();
-        self.targets.reset();
         self.listener_up.reset();
         for entrance in snapshot.listeners.iter().flatten() {
             self.listener_up.with_label_values(&[&*entrance.name]).set(1);
@@ -285,27 +219,7 @@ impl Metrics {
         for (listener, expiry) in snapshot.certificates() {
             self.certificate_expiry.with_label_values(&[&**listener, &*expiry.certificate]).set(expiry.at);
         }
-        self.upstream_in_flight.reset();
-        self.upstream_waiting.reset();
-        self.upstream_limit.reset();
-        self.circuit_state.reset();
-        for pool in snapshot.pools() {
-            if let Some(circuit) = &pool.circuit {
-                let state = match circuit.state {
-                    CircuitWord::Closed => 0,
-                    CircuitWord::HalfOpen => 1,
-                    CircuitWord::Open => 2,
-                };
-                self.circuit_state.with_label_values(&[&*pool.name]).set(state);
-            }
-            if let Some(limits) = &pool.limits {
-                self.upstream_in_flight.with_label_values(&[&*pool.name]).set(i64::from(limits.in_flight));
-                let waiting = i64::try_from(limits.waiting).unwrap_or(i64::MAX);
-                self.upstream_waiting.with_label_values(&[&*pool.name]).set(waiting);
-                self.upstream_limit.with_label_values(&[&*pool.name]).set(i64::from(limits.limit));
-            }
-            self.targets.tell(&pool);
-        }
+        self.upstreams.tell(snapshot.pools());
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)
@@ -341,130 +255,6 @@ impl RouteMetrics {
             counter.get_or_init(|| self.requests.with_label_values(&[&*self.route, *name])).inc();
         }
         ended.duration.observe(duration.as_secs_f64());
-    }
-}
-
-/// The metrics of one upstream.
-#[derive(Debug, Clone)]
-pub(crate) struct UpstreamMetrics {
-    ok: IntCounter,
-    failed: IntCounter,
-    connect: IntCounter,
-    timed_out: IntCounter,
-    unavailable: IntCounter,
-    retried: IntCounter,
-    over_budget: IntCounter,
-    hedges: Hedges,
-    reasons: Arc<Reasons>,
-    pub(crate) discoveries: Discoveries,
-    openings: IntCounterVec,
-}
-
-/// What came of asking twice. Made when first counted: few upstreams are hedged.
-#[derive(Debug, Clone)]
-struct Hedges {
-    upstream: Arc<str>,
-    outcomes: IntCounterVec,
-}
-
-impl Hedges {
-    fn count(&self, outcome: &str) {
-        self.outcomes.with_label_values(&[&*self.upstream, outcome]).inc();
-    }
-}
-
-/// What came of looking for the targets of one upstream. Made when first counted: most upstreams look for nobody.
-#[derive(Debug, Clone)]
-pub(crate) struct Discoveries {
-    upstream: Arc<str>,
-    results: IntCounterVec,
-}
-
-impl Discoveries {
-    /// Targets were found.
-    pub(crate) fn ok(&self) {
-        self.count("ok");
-    }
-
-    /// There was an answer with nobody in it.
-    pub(crate) fn empty(&self) {
-        self.count("empty");
-    }
-
-    /// There was no answer, or none that could be used.
-    pub(crate) fn failed(&self) {
-        self.count("failed");
-    }
-
-    /// How often it came out so.
-    #[cfg(test)]
-    pub(crate) fn counted(&self, result: &str) -> u64 {
-        self.results.with_label_values(&[&*self.upstream, result]).get()
-    }
-
-    fn count(&self, result: &str) {
-        self.results.with_label_values(&[&*self.upstream, result]).inc();
-    }
-}
-
-/// Failures by reason. A counter is made when it first counts: most upstreams never see most reasons.
-#[derive(Debug)]
-struct Reasons {
-    upstream: Box<str>,
-    failures: IntCounterVec,
-    counters: [OnceLock<IntCounter>; Fault::COUNT],
-}
-
-impl UpstreamMetrics {
-    /// An attempt brought an answer.
-    pub(crate) fn answered(&self) {
-        self.ok.inc();
-    }
-
-    /// An attempt failed, or there could be none: once, where it fails.
-    pub(crate) fn failed(&self, fault: Fault) {
-        match (fault, fault.retry_cause()) {
-            (_, Some(RetryCause::Connect)) => self.connect.inc(),
-            (Fault::Deadline, _) | (_, Some(RetryCause::Timeout)) => self.timed_out.inc(),
-            (Fault::NoTarget, _) => self.unavailable.inc(),
-            // No target was asked.
-            (Fault::TargetsFull | Fault::QueueFull | Fault::QueueTimeout | Fault::Shed | Fault::CircuitOpen, _) => {}
-            _ => self.failed.inc(),
-        }
-        self.blame(fault);
-    }
-
-    /// Counts a reason, of something that was no failed attempt: a target's own answer that says no.
-    pub(crate) fn blame(&self, fault: Fault) {
-        let Reasons { upstream, failures, counters } = &*self.reasons;
-        if let Some(counter) = counters.get(fault as usize) {
-            counter.get_or_init(|| failures.with_label_values(&[&**upstream, fault.as_str()])).inc();
-        }
-    }
-
-    /// How often its circuit has opened. Made where there is one.
-    pub(crate) fn circuit_openings(&self) -> IntCounter {
-        self.openings.with_label_values(&[&*self.reasons.upstream])
-    }
-
-    /// A retry is made.
-    pub(crate) fn retried(&self) {
-        self.retried.inc();
-    }
-
-    /// A second target was asked, and was or was not the one that was heard.
-    pub(crate) fn hedged(&self, won: bool) {
-        self.hedges.count(if won { "won" } else { "lost" });
-    }
-
-    /// A second target would have been asked, had the budget allowed it.
-    pub(crate) fn hedge_over_budget(&self) {
-        self.hedges.count("over_budget");
-    }
-
-    /// A retry would have been made, had the budget allowed it.
-    pub(crate) fn over_budget(&self) {
-        self.over_budget.inc();
     }
 }
 

@@ -2,11 +2,10 @@
 
 mod access_log;
 mod metrics;
-mod targets;
 mod tcp;
 mod usage;
 
 pub(crate) use access_log::{AccessLog, Line, RefusedLine};
-pub(crate) use metrics::{Discoveries, Metrics, MirrorMetrics, RouteMetrics, UpstreamMetrics};
+pub(crate) use metrics::{Metrics, MirrorMetrics, RouteMetrics};
 pub(crate) use tcp::{TcpLine, TcpMetrics};
 pub(crate) use usage::{Ended, UsageKeeper, record as record_usage, settings as usage_settings};

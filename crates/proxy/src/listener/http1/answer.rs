@@ -6,7 +6,7 @@ use http::{HeaderName, StatusCode, header};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::date::get_cached_date;
 
-use crate::head::write_fields;
+use portreeve_wire::http1::write_fields;
 
 /// Fields of this connection alone: what goes out says them itself, or not at all.
 fn is_of_connection(name: &HeaderName) -> bool {

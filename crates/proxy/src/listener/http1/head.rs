@@ -3,9 +3,7 @@
 use bytes::Bytes;
 use http::{Method, Request, Version};
 use pingora::http::RequestHeader;
-use portreeve_wire::http1::Parts;
-
-use crate::names;
+use portreeve_wire::http1::{Parts, fields};
 
 /// Room that is made at once: for what browsers send, and what is added on the way. Arbitrary.
 const FIELDS: usize = 20;
@@ -14,7 +12,7 @@ const FIELDS: usize = 20;
 pub(super) fn read(bytes: &Bytes) -> Option<RequestHeader> {
     let mut parts = Parts::of(bytes)?;
     let (method, target, is_http10) = parts.request_line()?;
-    let headers = names::fields(&mut parts, bytes, FIELDS)?;
+    let headers = fields(&mut parts, bytes, FIELDS)?;
     let mut request = Request::new(()).into_parts().0;
     request.method = Method::from_bytes(method).ok()?;
     request.version = if is_http10 { Version::HTTP_10 } else { Version::HTTP_11 };

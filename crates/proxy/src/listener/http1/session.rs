@@ -16,17 +16,16 @@ use pingora::protocols::http::custom::CustomMessageWrite;
 use pingora::protocols::http::custom::server::Session;
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::{Error, ErrorType, OrErr, Result};
-use portreeve_wire::http1::{AnswerBody, Body, Content};
+use portreeve_wire::http1::{AnswerBody, Body, Content, Incoming};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio::time::timeout;
 
 use super::Shared;
 use super::answer::{Framing, Says, Wanted, write_chunk_line, write_head};
-use crate::incoming::Incoming;
 use crate::listener::connection::Connection;
 use crate::listener::facts::Line;
 use crate::listener::kept::Kept;
-use crate::trailers;
+use portreeve_connection::trailers;
 
 /// Bytes of a body read at once.
 const READ: usize = 32 * 1024;
@@ -267,7 +266,7 @@ impl Single {
     /// The next bytes of the body; `None` at its end. What has come is handed over or stays.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>>> {
         while !self.is_body_done() {
-            if let Some((data, _)) = self.came.next()? {
+            if let Some((data, _)) = self.came.next().or_err(ErrorType::InvalidHTTPHeader, "a malformed body")? {
                 let Some(data) = data else { break };
                 self.read += data.len();
                 if let Some(kept) = &mut self.kept {

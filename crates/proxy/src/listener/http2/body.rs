@@ -18,7 +18,7 @@ use crate::listener::facts::Line;
 use crate::listener::kept::Kept;
 use crate::listener::refused::Reason;
 use crate::listener::terms::Terms;
-use crate::trailers;
+use portreeve_connection::trailers;
 
 /// Why no more of a body comes.
 #[derive(Debug, thiserror::Error)]
