@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use portreeve_units::{Quota, Rate};
+use portreeve_units::{Quota, Rate, Secret};
 use serde_json::Value;
 
 /// Who calls. Set by an authenticating plugin, read by the plugins after it.
@@ -15,6 +15,12 @@ pub struct Consumer {
     pub tier: Option<Arc<str>>,
     /// Groups it belongs to.
     pub groups: Vec<String>,
+    /// What it may do, as whoever let it in says: the scopes of a token (RFC 8693 §4.2), for instance.
+    pub scopes: Vec<String>,
+    /// How it was proved: a word for logs and conditions, such as the name of the plugin (`jwt`, `key-auth`).
+    pub method: Option<Arc<str>>,
+    /// By which of its credentials: the name of a key, the id of a token. Never the credential itself.
+    pub credential: Option<Arc<str>>,
     /// The claims of the token that proved it, if a token did.
     pub claims: Option<Arc<Value>>,
 }
@@ -31,8 +37,8 @@ impl Consumer {
 pub struct DeclaredConsumer {
     /// Who it is.
     pub consumer: Arc<Consumer>,
-    /// Keys that prove it.
-    pub keys: Vec<String>,
+    /// Keys that prove it, each with where the file has it from.
+    pub keys: Vec<Secret>,
 }
 
 impl std::fmt::Debug for DeclaredConsumer {

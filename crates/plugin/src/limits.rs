@@ -69,6 +69,9 @@ impl Scope for Consumer {
             Reference::ConsumerId => Some(Datum::text(&self.id)),
             Reference::ConsumerTier => self.tier.as_deref().map(Datum::text),
             Reference::ConsumerGroups => Some(Datum::List(&self.groups)),
+            Reference::ConsumerScopes => Some(Datum::List(&self.scopes)),
+            Reference::ConsumerMethod => self.method.as_deref().map(Datum::text),
+            Reference::ConsumerCredential => self.credential.as_deref().map(Datum::text),
             _ => None,
         }
     }

@@ -135,6 +135,8 @@ fn write_line(session: &Session, summary: &Summary, cx: &Request) {
         grpc_status: cx.grpc_status,
         route: cx.exchange.route.as_deref(),
         consumer: cx.exchange.consumer.as_ref().map(|consumer| &*consumer.id),
+        auth_method: cx.exchange.consumer.as_ref().and_then(|consumer| consumer.method.as_deref()),
+        credential: cx.exchange.consumer.as_ref().and_then(|consumer| consumer.credential.as_deref()),
         upstream: cx.pool().map(|pool| &*pool.name),
         target: cx.attempt.target,
         attempts: summary.attempts,

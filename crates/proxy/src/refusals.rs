@@ -76,6 +76,8 @@ impl Phases {
             grpc_status: None,
             route: None,
             consumer: None,
+            auth_method: None,
+            credential: None,
             upstream: None,
             target: None,
             attempts: 0,

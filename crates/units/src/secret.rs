@@ -45,6 +45,16 @@ impl FromStr for SecretSource {
     }
 }
 
+/// As it stands in the file.
+impl fmt::Display for SecretSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Env(name) => write!(f, "env:{name}"),
+            Self::File(path) => write!(f, "file:{}", path.display()),
+        }
+    }
+}
+
 impl SecretSource {
     /// Reads the secret.
     ///
@@ -69,7 +79,7 @@ impl SecretSource {
     /// # Errors
     /// As there.
     pub fn secret(&self, env: &dyn Fn(&str) -> Option<String>, folder: &Path) -> Result<Secret, UnitError> {
-        Ok(Secret { source: self.clone(), value: self.read(env, folder)? })
+        Ok(Secret::new(self.clone(), self.read(env, folder)?))
     }
 }
 
@@ -97,6 +107,12 @@ pub struct Secret {
 }
 
 impl Secret {
+    /// One that has been read.
+    #[must_use]
+    pub fn new(source: SecretSource, value: impl Into<String>) -> Self {
+        Self { source, value: value.into() }
+    }
+
     /// Where it comes from; safe to show.
     #[must_use]
     pub fn source(&self) -> &SecretSource {

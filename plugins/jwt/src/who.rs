@@ -9,6 +9,9 @@ use serde_json::Value;
 use crate::config::ConsumerSetting;
 use crate::refusal::Refusal;
 
+/// The longest id of a token that is kept beside its consumer, in bytes: it goes into logs. Arbitrary; a UUID has 36.
+const MAX_JTI: usize = 128;
+
 /// Who a token speaks for.
 #[derive(Debug)]
 pub(crate) struct Who {
@@ -17,6 +20,7 @@ pub(crate) struct Who {
     groups: Option<Template>,
     default_tier: Option<Arc<str>>,
     tiers: Vec<Arc<str>>,
+    method: Arc<str>,
 }
 
 /// The claims are all that the templates see.
@@ -54,7 +58,7 @@ impl Who {
         }
         let tiers: Vec<_> = tiers.iter().map(|tier| tier.name.clone()).collect();
         let default_tier = default_tier.map(|name| interned(&tiers, &name));
-        Ok(Self { id, tier, groups, default_tier, tiers })
+        Ok(Self { id, tier, groups, default_tier, tiers, method: "jwt".into() })
     }
 
     /// The consumer these claims speak for.
@@ -75,13 +79,27 @@ impl Who {
         let tier = tier.and_then(|name| known(&name)).or_else(|| self.default_tier.clone());
         let groups = self.groups.as_ref().and_then(|template| template.render_value(&scope)).map(names);
         let id = Arc::from(&*id);
-        Ok(Consumer { id, tier, groups: groups.unwrap_or_default(), claims: Some(Arc::new(claims)) })
+        Ok(Consumer {
+            id,
+            tier,
+            groups: groups.unwrap_or_default(),
+            // As OAuth says it (RFC 8693 §4.2), and as some servers do.
+            scopes: ["scope", "scp"].into_iter().find_map(|name| claims.get(name)).map(scopes).unwrap_or_default(),
+            method: Some(self.method.clone()),
+            credential: claims.get("jti").and_then(Value::as_str).filter(|jti| jti.len() <= MAX_JTI).map(Arc::from),
+            claims: Some(Arc::new(claims)),
+        })
     }
 }
 
 /// The file's own copy of a tier's name if it has one.
 fn interned(tiers: &[Arc<str>], name: &str) -> Arc<str> {
     tiers.iter().find(|tier| ***tier == *name).cloned().unwrap_or_else(|| name.into())
+}
+
+/// The scopes in a claim.
+fn scopes(claim: &Value) -> Vec<String> {
+    names(claim.clone())
 }
 
 /// The names in a claim: a list of texts, or text with spaces between them, as `scope` is written (RFC 8693 §4.2).

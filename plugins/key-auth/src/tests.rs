@@ -21,10 +21,14 @@ fn it_conforms() {
 #[test]
 fn a_known_key_says_who_calls_and_goes_no_further() {
     let probe = probe(json!({}));
-    for (key, owner) in [("key-1", "ada"), ("key-2", "ada"), ("key-3", "bob")] {
+    for (key, owner, which) in
+        [("key-1", "ada", "env:KEY_0"), ("key-2", "ada", "env:KEY_1"), ("key-3", "bob", "env:KEY_0")]
+    {
         let sent = probe.get("/").header("x-api-key", key).send();
         assert_eq!(sent.forwarded().header("x-api-key"), None);
-        assert_eq!(&*sent.consumer().unwrap().id, owner);
+        let consumer = sent.consumer().unwrap();
+        assert_eq!((&*consumer.id, consumer.tier.is_some()), (owner, owner == "ada"));
+        assert_eq!((consumer.method.as_deref(), consumer.credential.as_deref()), (Some("key-auth"), Some(which)));
     }
 }
 

@@ -25,8 +25,13 @@ impl Vault {
         let mut owners = HashMap::new();
         for DeclaredConsumer { consumer, keys } in consumers {
             for key in keys {
-                match owners.entry(hash(key.as_bytes())) {
-                    Entry::Vacant(place) => drop(place.insert(consumer.clone())),
+                match owners.entry(hash(key.expose().as_bytes())) {
+                    Entry::Vacant(place) => {
+                        // Each key says which it is: so one that is still used is seen before it is taken away.
+                        let (method, credential) = (Some("key-auth".into()), Some(key.source().to_string().into()));
+                        let owner = Consumer { method, credential, ..Consumer::clone(consumer) };
+                        place.insert(Arc::new(owner));
+                    }
                     Entry::Occupied(other) => {
                         let other: &Arc<Consumer> = other.get();
                         return Err(BuildError::new(format!(

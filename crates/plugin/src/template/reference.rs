@@ -37,6 +37,12 @@ pub enum Reference {
     ConsumerTier,
     /// `consumer.groups`
     ConsumerGroups,
+    /// `consumer.scopes`
+    ConsumerScopes,
+    /// `consumer.method`
+    ConsumerMethod,
+    /// `consumer.credential`
+    ConsumerCredential,
     /// `claims.PATH`
     Claim(JsonPath),
     /// `calls.NAME` or `calls.NAME.PATH`
@@ -75,7 +81,12 @@ impl Reference {
             | Self::Query(_)
             | Self::Cookie(_) => Roots::REQUEST,
             Self::Param(_) => Roots::PARAMS,
-            Self::ConsumerId | Self::ConsumerTier | Self::ConsumerGroups => Roots::CONSUMER,
+            Self::ConsumerId
+            | Self::ConsumerTier
+            | Self::ConsumerGroups
+            | Self::ConsumerScopes
+            | Self::ConsumerMethod
+            | Self::ConsumerCredential => Roots::CONSUMER,
             Self::Claim(_) => Roots::CLAIMS,
             Self::Call { .. } => Roots::CALLS,
             Self::ResponseStatus | Self::ResponseHeader(_) => Roots::RESPONSE,
@@ -86,7 +97,7 @@ impl Reference {
         match self {
             Self::Claim(_) | Self::Call { .. } => Kind::Any,
             Self::ResponseStatus => Kind::Integer,
-            Self::ConsumerGroups => Kind::List,
+            Self::ConsumerGroups | Self::ConsumerScopes => Kind::List,
             _ => Kind::Text,
         }
     }
@@ -185,6 +196,9 @@ impl fmt::Display for Reference {
             Self::ConsumerId => f.write_str("consumer.id"),
             Self::ConsumerTier => f.write_str("consumer.tier"),
             Self::ConsumerGroups => f.write_str("consumer.groups"),
+            Self::ConsumerScopes => f.write_str("consumer.scopes"),
+            Self::ConsumerMethod => f.write_str("consumer.method"),
+            Self::ConsumerCredential => f.write_str("consumer.credential"),
             Self::Claim(path) => write!(f, "claims{path}"),
             Self::Call { name, path } => write!(f, "calls{}{path}", Member(name)),
             Self::ResponseStatus => f.write_str("response.status"),

@@ -19,7 +19,7 @@ pub(crate) enum Scanned {
 
 pub(super) const REQUEST_FIELDS: [&str; 9] =
     ["method", "path", "host", "client_ip", "id", "route", "headers", "query", "cookies"];
-pub(super) const CONSUMER_FIELDS: [&str; 3] = ["id", "tier", "groups"];
+pub(super) const CONSUMER_FIELDS: [&str; 6] = ["id", "tier", "groups", "scopes", "method", "credential"];
 pub(super) const RESPONSE_FIELDS: [&str; 2] = ["status", "headers"];
 
 /// What people call a field who do not know ours: its owner, their word, the field.
@@ -62,7 +62,10 @@ pub(crate) fn reference(cursor: &mut Cursor<'_>, bounds: Bounds) -> Result<Scann
         "consumer" => match field(cursor, "consumer", &CONSUMER_FIELDS)? {
             "id" => Reference::ConsumerId,
             "tier" => Reference::ConsumerTier,
-            _ => Reference::ConsumerGroups,
+            "groups" => Reference::ConsumerGroups,
+            "scopes" => Reference::ConsumerScopes,
+            "method" => Reference::ConsumerMethod,
+            _ => Reference::ConsumerCredential,
         },
         "claims" => {
             let first = name(cursor, "claims")?;

@@ -67,6 +67,9 @@ fn every_form_of_the_language_is_understood() {
         "consumer.id",
         "consumer.tier",
         "consumer.groups",
+        "consumer.scopes",
+        "consumer.method",
+        "consumer.credential",
         "claims.realm_access.roles.0",
         "claims['https://x/roles']",
     ] {
@@ -143,7 +146,10 @@ fn errors_say_where_and_what_was_probably_meant() {
         ("${request.ip}", "at character 11: `request` has no `ip`; did you mean `client_ip`?"),
         ("${consumer.name}", "at character 12: `consumer` has no `name`; did you mean `id`?"),
         ("é ${request.pth}", "at character 13: `request` has no `pth`; did you mean `path`?"),
-        ("${consumer.x}", "at character 12: `consumer` has no `x`; it has id, tier, groups"),
+        (
+            "${consumer.x}",
+            "at character 12: `consumer` has no `x`; it has id, tier, groups, scopes, method, credential",
+        ),
         (
             "${request}",
             "at character 10: `request` needs a field, one of method, path, host, client_ip, id, route, headers, query, cookies",

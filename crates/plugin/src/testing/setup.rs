@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use portreeve_units::Quota;
+use portreeve_units::{Quota, Secret, SecretSource};
 use serde_json::Value;
 
 use super::gateway::{Answering, Delays, Fetching, StubPool, Stubs};
@@ -96,9 +96,10 @@ impl<P: Build> Setup<P> {
         self.declare(consumer, keys)
     }
 
-    /// Declares a consumer with groups or whatever else it has.
+    /// Declares a consumer with groups or whatever else it has. Its keys are from `env:KEY_0` and so on.
     pub fn declare(mut self, consumer: Consumer, keys: &[&str]) -> Self {
-        let keys = keys.iter().map(ToString::to_string).collect();
+        let secret = |(index, key): (usize, &&str)| Secret::new(SecretSource::Env(format!("KEY_{index}")), *key);
+        let keys = keys.iter().enumerate().map(secret).collect();
         self.consumers.push(DeclaredConsumer { consumer: Arc::new(consumer), keys });
         self
     }

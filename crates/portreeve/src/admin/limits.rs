@@ -169,7 +169,7 @@ impl Asked {
             id: self.consumer.as_deref().unwrap_or_default().into(),
             tier: self.tier.as_deref().map(Arc::from).or(of_file),
             groups: declared.map(|declared| declared.groups.clone()).unwrap_or_default(),
-            claims: None,
+            ..Consumer::default()
         };
         Subject { consumer: Arc::new(consumer), key: self.key.clone() }
     }

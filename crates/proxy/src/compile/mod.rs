@@ -394,9 +394,9 @@ fn consumers(config: &Config) -> Vec<DeclaredConsumer> {
             id: declared.name.shared(),
             tier: declared.tier.as_ref().map(Name::shared),
             groups: declared.groups.clone(),
-            claims: None,
+            ..Consumer::default()
         }),
-        keys: declared.keys.iter().map(|key| key.expose().to_owned()).collect(),
+        keys: declared.keys.clone(),
     });
     declared.collect()
 }

@@ -52,6 +52,9 @@ pub(crate) struct Line<'l> {
     pub(crate) grpc_status: Option<u16>,
     pub(crate) route: Option<&'l str>,
     pub(crate) consumer: Option<&'l str>,
+    /// How the consumer was proved, and by which of its credentials, as far as that was told.
+    pub(crate) auth_method: Option<&'l str>,
+    pub(crate) credential: Option<&'l str>,
     /// Where it went, or was to go when no target could be tried.
     pub(crate) upstream: Option<&'l str>,
     pub(crate) target: Option<SocketAddr>,
@@ -80,9 +83,13 @@ impl Entry for Line<'_> {
         if let Some(status) = self.grpc_status {
             line.number("grpc_status", status);
         }
-        line.text_or_null("route", self.route)
-            .text_or_null("consumer", self.consumer)
-            .text_or_null("upstream", self.upstream)
+        line.text_or_null("route", self.route).text_or_null("consumer", self.consumer);
+        for (name, text) in [("auth_method", self.auth_method), ("credential", self.credential)] {
+            if let Some(text) = text {
+                line.text(name, text);
+            }
+        }
+        line.text_or_null("upstream", self.upstream)
             .socket_or_null("target", self.target)
             .number("attempts", self.attempts);
         if let Some(hedge) = self.hedge {

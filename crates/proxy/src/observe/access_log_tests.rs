@@ -41,6 +41,8 @@ fn line<'l>(text: &'l str, decisions: &'l [Decision]) -> Line<'l> {
         grpc_status: Some(14),
         route: Some(text),
         consumer: Some(text),
+        auth_method: Some(text),
+        credential: Some(text),
         upstream: Some(text),
         target: Some("10.0.0.255:65535".parse().unwrap()),
         attempts: 2,
@@ -57,7 +59,8 @@ fn line<'l>(text: &'l str, decisions: &'l [Decision]) -> Line<'l> {
 fn full(text: &str, decisions: &Value) -> Value {
     json!({
         "request_id": text, "generation": 3, "client_ip": "2001:db8::1", "listener": text, "method": text, "host": text,
-        "path": text, "status": 200, "grpc_status": 14, "route": text, "consumer": text, "upstream": text,
+        "path": text, "status": 200, "grpc_status": 14, "route": text, "consumer": text, "auth_method": text,
+        "credential": text, "upstream": text,
         "target": "10.0.0.255:65535", "attempts": 2, "hedge": "won", "duration_ms": 1234.567, "bytes_in": 5,
         "bytes_out": u64::MAX, "reason": "no_target", "error": text, "decisions": decisions,
     })
@@ -94,6 +97,8 @@ fn what_does_not_apply_is_null_or_not_there() {
         grpc_status: None,
         route: None,
         consumer: None,
+        auth_method: None,
+        credential: None,
         upstream: None,
         target: None,
         hedge: None,
@@ -112,7 +117,7 @@ fn what_does_not_apply_is_null_or_not_there() {
     }]);
     let mut wanted = full("x", &json!([]));
     let fields = wanted.as_object_mut().unwrap();
-    for name in ["grpc_status", "hedge", "reason", "error", "decisions"] {
+    for name in ["grpc_status", "auth_method", "credential", "hedge", "reason", "error", "decisions"] {
         fields.shift_remove(name);
     }
     for name in ["status", "route", "consumer", "upstream", "target"] {

@@ -72,13 +72,30 @@ fn it_conforms() {
 fn a_valid_token_says_who_calls_and_goes_no_further() {
     let consumer = json!({ "id": "${claims.sub}", "tier": "${claims.plan}", "groups": "${claims.scope}" });
     let probe = setup().tier("paid", "1000/min").build(settings(json!({ "consumer": consumer })));
-    let token = Signer::rsa().token(&claims(json!({ "plan": "paid", "scope": "read write" })));
+    let token = Signer::rsa().token(&claims(json!({ "plan": "paid", "scope": "read write", "jti": "token-7" })));
     let sent = send(&probe, &token);
     assert_eq!(sent.forwarded().header("authorization"), None);
     let consumer = sent.consumer().unwrap();
     assert_eq!((&*consumer.id, consumer.tier.as_deref()), ("ada", Some("paid")));
     assert_eq!(consumer.groups, ["read", "write"]);
     assert_eq!(consumer.claims.as_ref().unwrap()["plan"], "paid");
+    assert_eq!(consumer.scopes, ["read", "write"]);
+    assert_eq!((consumer.method.as_deref(), consumer.credential.as_deref()), (Some("jwt"), Some("token-7")));
+}
+
+#[test]
+fn what_a_token_does_not_say_of_itself_and_an_id_without_end_are_left_out() {
+    let probe = setup().build(settings(json!({})));
+    for (told, scopes) in [
+        (json!({}), &[][..]),
+        (json!({ "scp": ["a", "b"], "jti": "x".repeat(129) }), &["a", "b"]),
+        (json!({ "scope": 7, "jti": 7 }), &[]),
+    ] {
+        let sent = send(&probe, &Signer::rsa().token(&claims(told)));
+        let consumer = sent.consumer().unwrap();
+        assert_eq!(consumer.scopes, scopes);
+        assert_eq!(consumer.credential, None);
+    }
 }
 
 #[test]
