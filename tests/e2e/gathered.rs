@@ -478,3 +478,103 @@ async fn a_body_hook_may_wait() {
     a.play(|_| vec![Beat::answer(200, &[], "x".repeat(100_000))]);
     assert_eq!(within("an answer", async { gateway.get("/patient/it").await }).await.body.len(), 100_000);
 }
+
+/// Signs what goes out, and changes it as well where the chain has an earlier hook.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Sign {}
+
+const X_SIGNED: HeaderName = HeaderName::from_static("x-signed");
+const X_ATTEMPT: HeaderName = HeaderName::from_static("x-attempt");
+
+#[async_trait]
+impl Plugin for Sign {
+    fn hooks(&self) -> Hooks {
+        Hooks::SEND
+    }
+
+    fn request_fields(&self) -> RequestFields {
+        RequestFields::none().sets([X_SIGNED])
+    }
+
+    fn on_send(&self, cx: &mut UpstreamCx<'_>) -> Result<()> {
+        let attempt = cx.headers().get(&X_ATTEMPT).and_then(|value| value.to_str().ok()).unwrap_or("none");
+        let (authority, path) = (cx.authority().unwrap_or_default(), cx.uri().path());
+        let length = cx.body().map_or(0, Bytes::len);
+        let signed = format!("{} {authority} {path} {attempt} {length}", cx.method());
+        cx.set_header(X_SIGNED, HeaderValue::from_str(&signed)?);
+        Ok(())
+    }
+}
+
+impl Build for Sign {
+    const NAME: &'static str = "sign";
+    type Config = Self;
+
+    fn build(config: Self, _host: &Host) -> Result<Self, BuildError> {
+        Ok(config)
+    }
+}
+
+/// Numbers the attempts, and says so in path and field.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Number {}
+
+impl Plugin for Number {
+    fn hooks(&self) -> Hooks {
+        Hooks::UPSTREAM_REQUEST
+    }
+
+    fn request_fields(&self) -> RequestFields {
+        RequestFields::none().sets([X_ATTEMPT])
+    }
+
+    fn on_upstream_request(&self, cx: &mut UpstreamCx<'_>) -> Result<()> {
+        let number = cx.attempt();
+        cx.set_header(X_ATTEMPT, HeaderValue::from(number));
+        cx.set_path_and_query(format!("/try/{number}").parse()?);
+        Ok(())
+    }
+}
+
+impl Build for Number {
+    const NAME: &'static str = "number";
+    type Config = Self;
+
+    fn build(config: Self, _host: &Host) -> Result<Self, BuildError> {
+        Ok(config)
+    }
+}
+
+/// The step that signs stands before the one that changes, in the listener's chain at that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_hook_sees_each_attempt_as_it_goes_out_wherever_its_step_stands() {
+    let yaml = r#"
+listeners: [{ name: public, bind: "127.0.0.1:0", plugins: [sign: {}] }]
+upstreams:
+  both: { targets: ["@bad", "@good"], host: signed.test, retry: { attempts: 2, on: [503] } }
+routes:
+  - name: all
+    match: { path: "/**" }
+    public: true
+    plugins: [gather: { max: 1000 }, number: {}]
+    upstream: both
+"#;
+    let bad = Origin::start("bad").await.playing(|_| vec![Beat::answer(503, &[], "not now")]);
+    let good = Origin::start("good").await;
+    let setup = Gateway::with_plugin::<Gather>().with_plugin::<Sign>().with_plugin::<Number>().workers(1);
+    let gateway = setup.spawn(&at(&[&bad, &good], yaml)).await;
+    for way in WAYS {
+        for _ in 0..2 {
+            assert_eq!(send(&gateway, way, "PUT", "/it", &[("x-signed", "forged")], b"hello").await, 200, "{way:?}");
+        }
+        let received = good.last();
+        let attempt = received.header("x-attempt").unwrap();
+        assert_eq!(received.target(), format!("/try/{attempt}"));
+        assert_eq!(received.header("host"), Some("signed.test"));
+        let expected = format!("PUT signed.test /try/{attempt} {attempt} 5");
+        assert_eq!(received.head.all("x-signed").collect::<Vec<_>>(), [expected], "{way:?}");
+    }
+    assert!(bad.seen().iter().all(|received| received.header("x-signed").is_some()));
+}

@@ -31,6 +31,7 @@ pub struct Chain {
     request: Links,
     request_body: Links,
     upstream_request: Links,
+    send: Links,
     response: Links,
     response_body: Links,
     log: Links,
@@ -84,6 +85,7 @@ impl Chain {
             request: links(&|step| step.hooks.contains(Hooks::REQUEST) || !step.when.is_empty()).into(),
             request_body: links(&takes(Hooks::REQUEST_BODY)).into(),
             upstream_request: links(&takes(Hooks::UPSTREAM_REQUEST)).into(),
+            send: links(&takes(Hooks::SEND)).into(),
             response: reversed(links(&takes(Hooks::RESPONSE))),
             response_body: reversed(links(&takes(Hooks::RESPONSE_BODY))),
             log: links(&takes(Hooks::LOG)).into(),
@@ -174,6 +176,30 @@ impl Chain {
         Ok(())
     }
 
+    /// Runs the last hooks before this attempt is sent, on the same copy.
+    ///
+    /// # Errors
+    /// As [`Chain::request`].
+    pub fn send(
+        &self,
+        head: &mut RequestHeader,
+        attempt: &Attempt,
+        exchange: &mut Exchange,
+        run: &mut Run,
+    ) -> Result<(), Failure> {
+        for (index, step) in &self.send {
+            let index = *index;
+            if !run.entered(index) {
+                continue;
+            }
+            let mut cx = UpstreamCx { head, exchange, step, states: &mut run.states, index, attempt };
+            if let Err(cause) = fence::call(|| step.plugin.on_send(&mut cx)) {
+                step.failed(exchange, cause)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Runs the response hooks, in reverse, of the steps the request had entered.
     ///
     /// # Errors
@@ -223,7 +249,7 @@ impl Chain {
 
     /// Whether any step that the request entered may change what a target is sent.
     pub fn touches_upstream_request(&self, run: &Run) -> bool {
-        self.upstream_request.iter().any(|(index, _)| run.entered(*index))
+        self.upstream_request.iter().chain(&self.send).any(|(index, _)| run.entered(*index))
     }
 
     /// Whether there is any request hook at all.

@@ -58,6 +58,13 @@ pub trait Plugin: Send + Sync + 'static {
         Ok(())
     }
 
+    /// The request as it goes to the target, after all that changes it: for signatures. Once per attempt, behind the
+    /// [`Plugin::on_upstream_request`] of every step of both chains; `Host` is what the target is called. What is changed here, later
+    /// steps with this hook see alone.
+    fn on_send(&self, _cx: &mut UpstreamCx<'_>) -> Result<()> {
+        Ok(())
+    }
+
     /// Status and headers of the answer, whoever made it. In reverse order, only for plugins the request had entered.
     async fn on_response(&self, _cx: &mut ResponseCx<'_>) -> Result<()> {
         Ok(())
@@ -117,10 +124,14 @@ impl Hooks {
     /// [`Plugin::on_log`].
     pub const LOG: Self = Self(1 << 5);
 
-    const NAMES: [(Self, &'static str); 6] = [
+    /// [`Plugin::on_send`].
+    pub const SEND: Self = Self(1 << 6);
+
+    const NAMES: [(Self, &'static str); 7] = [
         (Self::REQUEST, "on_request"),
         (Self::REQUEST_BODY, "on_request_body"),
         (Self::UPSTREAM_REQUEST, "on_upstream_request"),
+        (Self::SEND, "on_send"),
         (Self::RESPONSE, "on_response"),
         (Self::RESPONSE_BODY, "on_response_body"),
         (Self::LOG, "on_log"),
@@ -128,7 +139,7 @@ impl Hooks {
 
     /// Every hook.
     pub const fn all() -> Self {
-        Self(0b11_1111)
+        Self(0b111_1111)
     }
 
     /// No hook.

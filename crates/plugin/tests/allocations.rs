@@ -57,6 +57,7 @@ fn allocations(count: usize, hooks: Hooks) -> u64 {
         assert!(ready(chain.request(&mut head, &mut NoBody, &mut exchange, &mut run)).unwrap().is_none());
         chain.upstream_request(&mut head, &attempt, &mut exchange, &mut run).unwrap();
         assert!(ready(chain.request_body(&mut chunk, true, &head, &mut exchange, &mut run)).unwrap().is_none());
+        chain.send(&mut head, &attempt, &mut exchange, &mut run).unwrap();
         let origin = Origin::Upstream;
         ready(chain.response(&mut response, &head, origin, &mut exchange, &mut run)).unwrap();
         ready(chain.response_body(&mut chunk, true, &head, &mut exchange, &mut run)).unwrap();
@@ -86,6 +87,6 @@ fn each_asynchronous_hook_allocates_its_boxed_future_and_nothing_else() {
 
 #[test]
 fn synchronous_hooks_allocate_nothing() {
-    let synchronous = Hooks::UPSTREAM_REQUEST | Hooks::LOG;
+    let synchronous = Hooks::UPSTREAM_REQUEST | Hooks::SEND | Hooks::LOG;
     assert_eq!(allocations(30, synchronous), 0);
 }

@@ -499,6 +499,18 @@ impl Request {
         }
     }
 
+    /// Runs the last hooks of this attempt, when nothing else changes its head.
+    pub(crate) fn send(&mut self, head: &mut RequestHeader) -> Result<(), Failure> {
+        let Self { exchange, route, entrance, at_route, at_entrance, attempt, .. } = self;
+        if let Some(entrance) = entrance {
+            entrance.chain.send(head, attempt, exchange, at_entrance)?;
+        }
+        match route {
+            Some(route) => route.chain.send(head, attempt, exchange, at_route),
+            None => Ok(()),
+        }
+    }
+
     /// What the target is called in `Host`, if it is not what the client asked for: a plugin's word goes before the upstream's.
     pub(crate) fn target_host(&self) -> Option<&HeaderValue> {
         self.exchange.target_host.as_deref().or_else(|| self.pool()?.host())

@@ -1,9 +1,10 @@
-//! The context of [`Plugin::on_upstream_request`](crate::Plugin::on_upstream_request).
+//! The context of [`Plugin::on_upstream_request`](crate::Plugin::on_upstream_request) and [`Plugin::on_send`](crate::Plugin::on_send).
 
 use std::net::SocketAddr;
 
+use bytes::Bytes;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use pingora_http::RequestHeader;
 
 use super::{is_framing, shared_accessors, state_accessors};
@@ -50,6 +51,22 @@ impl UpstreamCx<'_> {
     /// Address of the target, if it has one (a Unix socket has none).
     pub fn target(&self) -> Option<SocketAddr> {
         self.attempt.target
+    }
+
+    /// The method.
+    pub fn method(&self) -> &Method {
+        &self.head.method
+    }
+
+    /// What the target is called, with its port if that is said: the `Host` field, or the authority of HTTP/2.
+    pub fn authority(&self) -> Option<&str> {
+        let field = self.head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        field.or_else(|| Some(self.head.uri.authority()?.as_str()))
+    }
+
+    /// The whole body, if a plugin has had it gathered or set it: see [`RequestCx::body`](crate::RequestCx::body).
+    pub fn body(&self) -> Option<&Bytes> {
+        self.exchange.body.as_ref()?.whole()
     }
 
     /// The target URI as it will be sent.

@@ -142,6 +142,14 @@ fn a_constructor_that_panics_is_a_mistake_in_the_file_like_any_other() {
 #[test]
 fn an_instance_tells_which_hooks_it_takes_part_in() {
     let plugin: Arc<dyn Plugin> = Arc::new(Custom);
-    let all = ["on_request", "on_request_body", "on_upstream_request", "on_response", "on_response_body", "on_log"];
+    let all = [
+        "on_request",
+        "on_request_body",
+        "on_upstream_request",
+        "on_send",
+        "on_response",
+        "on_response_body",
+        "on_log",
+    ];
     assert_eq!(hook_names(&*plugin), all);
 }

@@ -212,6 +212,7 @@ impl<'p> Sent<'p> {
         let chunks = live.body(&self.chunks);
         let Live { chain, world, head: request, exchange, run, .. } = &mut *live;
         chain.upstream_request(&mut head, &attempt, exchange, run)?;
+        chain.send(&mut head, &attempt, exchange, run)?;
         let mut body = BytesMut::new();
         for (mut chunk, last) in marked(chunks) {
             if let Some(reply) = world.wait(chain.request_body(&mut chunk, last, request, exchange, run))? {

@@ -6,6 +6,7 @@ use pingora::http::RequestHeader;
 use portreeve_wire::http1::Body;
 
 use crate::context::Request;
+use crate::phases::fatal;
 use crate::upstream::{RequestHead, TargetExchange, is_of_connection};
 use crate::{attempt, grpc};
 
@@ -41,6 +42,8 @@ fn prepared(asked: &RequestHeader, cx: &mut Request, version: Version, body: Bod
     }
     attempt::prepares(&mut head, cx)?;
     grpc::set_te(&mut head);
+    // Of what is said from here on, no signature can speak: it is of one connection.
+    cx.send(&mut head).map_err(|failure| fatal(cx, &failure))?;
     cx.copy_head(&head, body == Body::None);
     // In HTTP/2 they have a place behind every body.
     cx.head_goes_out(&mut head, body == Body::Chunked || (version == Version::HTTP_2 && body != Body::None));

@@ -152,12 +152,9 @@ impl<'p> Journey<'p> {
     fn upstream_request(&mut self) -> Result<Stage, Failure> {
         let Live { chain, head, exchange, run, .. } = &mut self.live;
         let mut copy = head.clone();
-        chain.upstream_request(
-            &mut copy,
-            &Attempt { number: 1, upstream: "probe".into(), target: None },
-            exchange,
-            run,
-        )?;
+        let attempt = Attempt { number: 1, upstream: "probe".into(), target: None };
+        chain.upstream_request(&mut copy, &attempt, exchange, run)?;
+        chain.send(&mut copy, &attempt, exchange, run)?;
         self.outcome.forwarded = Some(parts(&copy));
         Ok(Stage::RequestBody)
     }
