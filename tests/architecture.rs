@@ -513,7 +513,8 @@ mod architecture {
         let is_of_ours = |name: &&String| {
             let below = |place: &&&str| name.starts_with(&format!("{place}/"));
             !name.contains([' ', '*', '{', '<', '$', '…'])
-                && (name.ends_with(".rs") || places.iter().any(|place| below(&place)))
+                && (Path::new(name).extension().is_some_and(|ending| ending == "rs")
+                    || places.iter().any(|place| below(&place)))
         };
         let root_pages = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"].map(PathBuf::from);
         // Decisions tell of the code of their day.

@@ -2,6 +2,7 @@
 //! outcome, reason and attempts, goes through the chain once and has one line in the log.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
@@ -181,7 +182,7 @@ async fn over_http2(stream: TcpStream, once: Arc<Mutex<BTreeSet<String>>>) {
                     if path == "/hints" {
                         whole(&mut answer, 200, "fine");
                     } else {
-                        std::future::pending().await
+                        std::future::pending::<()>().await;
                     }
                 }
                 "/early" => {
@@ -314,7 +315,8 @@ fn yaml(folder: &str, http1: [SocketAddr; 2], http2: [SocketAddr; 2], dead: Sock
     let mut routes = String::new();
     for (version, [a, b], protocol) in [("one", http1, "http1"), ("two", http2, "http2")] {
         let common = format!("protocol: {protocol}");
-        upstreams += &format!(
+        write!(
+            upstreams,
             r#"
   any-{version}: {{ targets: ["{a}"], {common} }}
   pair-{version}: {{ targets: ["{a}", "{b}"], {common}, retry: {{ attempts: 2, on: [reset], budget: 100% }} }}
@@ -322,10 +324,11 @@ fn yaml(folder: &str, http1: [SocketAddr; 2], http2: [SocketAddr; 2], dead: Sock
   tries-{version}: {{ targets: ["{a}"], {common}, timeouts: {{ per_try: 100ms }} }}
   dead-{version}: {{ targets: ["{dead}"], {common} }}
 "#
-        );
+        )
+        .unwrap();
         let host = format!("{version}.test");
         let mut route = |name: &str, rest: &str, end: &str| {
-            routes += &format!("\n  - {{ name: {name}-{version}, match: {{ host: {host}, {rest} }}, {end} }}");
+            write!(routes, "\n  - {{ name: {name}-{version}, match: {{ host: {host}, {rest} }}, {end} }}").unwrap();
         };
         let limits = "limits: { body: 100B }, public: true";
         route("any", "path: \"/**\", methods: [GET, POST]", &format!("{limits}, upstream: any-{version}"));

@@ -132,13 +132,11 @@ impl Fault {
     }
 
     /// The error that ends the request so.
-    #[expect(clippy::unnecessary_box_returns, reason = "Pingora's hooks return boxed errors")]
     pub fn error(self) -> Box<Error> {
         Error::explain(ErrorType::HTTPStatus(self.status().as_u16()), self.text())
     }
 
     /// The error of a connection that no descriptor is left for.
-    #[expect(clippy::unnecessary_box_returns, reason = "Pingora's errors are boxed")]
     pub fn no_descriptors() -> Box<Error> {
         Error::explain(NO_DESCRIPTORS, Self::NoDescriptors.text())
     }

@@ -133,7 +133,7 @@ impl TargetExchange for Http1 {
     fn event(&mut self) -> Result<Option<ResponseEvent>> {
         if self.is_answering {
             // The connection has read it strictly before: this cannot be.
-            let next = self.came.next().or_err(ErrorType::InvalidHTTPHeader, "a malformed body");
+            let next = self.came.next_piece().or_err(ErrorType::InvalidHTTPHeader, "a malformed body");
             let next = next.map_err(Error::into_up)?;
             return Ok(next.map(|(data, last)| ResponseEvent::Body(data, last)));
         }

@@ -93,7 +93,6 @@ pub trait TargetExchange {
 }
 
 /// The target does not keep to the protocol: 502, its connection is closed, and it is not asked again.
-#[expect(clippy::unnecessary_box_returns, reason = "Pingora's errors are boxed")]
 pub fn bad_target(why: impl Into<ImmutStr>) -> Box<Error> {
     Error::create(ErrorType::HTTPStatus(502), ErrorSource::Upstream, Some(why.into()), None)
 }

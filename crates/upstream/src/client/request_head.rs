@@ -33,6 +33,7 @@ impl<'h> RequestHead<'h> {
     }
 
     /// Offers another protocol, in HTTP/1.1.
+    #[must_use]
     pub fn offering(self, offer: Option<&'h HeaderValue>) -> Self {
         Self { offer, ..self }
     }

@@ -48,7 +48,7 @@ impl Incoming {
     ///
     /// # Errors
     /// The body is malformed, which the connection has ruled out.
-    pub fn next(&mut self) -> Result<Option<(Option<Bytes>, bool)>, Refusal> {
+    pub fn next_piece(&mut self) -> Result<Option<(Option<Bytes>, bool)>, Refusal> {
         let mut data = None;
         while !self.came.is_empty() && !self.content.is_over() {
             if data.is_some() && self.content.is_at_content() {
@@ -91,7 +91,7 @@ mod tests {
     /// Reads all that has come: the content, and how often the end was told.
     fn drain(reading: &mut Incoming, whole: &mut Vec<u8>) -> usize {
         let mut ends = 0;
-        while let Some((data, last)) = reading.next().unwrap() {
+        while let Some((data, last)) = reading.next_piece().unwrap() {
             whole.extend_from_slice(data.as_deref().unwrap_or_default());
             ends += usize::from(last);
         }

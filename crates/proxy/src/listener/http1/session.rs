@@ -266,7 +266,7 @@ impl Single {
     /// The next bytes of the body; `None` at its end. What has come is handed over or stays.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>>> {
         while !self.is_body_done() {
-            if let Some((data, _)) = self.came.next().or_err(ErrorType::InvalidHTTPHeader, "a malformed body")? {
+            if let Some((data, _)) = self.came.next_piece().or_err(ErrorType::InvalidHTTPHeader, "a malformed body")? {
                 let Some(data) = data else { break };
                 self.read += data.len();
                 if let Some(kept) = &mut self.kept {
