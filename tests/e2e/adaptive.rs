@@ -42,8 +42,8 @@ routes: [{{ name: all, match: {{ path: '/**' }}, public: true, upstream: pool }}
         assert_eq!(gateway.get("/").await.status, 200);
     }
     let calm = limits(&gateway).await;
-    assert_eq!((&calm["limit"], &calm["looking"]), (&20.into(), &false.into()));
-    assert!(calm["unhindered_ms"].as_f64().unwrap() >= 50.0, "{calm}");
+    assert_eq!((&calm["limit"], &calm["probing"]), (&20.into(), &false.into()));
+    assert!(calm["min_rtt_ms"].as_f64().unwrap() >= 50.0, "{calm}");
     let gateway = Arc::new(gateway);
     let is_over = Arc::new(AtomicBool::new(false));
     let clients: Vec<_> = (0..60)

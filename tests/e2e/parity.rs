@@ -284,7 +284,7 @@ const SCENARIOS: &[Scenario] = &[
     case("GET /missing", (404, true), (404, "", 1)),
     case("GET /hints", (200, true), (200, "", 1)),
     // What the target says.
-    case("GET /busy", (503, true), (503, "target_answered", 1)),
+    case("GET /busy", (503, true), (503, "upstream_status", 1)),
     case("GET /half", (200, false), (200, "answer_broken", 1)),
     case("GET /large", (502, true), (502, "bad_answer", 1)),
     case("GET /fields", (502, true), (502, "bad_answer", 1)),

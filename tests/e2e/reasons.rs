@@ -64,7 +64,7 @@ async fn each_failure_has_its_reason_in_log_and_metrics_and_the_client_is_told_t
         ("dead", 502, "connect_refused"),
         ("resets", 502, "reset"),
         ("odd", 502, "bad_answer"),
-        ("busy", 503, "target_answered"),
+        ("busy", 503, "upstream_status"),
         ("silent", 504, "answer_timeout"),
         ("slow", 504, "per_try_timeout"),
         ("late", 504, "deadline"),

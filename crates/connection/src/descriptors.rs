@@ -26,8 +26,8 @@ static CLIENTS: Class = Class::new();
 static TARGETS: Class = Class::new();
 static ONE_CLIENT: AtomicUsize = AtomicUsize::new(usize::MAX);
 static KEPT: AtomicUsize = AtomicUsize::new(MOST_KEPT);
-static TOLD: Told = Told::new();
-static NOT_ACCEPTED: Told = Told::new();
+static TOLD: NoticeLimiter = NoticeLimiter::new();
+static NOT_ACCEPTED: NoticeLimiter = NoticeLimiter::new();
 
 /// Those of one kind.
 #[derive(Debug)]
@@ -131,7 +131,7 @@ pub fn tell_not_accepted(error: &io::Error) {
 }
 
 /// When it was told last, and how often it has happened since.
-struct Told {
+struct NoticeLimiter {
     at: AtomicU64,
     times: AtomicU64,
 }
@@ -139,7 +139,7 @@ struct Told {
 /// Milliseconds are counted from here.
 static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-impl Told {
+impl NoticeLimiter {
     const fn new() -> Self {
         Self { at: AtomicU64::new(0), times: AtomicU64::new(0) }
     }
@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn what_happens_again_and_again_is_told_once() {
-        let told = Told::new();
+        let told = NoticeLimiter::new();
         assert_eq!(told.is_due(), Some(1));
         assert!((0..1_000).all(|_| told.is_due().is_none()));
         assert_eq!(told.times.load(Ordering::Relaxed), 1_000);

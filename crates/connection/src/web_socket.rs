@@ -22,12 +22,12 @@ pub fn is_agreed_on(answer: &HeaderMap) -> bool {
 
 /// The end of every WebSocket, and how many there are.
 #[derive(Debug)]
-pub struct Farewell {
+pub struct WebSocketDrain {
     begun: watch::Sender<bool>,
     open: AtomicUsize,
 }
 
-impl Farewell {
+impl WebSocketDrain {
     pub fn new() -> Arc<Self> {
         Arc::new(Self { begun: watch::Sender::new(false), open: AtomicUsize::new(0) })
     }
@@ -187,15 +187,15 @@ impl Way {
 }
 
 /// The client's side of a WebSocket: waits for the end of all, and is counted.
-pub struct Guest {
+pub struct ClientEnd {
     pub socket: Arc<WebSocket>,
-    farewell: Arc<Farewell>,
+    farewell: Arc<WebSocketDrain>,
     /// Until the farewell begins.
     begins: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
 }
 
-impl Guest {
-    pub fn new(socket: Arc<WebSocket>, farewell: &Arc<Farewell>) -> Self {
+impl ClientEnd {
+    pub fn new(socket: Arc<WebSocket>, farewell: &Arc<WebSocketDrain>) -> Self {
         farewell.open.fetch_add(1, Ordering::Relaxed);
         let mut begun = farewell.begun.subscribe();
         let begins = Box::pin(async move {
@@ -219,14 +219,14 @@ impl Guest {
     }
 }
 
-impl Drop for Guest {
+impl Drop for ClientEnd {
     fn drop(&mut self) {
         self.farewell.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-impl std::fmt::Debug for Guest {
+impl std::fmt::Debug for ClientEnd {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Guest").field(&self.socket).finish()
+        f.debug_tuple("ClientEnd").field(&self.socket).finish()
     }
 }

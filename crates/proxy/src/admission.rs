@@ -16,7 +16,7 @@ use crate::listener::ALLOW;
 use crate::phases::{end_after, facts};
 use crate::route::Route;
 use crate::snapshot::Snapshot;
-use crate::{crumbs, forwarding, grpc, head, trailers, upload};
+use crate::{cookies, forwarding, grpc, head, trailers, upload};
 
 /// Decides about a request whose head has been read. `Some` is an answer to send; `None` goes to an upstream.
 pub(crate) async fn admit(session: &mut Session, cx: &mut Request) -> Result<Option<Reply>, Stopped> {
@@ -26,7 +26,7 @@ pub(crate) async fn admit(session: &mut Session, cx: &mut Request) -> Result<Opt
     if let Some(refusal) = oversized(session.req_header(), cx) {
         return Ok(Some(refusal));
     }
-    cx.trailers = trailers::Terms::of(session.req_header());
+    cx.trailers = trailers::TrailerRules::of(session.req_header());
     let ambiguity = match head::normalise_request(session.req_header_mut()) {
         Ok(ambiguity) => ambiguity,
         Err(bad) => {
@@ -39,7 +39,7 @@ pub(crate) async fn admit(session: &mut Session, cx: &mut Request) -> Result<Opt
         }
     };
     cx.body_length = upload::announced(session.req_header());
-    crumbs::join(session.req_header_mut());
+    cookies::join(session.req_header_mut());
     if let Err(refusal) = forward(session, cx) {
         return Ok(Some(refusal));
     }
@@ -69,7 +69,7 @@ pub(crate) async fn admit(session: &mut Session, cx: &mut Request) -> Result<Opt
     cx.enter(route.clone());
     if grpc::is_grpc(&session.req_header().headers) {
         match grpc::timeout(&session.req_header().headers) {
-            Ok(Some(patience)) => cx.is_waited_for(patience),
+            Ok(Some(patience)) => cx.set_client_deadline(patience),
             Ok(None) => {}
             Err(bad) => return Ok(Some(refuse(cx, StatusCode::BAD_REQUEST, bad.to_string()))),
         }

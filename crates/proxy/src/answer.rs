@@ -9,14 +9,14 @@ use portreeve_plugin::engine::Origin;
 
 use crate::attempt::{RETRY_STATUS, replayable};
 use crate::context::Request;
-use crate::listener::Facts;
+use crate::listener::ConnectionInfo;
 use crate::phases::{facts, fatal};
 use crate::upstream::{RetryCause, UpstreamAttempt, bad_target};
 use crate::web_socket::WebSocket;
 use crate::{head, web_socket};
 
 /// The target's head, before anything else sees it: the place to try again by status.
-pub(crate) fn comes(session: &mut Session, answer: &mut ResponseHeader, cx: &mut Request) -> Result<()> {
+pub(crate) fn check_response_head(session: &mut Session, answer: &mut ResponseHeader, cx: &mut Request) -> Result<()> {
     cx.check_answer(answer, session.req_header()).map_err(|bad| bad_target(bad.to_string()))?;
     cx.target_answered(answer);
     let cause = RetryCause::Status(answer.status.as_u16());
@@ -32,7 +32,11 @@ pub(crate) fn comes(session: &mut Session, answer: &mut ResponseHeader, cx: &mut
 }
 
 /// The head of the answer on its way to the client.
-pub(crate) async fn goes_on(session: &mut Session, answer: &mut ResponseHeader, cx: &mut Request) -> Result<()> {
+pub(crate) async fn forward_response_head(
+    session: &mut Session,
+    answer: &mut ResponseHeader,
+    cx: &mut Request,
+) -> Result<()> {
     // RFC 9110 §2.5: the version of a message is that of whoever sends it.
     answer.set_version(Version::HTTP_11);
     if answer.status.is_informational() && answer.status != StatusCode::SWITCHING_PROTOCOLS {
@@ -91,7 +95,7 @@ pub(crate) fn trailers(session: &Session, fields: &mut HeaderMap, cx: &mut Reque
 }
 
 /// What follows may be a WebSocket: both of its connections are told.
-fn open_web_socket(answer: &ResponseHeader, facts: &Facts, attempt: Option<&UpstreamAttempt>) {
+fn open_web_socket(answer: &ResponseHeader, facts: &ConnectionInfo, attempt: Option<&UpstreamAttempt>) {
     if let Some(attempt) = attempt.filter(|_| web_socket::is_agreed_on(&answer.headers)) {
         let socket = WebSocket::open();
         attempt.open_web_socket(socket.clone());

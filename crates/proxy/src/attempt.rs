@@ -64,7 +64,7 @@ pub(crate) fn prepares(upstream: &mut RequestHeader, cx: &mut Request) -> Result
 
 /// No connection: nothing was sent, so any request may be tried elsewhere.
 #[expect(clippy::unnecessary_box_returns, reason = "Pingora's hooks return boxed errors")]
-pub(crate) fn is_not_connected(cx: &mut Request, mut error: Box<Error>) -> Box<Error> {
+pub(crate) fn on_connect_error(cx: &mut Request, mut error: Box<Error>) -> Box<Error> {
     let fault = Fault::of_connecting(&error);
     cx.failed(fault);
     cx.leave_target();
@@ -80,7 +80,7 @@ pub(crate) fn is_not_connected(cx: &mut Request, mut error: Box<Error>) -> Box<E
 const SUSPICIOUS: Duration = Duration::from_secs(1);
 
 /// Whether a clock has ended an attempt after the connection, and not one that a client in a hurry has set.
-pub(crate) fn is_of_time(session: &Session, cx: &Request, error: &Error) -> bool {
+pub(crate) fn is_timeout(session: &Session, cx: &Request, error: &Error) -> bool {
     let Some(line) = facts(session.digest()).map(|facts| &facts.line) else { return false };
     let is_hasty = || cx.is_hurried() && cx.exchange.started.elapsed() < SUSPICIOUS;
     match error.esource() {
@@ -91,7 +91,7 @@ pub(crate) fn is_of_time(session: &Session, cx: &Request, error: &Error) -> bool
 
 /// What is known of an attempt that failed after the connection.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Broke {
+pub(crate) struct AttemptFailure {
     /// Its connection had been used before.
     pub(crate) is_reused: bool,
     /// The target had all that its client had sent by then, and may have waited for the rest.
@@ -100,9 +100,14 @@ pub(crate) struct Broke {
 
 /// A failure after the connection: tried elsewhere only if nothing is lost by it.
 #[expect(clippy::unnecessary_box_returns, reason = "Pingora's hooks return boxed errors")]
-pub(crate) fn broke(session: &mut Session, cx: &mut Request, mut error: Box<Error>, of: Broke) -> Box<Error> {
+pub(crate) fn on_attempt_error(
+    session: &mut Session,
+    cx: &mut Request,
+    mut error: Box<Error>,
+    of: AttemptFailure,
+) -> Box<Error> {
     if matches!(error.etype(), ErrorType::CustomCode(RETRY_STATUS, _)) {
-        cx.failed(Fault::TargetAnswered);
+        cx.failed(Fault::UpstreamStatus);
         cx.leave_target();
         error.set_retry(true);
         return error;
@@ -140,7 +145,7 @@ pub(crate) fn broke(session: &mut Session, cx: &mut Request, mut error: Box<Erro
         return error;
     }
     // Who waits for the rest of a request is not slow; who does not take it is.
-    let is_silent = fault.is_of_time() || *error.etype() == ErrorType::ReadTimedout;
+    let is_silent = fault.is_timeout() || *error.etype() == ErrorType::ReadTimedout;
     // A target that has not even begun is not to blame, whether it can be asked again or not.
     if untouched || is_silent && *error.etype() != ErrorType::WriteTimedout && of.is_of_client {
         cx.gave_up(fault);

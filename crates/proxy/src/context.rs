@@ -23,13 +23,14 @@ mod tries;
 
 use crate::fault::Fault;
 use crate::gather::ClientBody;
-use crate::listener::Line;
+use crate::listener::RequestControl;
 use crate::mirror::{Copy, Mirror};
 use crate::route::{End, Route};
-use crate::snapshot::{Entrance, Snapshot};
-use crate::trailers::Terms;
+use crate::snapshot::{CompiledListener, Snapshot};
+use crate::trailers::TrailerRules;
 use crate::upstream::{
-    BadAnswer, MAX_INTERIM, Pool, Silence, Slot, Start, Told, UpstreamAttempt, UpstreamHandle, Wants, check_response,
+    AttemptOptions, AttemptOutcome, BadAnswer, MAX_INTERIM, Pool, Silence, Slot, UpstreamAttempt, UpstreamHandle,
+    Wants, check_response,
 };
 use crate::{grpc, upload};
 
@@ -42,7 +43,7 @@ pub(crate) struct Request {
     /// Pinned at the first byte: the request sees no other generation until its log line.
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) exchange: Exchange,
-    pub(crate) entrance: Option<Arc<Entrance>>,
+    pub(crate) entrance: Option<Arc<CompiledListener>>,
     pub(crate) route: Option<Arc<Route>>,
     pub(crate) at_entrance: Run,
     pub(crate) at_route: Run,
@@ -57,7 +58,7 @@ pub(crate) struct Request {
     /// Whether a second target was asked beside the first, and was the one that was heard.
     pub(crate) hedge: Option<bool>,
     /// What came of the attempt, once the pool knows it.
-    told: Option<Told>,
+    told: Option<AttemptOutcome>,
     /// The place among those that the upstream has at once, until the end of the request.
     slot: Option<Slot>,
     /// Before the next attempt.
@@ -75,7 +76,7 @@ pub(crate) struct Request {
     pub(crate) leave: Leave,
     /// The length of the body, if its client has told it: before any plugin could say something else.
     pub(crate) body_length: Option<u64>,
-    pub(crate) trailers: Terms,
+    pub(crate) trailers: TrailerRules,
     /// A CORS preflight for another method of the route: it comes as far as the chain.
     pub(crate) preflight: bool,
     /// The head of the answer has come, or been made here: from now on silence is bounded, and no longer the time.
@@ -104,7 +105,7 @@ pub(crate) enum Leave {
 /// Where a chain stands.
 #[derive(Clone, Copy)]
 enum Place {
-    Entrance,
+    CompiledListener,
     Route,
 }
 
@@ -171,7 +172,7 @@ impl Request {
             body_in: 0,
             leave: Leave::NotGiven,
             body_length: None,
-            trailers: Terms::default(),
+            trailers: TrailerRules::default(),
             preflight: false,
             has_begun: false,
             deadline: now + UNTIL_ROUTED,
@@ -207,7 +208,7 @@ impl Request {
     }
 
     /// The client waits for so long only. It can shorten what the route allows, never lengthen it.
-    pub(crate) fn is_waited_for(&mut self, patience: Duration) {
+    pub(crate) fn set_client_deadline(&mut self, patience: Duration) {
         // `None` is further away than anybody lives.
         let until = self.exchange.started.checked_add(patience);
         self.patience = self.patience.into_iter().chain(until).min();
@@ -248,7 +249,7 @@ impl Request {
     /// Runs the listener's request hooks.
     pub(crate) async fn through_entrance(&mut self, session: &mut Session) -> Result<Option<Reply>, Stopped> {
         match self.entrance.clone() {
-            Some(entrance) => self.pass(&entrance.chain, session, Place::Entrance).await,
+            Some(entrance) => self.pass(&entrance.chain, session, Place::CompiledListener).await,
             None => Ok(None),
         }
     }
@@ -257,7 +258,7 @@ impl Request {
     async fn pass(&mut self, chain: &Chain, session: &mut Session, place: Place) -> Result<Option<Reply>, Stopped> {
         let limit = self.route.as_ref().map_or(u64::MAX, |route| route.max_body);
         let run = match place {
-            Place::Entrance => &mut self.at_entrance,
+            Place::CompiledListener => &mut self.at_entrance,
             Place::Route => &mut self.at_route,
         };
         if !chain.touches_request() {
@@ -328,7 +329,7 @@ impl Request {
             None
         };
         let Try { asked, told, .. } = try_of;
-        let handle = member.prepared.attempt(Start { asked, silence, told, hedge });
+        let handle = member.prepared.attempt(AttemptOptions { asked, silence, told, hedge });
         self.interim = 0;
         self.upstream_attempt = handle.upstream_attempt().cloned();
         self.in_flight = Some(in_flight);
@@ -370,7 +371,7 @@ impl Request {
     }
 
     /// The time of the request ends here: that of an answer which is made here, too.
-    pub(crate) fn begins(&mut self, line: &Line) {
+    pub(crate) fn begins(&mut self, line: &RequestControl) {
         self.has_begun = true;
         line.set_deadline(self.until());
         line.set_answering();
@@ -379,7 +380,7 @@ impl Request {
     /// The head of the target's answer has come.
     pub(crate) fn answer_begins(&mut self, answer: &ResponseHeader) {
         let says_no = matches!(answer.status.as_u16(), 502..=504);
-        self.fault = says_no.then_some(Fault::TargetAnswered);
+        self.fault = says_no.then_some(Fault::UpstreamStatus);
         if let (Some(fault), Some(pool)) = (self.fault, self.pool()) {
             pool.metrics.blame(fault);
         }
@@ -411,11 +412,11 @@ impl Request {
         self.settle();
         if !answer.status.is_informational() || answer.status == StatusCode::SWITCHING_PROTOCOLS {
             self.grpc_status = grpc::status(&answer.headers);
-            self.report(Told::by_answer(answer.status, self.grpc_status));
+            self.report(AttemptOutcome::by_answer(answer.status, self.grpc_status));
         }
     }
 
-    fn report(&mut self, told: Told) {
+    fn report(&mut self, told: AttemptOutcome) {
         if let (Some(pool), Some(attempt), None) = (self.pool(), &self.in_flight, self.told) {
             pool.report(attempt, told);
             self.told = Some(told);

@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Version, header};
 use pingora::http::RequestHeader;
 use portreeve_wire::forwarded::{Element, by_forwarded, by_x_forwarded_for};
 
-use crate::listener::{Facts, nobody};
+use crate::listener::{ConnectionInfo, nobody};
 use crate::strangers::Strangers;
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -38,7 +38,11 @@ pub(crate) struct Loop;
 ///
 /// # Errors
 /// [`Loop`] if `Via` says that the request goes in a circle.
-pub(crate) fn forward(head: &mut RequestHeader, facts: &Facts, strangers: &Strangers) -> Result<SocketAddr, Loop> {
+pub(crate) fn forward(
+    head: &mut RequestHeader,
+    facts: &ConnectionInfo,
+    strangers: &Strangers,
+) -> Result<SocketAddr, Loop> {
     strangers.strip(head, facts.trusted);
     let client = if facts.trusted { believed(&head.headers, facts) } else { facts.client };
     let scheme = if facts.tls.is_some() { "https" } else { "http" };
@@ -65,7 +69,7 @@ pub(crate) fn forward(head: &mut RequestHeader, facts: &Facts, strangers: &Stran
 ///
 /// Where both fields are there, `X-Forwarded-For` counts, which nearly every proxy writes; but an address of ours that it gives
 /// does not stand against one of somebody else in `Forwarded`.
-fn believed(headers: &HeaderMap, facts: &Facts) -> SocketAddr {
+fn believed(headers: &HeaderMap, facts: &ConnectionInfo) -> SocketAddr {
     let values = |name: &HeaderName| headers.get_all(name).iter().map(HeaderValue::as_bytes);
     let (peer, trusted) = (facts.client.ip(), |address| facts.trusted_proxies.contain(address));
     let client = by_x_forwarded_for(peer, trusted, values(&FOR));
@@ -84,7 +88,7 @@ fn believed(headers: &HeaderMap, facts: &Facts) -> SocketAddr {
 }
 
 /// Adds to what the proxies before us said.
-fn pass_on(head: &mut RequestHeader, facts: &Facts, scheme: &'static str, host: Option<&HeaderValue>) {
+fn pass_on(head: &mut RequestHeader, facts: &ConnectionInfo, scheme: &'static str, host: Option<&HeaderValue>) {
     if let Some(list) = joined(&head.headers, &FOR, facts.client_text.as_bytes()) {
         head.insert_header("X-Forwarded-For", list).ok();
     }
@@ -122,7 +126,12 @@ fn joined(headers: &HeaderMap, name: &HeaderName, last: &[u8]) -> Option<HeaderV
     HeaderValue::from_maybe_shared(Bytes::from(list)).ok()
 }
 
-fn element(mut out: Vec<u8>, facts: &Facts, proto: &'static str, host: Option<&HeaderValue>) -> Option<HeaderValue> {
+fn element(
+    mut out: Vec<u8>,
+    facts: &ConnectionInfo,
+    proto: &'static str,
+    host: Option<&HeaderValue>,
+) -> Option<HeaderValue> {
     Element { client: facts.client.ip(), proto, host: host.map(HeaderValue::as_bytes) }.write(&mut out);
     HeaderValue::from_maybe_shared(Bytes::from(out)).ok()
 }

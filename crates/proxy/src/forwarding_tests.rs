@@ -7,10 +7,10 @@ use portreeve_config::units::Networks;
 use super::*;
 use crate::strangers::Fields;
 
-fn facts(client: &str, trusted: &[&str]) -> Facts {
+fn facts(client: &str, trusted: &[&str]) -> ConnectionInfo {
     let networks: Vec<_> = trusted.iter().map(|network| network.parse().unwrap()).collect();
     let networks: Networks = networks.iter().collect();
-    Facts::new(0, client.parse().unwrap(), Arc::new(networks))
+    ConnectionInfo::new(0, client.parse().unwrap(), Arc::new(networks))
 }
 
 fn request(fields: &[(&str, &str)]) -> RequestHeader {

@@ -12,7 +12,7 @@ mod attempt;
 mod compile;
 mod conclusion;
 mod context;
-mod crumbs;
+mod cookies;
 mod engine;
 mod exchange;
 mod forwarding;

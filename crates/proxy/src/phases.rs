@@ -17,7 +17,7 @@ use portreeve_plugin::Reply;
 use portreeve_plugin::engine::{Cause, Failure};
 
 use crate::context::{Context, Request, Stopped};
-use crate::listener::{Facts, Reason};
+use crate::listener::{ConnectionInfo, Reason};
 use crate::observe::Metrics;
 use crate::snapshot::Snapshot;
 use crate::{admission, conclusion, exchange, reply};
@@ -95,7 +95,7 @@ impl ProxyHttp for Phases {
 }
 
 /// What our connection type told of itself.
-pub(crate) fn facts(digest: Option<&Digest>) -> Option<&Facts> {
+pub(crate) fn facts(digest: Option<&Digest>) -> Option<&ConnectionInfo> {
     digest?.proxy_digest.as_ref()?.user_data.as_ref()?.downcast_ref()
 }
 

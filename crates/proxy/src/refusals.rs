@@ -4,26 +4,26 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::listener::{Facts, Reason, TlsFacts};
+use crate::listener::{ConnectionInfo, Reason, TlsInfo};
 use crate::observe::{Line, RefusedLine};
 use crate::phases::Phases;
-use crate::snapshot::Entrance;
+use crate::snapshot::CompiledListener;
 
 impl Phases {
     /// What the live generation says of a listener; `None` if it does not have it any more.
-    pub(crate) fn entrance(&self, listener: usize) -> Option<Arc<Entrance>> {
+    pub(crate) fn entrance(&self, listener: usize) -> Option<Arc<CompiledListener>> {
         self.live.load().listeners.get(listener).and_then(Option::as_ref).cloned()
     }
 
     /// Counts a connection that was not served.
-    pub(crate) fn count_refused(&self, entrance: &Entrance, reason: &'static str) {
+    pub(crate) fn count_refused(&self, entrance: &CompiledListener, reason: &'static str) {
         self.metrics.connection_refused(&entrance.name, reason);
     }
 
     /// Counts a connection that was not served, and writes its line in the access log.
     pub(crate) fn connection_refused(
         &self,
-        entrance: &Entrance,
+        entrance: &CompiledListener,
         client: SocketAddr,
         reason: &'static str,
         duration: Duration,
@@ -43,7 +43,7 @@ impl Phases {
     }
 
     /// Counts a TLS handshake that came to its end.
-    pub(crate) fn shook_hands(&self, entrance: &Entrance, tls: &TlsFacts) {
+    pub(crate) fn shook_hands(&self, entrance: &CompiledListener, tls: &TlsInfo) {
         self.metrics.tls_handshake(&entrance.name, tls.client.version.as_str(), tls.resumed);
     }
 
@@ -51,8 +51,8 @@ impl Phases {
     /// client was sent; `None` if it was not answered.
     pub(crate) fn request_refused(
         &self,
-        entrance: &Entrance,
-        facts: &Facts,
+        entrance: &CompiledListener,
+        facts: &ConnectionInfo,
         reason: Reason,
         request_id: &str,
         duration: Duration,

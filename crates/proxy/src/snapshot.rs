@@ -9,7 +9,7 @@ use portreeve_usage::{Settings as UsageSettings, Usage};
 
 use crate::acme::{Challenges, Plan};
 use crate::https::Https;
-use crate::listener::{Expiry, Tcp, Terms, Tls, now};
+use crate::listener::{Expiry, ListenerRules, Tcp, Tls, now};
 use crate::observe::{AccessLog, RouteMetrics};
 use crate::pages::Pages;
 use crate::route::Route;
@@ -24,7 +24,7 @@ pub struct Snapshot {
     /// By `RuleId` of the router.
     pub(crate) routes: Box<[Arc<Route>]>,
     /// By the number of the listener in the engine; `None` for listeners that this generation does not have.
-    pub(crate) listeners: Box<[Option<Arc<Entrance>>]>,
+    pub(crate) listeners: Box<[Option<Arc<CompiledListener>>]>,
     pub(crate) pools: Box<[Arc<Pool>]>,
     /// Which fields of requests are taken, since only this gateway or trusted proxies may say them.
     pub(crate) strangers: Strangers,
@@ -82,10 +82,10 @@ pub struct CertificateStatus {
 
 /// What a generation says of one listener.
 #[derive(Debug)]
-pub(crate) struct Entrance {
+pub(crate) struct CompiledListener {
     pub(crate) name: Arc<str>,
     /// On what terms it takes connections.
-    pub(crate) terms: Arc<Terms>,
+    pub(crate) terms: Arc<ListenerRules>,
     /// How its clients are brought to HTTPS: asked between its chain and the router, and of every answer.
     pub(crate) https: Https,
     /// Answered before anything else, to authorities that look whether a name is ours. On a listener in clear only.

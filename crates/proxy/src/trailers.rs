@@ -11,7 +11,7 @@ use crate::upstream::UpstreamAttempt;
 
 /// What decides about the trailers of one request and its answer.
 #[derive(Debug, Default)]
-pub(crate) struct Terms {
+pub(crate) struct TrailerRules {
     /// The client has said that it takes them (RFC 9110 §10.1.4).
     taken: bool,
     /// Names that the client's `Connection` keeps on its connection.
@@ -22,7 +22,7 @@ pub(crate) struct Terms {
     said: Option<Vec<HeaderName>>,
 }
 
-impl Terms {
+impl TrailerRules {
     /// Those of a request that has just come, before anything is removed from its head.
     pub(crate) fn of(asked: &RequestHeader) -> Self {
         let may_have_some = asked.headers.contains_key(header::TRANSFER_ENCODING);

@@ -20,7 +20,7 @@ fn asked(version: Version, pairs: &[(&'static str, &'static str)]) -> RequestHea
 
 #[test]
 fn trailers_are_taken_by_whoever_says_so_in_http_1_1_or_later() {
-    let taken = |version, offer| Terms::of(&asked(version, &[("te", offer)])).taken;
+    let taken = |version, offer| TrailerRules::of(&asked(version, &[("te", offer)])).taken;
     for offer in ["trailers", "Trailers", "gzip;q=0.5, trailers", "deflate ,trailers,"] {
         assert!(taken(Version::HTTP_11, offer) && taken(Version::HTTP_2, offer), "{offer}");
         assert!(!taken(Version::HTTP_10, offer), "{offer}");
@@ -34,7 +34,7 @@ fn trailers_are_taken_by_whoever_says_so_in_http_1_1_or_later() {
 fn a_target_is_told_that_trailers_are_taken_where_they_are() {
     let told = |version, pairs: &[(&'static str, &'static str)]| {
         let mut head = asked(version, pairs);
-        Terms { taken: true, ..Terms::default() }.head_goes_out(&mut head, false);
+        TrailerRules { taken: true, ..TrailerRules::default() }.head_goes_out(&mut head, false);
         let text = |name| head.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
         (text("te"), text("connection"))
     };

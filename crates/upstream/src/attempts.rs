@@ -7,9 +7,9 @@ use portreeve_plugin::{Answer, Call, CallError};
 use tokio::time::timeout;
 
 use super::call::attempt;
-use super::limits::Told;
+use super::limits::AttemptOutcome;
 use super::pool::Pool;
-use super::retry::{Cause, Failed, Terms};
+use super::retry::{Cause, Failed, RetryPolicy};
 use crate::fault::Fault;
 use crate::grpc;
 
@@ -80,11 +80,11 @@ impl Pool {
 }
 
 /// What an attempt says of its target: what is only too large for the caller is a good answer.
-fn judged(outcome: &Result<Answer, (Fault, CallError)>) -> Option<Told> {
+fn judged(outcome: &Result<Answer, (Fault, CallError)>) -> Option<AttemptOutcome> {
     match outcome {
-        Ok(answer) => Some(Told::by_answer(answer.status, grpc::status(&answer.headers))),
-        Err((_, CallError::TooLarge(_))) => Some(Told::Answered),
-        Err((fault, _)) => fault.blames_target().then(|| Told::by_fault(*fault)),
+        Ok(answer) => Some(AttemptOutcome::by_answer(answer.status, grpc::status(&answer.headers))),
+        Err((_, CallError::TooLarge(_))) => Some(AttemptOutcome::Answered),
+        Err((fault, _)) => fault.blames_target().then(|| AttemptOutcome::by_fault(*fault)),
     }
 }
 
@@ -93,6 +93,6 @@ fn late(limit: Duration) -> (Fault, CallError) {
 }
 
 /// Nobody got the request, or getting it twice does nothing that getting it once does not.
-fn is_worth_it(terms: Terms<'_>, call: &Call, cause: Cause) -> bool {
+fn is_worth_it(terms: RetryPolicy<'_>, call: &Call, cause: Cause) -> bool {
     terms.cover(cause) && (cause == Cause::Connect || terms.repeats(&call.method, &call.headers))
 }

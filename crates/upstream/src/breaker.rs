@@ -8,7 +8,7 @@ use portreeve_config::CircuitBreaker;
 use prometheus::IntCounter;
 use serde::Serialize;
 
-use super::limits::Told;
+use super::limits::AttemptOutcome;
 use crate::metrics::UpstreamMetrics;
 
 /// The circuit breaker of one pool.
@@ -51,7 +51,7 @@ impl Breaker {
     }
 
     /// Learns from what came of an attempt.
-    pub(super) fn learn(&self, attempt: &InFlight, told: Told, now: Instant) {
+    pub(super) fn learn(&self, attempt: &InFlight, told: AttemptOutcome, now: Instant) {
         let failed = match told.outcome() {
             Outcome::Answered => false,
             Outcome::Failed => true,

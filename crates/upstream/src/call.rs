@@ -12,8 +12,8 @@ use portreeve_plugin::{Answer, Call, CallError};
 use portreeve_wire::http1::Asked;
 
 use super::client::{Conversation, NotGathered, RequestHead, Staleness};
+use super::connector::{Place, Silence, TargetConnector, UpstreamHandle};
 use super::pool::Pool;
-use super::prepared::{Place, Prepared, Silence, UpstreamHandle};
 use crate::error_text::text_of;
 use crate::fault::Fault;
 use portreeve_wire::http1::is_hop_by_hop;
@@ -52,7 +52,7 @@ impl portreeve_plugin::engine::Pool for Pool {
 type Failed = (Fault, CallError);
 
 /// One try at one target, and again on other connections if kept ones turned out to be dead before anything came back.
-pub(super) async fn attempt(prepared: &Prepared, call: &Call, left: Duration) -> Result<Answer, Failed> {
+pub(super) async fn attempt(prepared: &TargetConnector, call: &Call, left: Duration) -> Result<Answer, Failed> {
     let timeouts = prepared.timeouts();
     // The answer is gathered, so that the time of the call bounds all of it.
     let silence = Silence { first_byte: timeouts.first_byte.get().min(left), later: left };
@@ -94,7 +94,12 @@ enum Broken {
 
 /// Sends the request and gathers the whole answer, within the target's timeouts and the call's bound. Both at once: the target may
 /// answer before it has read everything, and need not read the rest.
-async fn once(place: Place, handle: &UpstreamHandle, prepared: &Prepared, call: &Call) -> Result<Answer, Broken> {
+async fn once(
+    place: Place,
+    handle: &UpstreamHandle,
+    prepared: &TargetConnector,
+    call: &Call,
+) -> Result<Answer, Broken> {
     let is_reused = place.is_reused;
     let broken = |mut error: Box<Error>, has_answer: bool| {
         if let Some(attempt) = handle.upstream_attempt() {
@@ -132,7 +137,7 @@ fn failed(error: &Error, has_answer: bool, silence: Silence, write: Duration) ->
 }
 
 /// The head for a target: the caller's headers without those of a connection. Its framing is the client's.
-fn head(prepared: &Prepared, call: &Call) -> pingora::Result<RequestHeader> {
+fn head(prepared: &TargetConnector, call: &Call) -> pingora::Result<RequestHeader> {
     let mut head = RequestHeader::build_no_case(call.method.clone(), call.target.as_str().as_bytes(), Some(8))?;
     for (name, value) in &call.headers {
         if !is_hop_by_hop(name) && *name != header::CONTENT_LENGTH && *name != header::HOST {

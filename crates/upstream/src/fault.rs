@@ -33,7 +33,7 @@ pub enum Fault {
     /// The answer broke off after its head had been sent to the client.
     AnswerBroken,
     /// The target itself answered 502, 503 or 504.
-    TargetAnswered,
+    UpstreamStatus,
     /// No target is in a state to be asked, or none is left.
     NoTarget,
     /// Every target has as many requests as `limits.requests_per_target` allows.
@@ -67,7 +67,7 @@ impl Fault {
             Self::PerTryTimeout => "per_try_timeout",
             Self::BadAnswer => "bad_answer",
             Self::AnswerBroken => "answer_broken",
-            Self::TargetAnswered => "target_answered",
+            Self::UpstreamStatus => "upstream_status",
             Self::NoTarget => "no_target",
             Self::TargetsFull => "targets_full",
             Self::QueueFull => "queue_full",
@@ -79,13 +79,13 @@ impl Fault {
     }
 
     /// Whether time ran out while a target was being asked.
-    pub const fn is_of_time(self) -> bool {
+    pub const fn is_timeout(self) -> bool {
         matches!(self, Self::AnswerTimeout | Self::PerTryTimeout | Self::Deadline)
     }
 
     /// Whether it speaks against the target that was being asked.
     pub const fn blames_target(self) -> bool {
-        // `TargetAnswered` has been judged by its status already.
+        // `UpstreamStatus` has been judged by its status already.
         !matches!(
             self,
             Self::NoDescriptors
@@ -95,7 +95,7 @@ impl Fault {
                 | Self::QueueTimeout
                 | Self::Shed
                 | Self::CircuitOpen
-                | Self::TargetAnswered
+                | Self::UpstreamStatus
         )
     }
 

@@ -52,7 +52,7 @@ pub(super) struct Entry {
 
 /// How many are in, and how many before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Crowd {
+pub(super) struct Occupancy {
     pub(super) in_flight: u32,
     pub(super) waiting: usize,
 }
@@ -100,9 +100,9 @@ impl Gate {
         Ok(Found::Queue(Waiting { gate: self.clone(), ticket, turn }))
     }
 
-    pub(super) fn crowd(&self) -> Crowd {
+    pub(super) fn crowd(&self) -> Occupancy {
         let state = self.0.lock();
-        Crowd { in_flight: state.in_flight, waiting: state.waiting.len() }
+        Occupancy { in_flight: state.in_flight, waiting: state.waiting.len() }
     }
 
     fn leave(&self) {

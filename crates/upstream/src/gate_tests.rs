@@ -145,11 +145,11 @@ proptest! {
                 }
                 Step::Leave(_) | Step::Look(_) => {}
             }
-            let now = Crowd { in_flight: u32::try_from(model.inside.len()).unwrap(), waiting: model.waiting.len() };
+            let now = Occupancy { in_flight: u32::try_from(model.inside.len()).unwrap(), waiting: model.waiting.len() };
             prop_assert_eq!(gate.crowd(), now);
         }
         drop(requests);
-        prop_assert_eq!(gate.crowd(), Crowd { in_flight: 0, waiting: 0 });
+        prop_assert_eq!(gate.crowd(), Occupancy { in_flight: 0, waiting: 0 });
     }
 }
 
@@ -175,7 +175,7 @@ async fn a_turn_that_does_not_come_in_time_is_given_up() {
     let begun = tokio::time::Instant::now();
     assert_eq!(waiting(&gate, 0).turn(until.into_std()).await.unwrap_err(), Fault::QueueTimeout);
     assert_eq!(begun.elapsed().as_millis(), 300);
-    assert_eq!(gate.crowd(), Crowd { in_flight: CAPACITY, waiting: 0 });
+    assert_eq!(gate.crowd(), Occupancy { in_flight: CAPACITY, waiting: 0 });
 }
 
 #[tokio::test]

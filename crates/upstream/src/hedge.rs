@@ -9,9 +9,9 @@ use portreeve_balance::{InFlight, Member, Tried};
 use portreeve_config::Hedge as HedgeConfig;
 
 use super::budget::Budget;
-use super::limits::{Limits, Told};
+use super::connector::TargetConnector;
+use super::limits::{AttemptOutcome, Limits};
 use super::members::Members;
-use super::prepared::Prepared;
 use super::selection::Wants;
 use crate::fault::Fault;
 use crate::metrics::UpstreamMetrics;
@@ -93,12 +93,12 @@ impl Hedge {
 #[derive(Debug)]
 pub(crate) struct Second {
     hedges: Arc<Hedges>,
-    member: Arc<Member<Prepared>>,
+    member: Arc<Member<TargetConnector>>,
     in_flight: Option<InFlight>,
 }
 
 impl Second {
-    pub(super) fn prepared(&self) -> &Prepared {
+    pub(super) fn prepared(&self) -> &TargetConnector {
         &self.member.prepared
     }
 
@@ -114,16 +114,16 @@ impl Second {
 
     /// The other one was heard first: this one took longer than that, and is no worse for it.
     pub(super) fn lose(mut self) {
-        self.tell(Told::Overtaken);
+        self.tell(AttemptOutcome::Overtaken);
     }
 
     /// It failed by itself.
     pub(super) fn fail(mut self, fault: Fault) {
         self.hedges.metrics.failed(fault);
-        self.tell(Told::by_fault(fault));
+        self.tell(AttemptOutcome::by_fault(fault));
     }
 
-    fn tell(&mut self, told: Told) {
+    fn tell(&mut self, told: AttemptOutcome) {
         if let Some(in_flight) = self.in_flight.take() {
             self.hedges.metrics.hedged(false);
             self.hedges.limits.learn(&in_flight, told, Instant::now());

@@ -16,16 +16,16 @@ use portreeve_config::{AdaptiveLimit, UpstreamLimits};
 use serde::Serialize;
 
 use super::breaker::Breaker;
+use super::connector::TargetConnector;
 use super::gate::{Entry, Found, Gate, Slot};
 use super::link::{Bound, Connections};
 use super::pool::is_failure;
-use super::prepared::Prepared;
 use super::selection::{Selection, Wants, state};
 use crate::fault::Fault;
 use crate::grpc;
 
 /// A target and a request counted there.
-pub(super) type Picked = (Arc<Member<Prepared>>, InFlight);
+pub(super) type Picked = (Arc<Member<TargetConnector>>, InFlight);
 
 /// Which tier goes first: names of the file's tiers with a priority above 0.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -116,7 +116,7 @@ impl Limits {
     /// When it has no turn. Cancel safe.
     pub(super) async fn admit(
         &self,
-        selection: &Selection<Prepared>,
+        selection: &Selection<TargetConnector>,
         tier: Option<&str>,
         until: Instant,
     ) -> Result<Option<Slot>, Fault> {
@@ -146,7 +146,7 @@ impl Limits {
     }
 
     /// As many may be in flight at the targets there are; 0 when there are none, as far as it depends on them.
-    fn capacity(&self, limits: &UpstreamLimits, selection: &Selection<Prepared>) -> u32 {
+    fn capacity(&self, limits: &UpstreamLimits, selection: &Selection<TargetConnector>) -> u32 {
         let adaptive = self.adaptive.as_ref().map(|adaptive| adaptive.limit());
         let in_all = adaptive.or(limits.requests).unwrap_or(u32::MAX);
         let Some(each) = Self::each(limits) else { return in_all };
@@ -157,16 +157,16 @@ impl Limits {
     }
 
     /// Learns from an attempt how much the upstream can bear.
-    pub(super) fn learn(&self, attempt: &InFlight, told: Told, now: Instant) {
+    pub(super) fn learn(&self, attempt: &InFlight, told: AttemptOutcome, now: Instant) {
         if let Some(breaker) = &self.breaker {
             breaker.learn(attempt, told, now);
         }
         let Some(adaptive) = &self.adaptive else { return };
         let sample = match told {
-            Told::Answered => Sample::Answered(attempt.took(now)),
-            Told::Strained => Sample::Dropped,
+            AttemptOutcome::Answered => Sample::Answered(attempt.took(now)),
+            AttemptOutcome::Strained => Sample::Dropped,
             // It fails fast or slowly for reasons of its own.
-            Told::Failed | Told::Overtaken => return,
+            AttemptOutcome::Failed | AttemptOutcome::Overtaken => return,
         };
         let on_the_wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         adaptive.observe(on_the_wall, self.gate.crowd().in_flight, sample);
@@ -174,7 +174,7 @@ impl Limits {
 
     /// Counts a request at this target, if it has room.
     fn take(&self, target: &Backend, now: Instant) -> Option<Picked> {
-        let member: &Arc<Member<Prepared>> = state(target)?;
+        let member: &Arc<Member<TargetConnector>> = state(target)?;
         let in_flight = match self.config.as_ref().and_then(Self::each) {
             Some(each) => InFlight::within(member, now, each)?,
             None => InFlight::new(member, now),
@@ -185,7 +185,7 @@ impl Limits {
     /// Picks a target with room that was not tried, and counts a request there.
     pub(super) fn pick(
         &self,
-        selection: &Arc<Selection<Prepared>>,
+        selection: &Arc<Selection<TargetConnector>>,
         now: Instant,
         wants: &Wants,
         tried: &[SocketAddr],
@@ -200,7 +200,7 @@ impl Limits {
     }
 
     /// How full it is; `None` where nothing is limited and nothing counted.
-    pub(super) fn status(&self, selection: &Selection<Prepared>) -> Option<LimitStatus> {
+    pub(super) fn status(&self, selection: &Selection<TargetConnector>) -> Option<LimitStatus> {
         let limits = self.config.as_ref()?;
         let (crowd, found) = (self.gate.crowd(), self.adaptive.as_ref().map(|adaptive| adaptive.found()));
         let unhindered = found.and_then(|found| found.unhindered);
@@ -208,8 +208,8 @@ impl Limits {
             limit: self.capacity(limits, selection),
             in_flight: crowd.in_flight,
             waiting: crowd.waiting,
-            unhindered_ms: unhindered.map(|latency| (latency.as_secs_f64() * 1e6).round() / 1e3),
-            looking: found.map(|found| found.is_looking),
+            min_rtt_ms: unhindered.map(|latency| (latency.as_secs_f64() * 1e6).round() / 1e3),
+            probing: found.map(|found| found.is_looking),
         })
     }
 }
@@ -226,15 +226,15 @@ pub struct LimitStatus {
     /// With `adaptive`: what an answer takes to begin where no queue is before the targets, in milliseconds; none before the
     /// first answers.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub unhindered_ms: Option<f64>,
+    pub min_rtt_ms: Option<f64>,
     /// With `adaptive`: whether the limit is halved for a moment to see that.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub looking: Option<bool>,
+    pub probing: Option<bool>,
 }
 
 /// What came of an attempt, for all who learn from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Told {
+pub enum AttemptOutcome {
     /// The target has begun to answer.
     Answered,
     /// It failed.
@@ -245,7 +245,7 @@ pub enum Told {
     Overtaken,
 }
 
-impl Told {
+impl AttemptOutcome {
     /// By the head of an answer: its status, and that of gRPC if it stands there already.
     pub fn by_answer(status: StatusCode, of_grpc: Option<u16>) -> Self {
         if of_grpc == Some(grpc::UNAVAILABLE) { Self::Strained } else { Self::by_status(status) }

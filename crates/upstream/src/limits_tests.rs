@@ -92,14 +92,20 @@ async fn of_three_times_the_capacity_the_higher_tier_is_served_whole_and_the_low
 
 #[test]
 fn what_an_attempt_tells_is_an_answer_a_failure_or_a_strain() {
-    let by_status = |status: u16| Told::by_status(StatusCode::from_u16(status).unwrap());
-    assert_eq!([200, 404, 429].map(by_status), [Told::Answered; 3]);
-    assert_eq!([500, 502, 504].map(by_status), [Told::Failed; 3]);
-    assert_eq!(by_status(503), Told::Strained);
+    let by_status = |status: u16| AttemptOutcome::by_status(StatusCode::from_u16(status).unwrap());
+    assert_eq!([200, 404, 429].map(by_status), [AttemptOutcome::Answered; 3]);
+    assert_eq!([500, 502, 504].map(by_status), [AttemptOutcome::Failed; 3]);
+    assert_eq!(by_status(503), AttemptOutcome::Strained);
     // A gRPC server that cannot serve says so in a head of 200; any other status of it is the call's own.
-    let by_answer = |of_grpc: Option<u16>| Told::by_answer(StatusCode::OK, of_grpc);
-    assert_eq!([None, Some(0), Some(5), Some(13)].map(by_answer), [Told::Answered; 4]);
-    assert_eq!(by_answer(Some(14)), Told::Strained);
-    assert_eq!([Fault::AnswerTimeout, Fault::PerTryTimeout, Fault::Deadline].map(Told::by_fault), [Told::Strained; 3]);
-    assert_eq!([Fault::ConnectRefused, Fault::Reset, Fault::ConnectTimeout].map(Told::by_fault), [Told::Failed; 3]);
+    let by_answer = |of_grpc: Option<u16>| AttemptOutcome::by_answer(StatusCode::OK, of_grpc);
+    assert_eq!([None, Some(0), Some(5), Some(13)].map(by_answer), [AttemptOutcome::Answered; 4]);
+    assert_eq!(by_answer(Some(14)), AttemptOutcome::Strained);
+    assert_eq!(
+        [Fault::AnswerTimeout, Fault::PerTryTimeout, Fault::Deadline].map(AttemptOutcome::by_fault),
+        [AttemptOutcome::Strained; 3]
+    );
+    assert_eq!(
+        [Fault::ConnectRefused, Fault::Reset, Fault::ConnectTimeout].map(AttemptOutcome::by_fault),
+        [AttemptOutcome::Failed; 3]
+    );
 }

@@ -15,13 +15,13 @@ use portreeve_config::Upstream as UpstreamConfig;
 use tokio::runtime::Handle;
 
 use super::TargetRegistry;
+use super::connector::TargetConnector;
 use super::discovery::{TargetSources, Written};
 use super::health::Watched;
 use super::limits::Limits;
 use super::near::Near;
 use super::orders::Operation;
 use super::policy::policy;
-use super::prepared::Prepared;
 use super::roster::{Entry, Listed, Roster, RosterDiscovery};
 use super::selection::{Selection, Settings, backend, state};
 use super::sticky::Sticky;
@@ -32,7 +32,7 @@ pub(super) struct Members {
     /// Everybody, also those who get no requests: these are not enabled.
     backends: Backends,
     roster: Arc<Roster>,
-    pub(super) selection: ArcSwap<Selection<Prepared>>,
+    pub(super) selection: ArcSwap<Selection<TargetConnector>>,
     settings: Settings,
     /// Held by whoever publishes: updates of [`Backends`] must not overlap.
     publishing: Mutex<()>,

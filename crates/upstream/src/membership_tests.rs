@@ -155,7 +155,7 @@ async fn a_pick_goes_past_drained_ejected_and_full_targets_and_ends() {
         pool.operate(&addresses[1], Operation::Weight(Some(0)), "x").unwrap();
         let tried = [addresses[2].parse().unwrap()];
         let (member, failed) = pool.pick(7, &tried).unwrap();
-        pool.report(&failed, Told::Failed);
+        pool.report(&failed, AttemptOutcome::Failed);
         drop(failed);
         let ejected = member.target.address.to_string();
         assert_eq!(target(&pool, &ejected).state, TargetState::Ejected, "{balance}");

@@ -19,10 +19,10 @@ use super::breaker::{Breaker, CircuitStatus};
 use super::discovery::{Followed, TargetSources, follow};
 use super::gate::Slot;
 use super::hedge::{Hedge, Hedges};
-use super::limits::{LimitStatus, Limits, Picked, Priorities, Told};
+use super::limits::{AttemptOutcome, LimitStatus, Limits, Picked, Priorities};
 use super::members::Members;
 use super::near::Near;
-use super::retry::{Failed, NoRetry, Override, Retries, Terms};
+use super::retry::{Failed, NoRetry, Override, Retries, RetryPolicy};
 use super::selection::{Stay, Wants, hash_key};
 use super::transport::Transport;
 use super::{TargetRegistry, Wrong, health};
@@ -239,7 +239,7 @@ impl Pool {
     }
 
     /// Takes note of what came of an attempt: once for each, and not of one that the client gave up.
-    pub fn report(&self, attempt: &InFlight, told: Told) {
+    pub fn report(&self, attempt: &InFlight, told: AttemptOutcome) {
         self.limits.learn(attempt, told, Instant::now());
         self.members.report(attempt, told.outcome());
     }
@@ -325,7 +325,7 @@ impl Pool {
     }
 
     /// The retry policy, but for what a route says instead.
-    pub fn terms<'t>(&'t self, of_route: Option<&'t Override>) -> Terms<'t> {
+    pub fn terms<'t>(&'t self, of_route: Option<&'t Override>) -> RetryPolicy<'t> {
         self.retries.terms(of_route)
     }
 
@@ -333,7 +333,7 @@ impl Pool {
     /// pause. Without another target there is none, and the client is told of this failure.
     pub fn take_retry(
         &self,
-        terms: Terms<'_>,
+        terms: RetryPolicy<'_>,
         failed: Failed<'_>,
         tried: &[SocketAddr],
         until: Instant,

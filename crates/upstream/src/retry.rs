@@ -55,7 +55,7 @@ pub(super) struct Retries {
 
 /// The policy for one request: the upstream's, but for what its route says.
 #[derive(Debug, Clone, Copy)]
-pub struct Terms<'t> {
+pub struct RetryPolicy<'t> {
     attempts: u32,
     on: &'t [RetryOn],
     methods: &'t [Method],
@@ -98,8 +98,8 @@ impl Retries {
         self.budget.earn();
     }
 
-    pub(super) fn terms<'t>(&'t self, of_route: Option<&'t Override>) -> Terms<'t> {
-        Terms {
+    pub(super) fn terms<'t>(&'t self, of_route: Option<&'t Override>) -> RetryPolicy<'t> {
+        RetryPolicy {
             attempts: of_route.and_then(|it| it.attempts).unwrap_or(self.attempts),
             on: of_route.and_then(|it| it.on.as_deref()).unwrap_or(&self.on),
             methods: of_route.and_then(|it| it.methods.as_deref()).unwrap_or(&self.methods),
@@ -109,7 +109,7 @@ impl Retries {
     }
 }
 
-impl Terms<'_> {
+impl RetryPolicy<'_> {
     /// Whether such failures are retried at all.
     pub fn cover(&self, cause: Cause) -> bool {
         self.on.iter().any(|on| match (on, cause) {

@@ -12,7 +12,7 @@ fn failed(number: u32, cause: Cause) -> Failed<'static> {
     Failed { number, cause, answer: None }
 }
 
-fn take(terms: Terms<'_>, failed: Failed<'_>) -> Result<Duration, NoRetry> {
+fn take(terms: RetryPolicy<'_>, failed: Failed<'_>) -> Result<Duration, NoRetry> {
     let now = Instant::now();
     terms.take(failed, now, now + Duration::from_mins(1))
 }

@@ -16,12 +16,12 @@ use pingora_load_balancing::discovery::ServiceDiscovery;
 use portreeve_balance::{Group, Ledger, Member, Target};
 use tokio::runtime::Handle;
 
+use super::connector::TargetConnector;
 use super::discovery::{Discovered, Share, TargetSources};
 use super::health::{HealthGroup, Watched};
 use super::limits::Limits;
 use super::near::Near;
 use super::orders::{Order, Orders, Standing};
-use super::prepared::Prepared;
 use super::selection::backend;
 use super::transport::Transport;
 
@@ -55,7 +55,7 @@ pub(super) struct Listed {
     pub(super) order: Option<Order>,
     /// `None` while it is disabled.
     pub(super) watched: Option<Arc<Watched>>,
-    pub(super) member: Arc<Member<Prepared>>,
+    pub(super) member: Arc<Member<TargetConnector>>,
 }
 
 impl Entry {

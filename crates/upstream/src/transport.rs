@@ -12,9 +12,9 @@ use portreeve_config::{Protocol, ProxyProtocol, Timeouts, Upstream as UpstreamCo
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
+use super::connector::TargetConnector;
 use super::identity::{authorities, client_identity};
 use super::link::{Bound, Dial, client_config};
-use super::prepared::Prepared;
 
 /// The transport of one upstream. Two with different keys never share a connection.
 pub struct Transport {
@@ -70,16 +70,16 @@ impl Transport {
 
     /// What attempts at a target are made of, prepared once. `name` is what the file calls the target,
     /// `bound` how many connections there may be.
-    pub(super) fn prepare(&self, address: SocketAddr, name: Option<&str>, bound: Option<Bound>) -> Prepared {
-        Prepared::new(self.dial(address, name, self.timeouts.clone()).bounded(bound), self.is_multiplexed())
+    pub(super) fn prepare(&self, address: SocketAddr, name: Option<&str>, bound: Option<Bound>) -> TargetConnector {
+        TargetConnector::new(self.dial(address, name, self.timeouts.clone()).bounded(bound), self.is_multiplexed())
     }
 
     /// The same for a check of the target: connecting is a part of what it has `timeout` for, and its connections are counted with
     /// nobody's.
-    pub(super) fn prepare_check(&self, address: SocketAddr, name: Option<&str>, timeout: Duration) -> Prepared {
+    pub(super) fn prepare_check(&self, address: SocketAddr, name: Option<&str>, timeout: Duration) -> TargetConnector {
         let mut timeouts = self.timeouts.clone();
         timeouts.connect = units::Duration::from_millis(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
-        Prepared::new(self.dial(address, name, timeouts).uncounted(), self.is_multiplexed())
+        TargetConnector::new(self.dial(address, name, timeouts).uncounted(), self.is_multiplexed())
     }
 
     fn dial(&self, address: SocketAddr, name: Option<&str>, timeouts: Timeouts) -> Dial {

@@ -115,7 +115,7 @@ fn targets_that_are_verified_or_shown_another_identity_never_share_a_connection(
         json!({ "ca": "other-ca.crt" }),
         json!({ "cert": "client.crt", "key": "client.key" }),
     ];
-    let key = |prepared: Prepared| prepared.dial().key();
+    let key = |prepared: TargetConnector| prepared.dial().key();
     let hash = |tls| key(load(&folder, tls).unwrap().prepare(address(), Some("users.test"), None));
     let mut hashes: Vec<u64> = forms.iter().map(|tls| hash(tls.clone())).collect();
     assert_eq!(hash(json!({ "ca": "ca.crt" })), hashes[3], "the same files are the same transport");

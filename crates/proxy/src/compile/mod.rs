@@ -23,9 +23,9 @@ use portreeve_plugin::{Allowance, Consumer, DeclaredConsumer, Registry, Spread, 
 use crate::acme::{Plan, Settings};
 use crate::engine::Shared;
 use crate::https::Https;
-use crate::listener::{Issuing, Terms, Tls};
+use crate::listener::{Issuing, ListenerRules, Tls};
 use crate::observe::{AccessLog, usage_settings};
-use crate::snapshot::{Closed, Entrance, Snapshot};
+use crate::snapshot::{Closed, CompiledListener, Snapshot};
 use crate::upstream::{Near, Parts, Pool, Priorities, Resolver, TargetSources, Transport};
 use chains::Chains;
 use expressions::{Expressions, TOO_LARGE, with_besides};
@@ -89,10 +89,10 @@ pub(crate) fn compile(
         let tls = if listener.tcp.is_some() { tls.map(Tls::without_alpn) } else { tls };
         let is_in_clear = listener.tls.is_none() && listener.tcp.is_none();
         let challenges = (config.acme.is_some() && is_in_clear).then(|| shared.acme.challenges());
-        let terms = Arc::new(Terms::new(listener, trusted.clone(), tls));
+        let terms = Arc::new(ListenerRules::new(listener, trusted.clone(), tls));
         let (name, https) = (listener.name.shared(), Https::new(listener));
         let tcp = tcp::compile(listener, &path, &pools, &shared.metrics, &mut errors);
-        Some(Arc::new(Entrance { name, terms, https, challenges, chain, tcp }))
+        Some(Arc::new(CompiledListener { name, terms, https, challenges, chain, tcp }))
     });
     let entrances: Vec<_> = entrances.collect();
     if entrances.iter().all(Option::is_none) {
@@ -120,7 +120,7 @@ pub(crate) fn compile(
             tracing::warn!(warning = warning.headline(), "The configuration has something worth a look.");
         }
     }
-    let mut numbered: Vec<Option<Arc<Entrance>>> = Vec::new();
+    let mut numbered: Vec<Option<Arc<CompiledListener>>> = Vec::new();
     for (number, entrance) in listeners.iter().zip(entrances) {
         if numbered.len() <= *number {
             numbered.resize(*number + 1, None);

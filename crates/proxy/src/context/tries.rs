@@ -9,7 +9,7 @@ use pingora::{Error, ErrorType, Result};
 
 use super::Request;
 use crate::fault::Fault;
-use crate::upstream::{Failed, Pool, RetryCause, RetryTerms, Told};
+use crate::upstream::{AttemptOutcome, Failed, Pool, RetryCause, RetryPolicy};
 
 impl Request {
     /// Waits for what has to come before the next attempt: the pause after the one that failed, and the turn of this request
@@ -58,7 +58,7 @@ impl Request {
         self.settle();
         // A client that gave little time says nothing of the target.
         if fault.blames_target() && (fault != Fault::Deadline || !self.is_hurried()) {
-            self.report(Told::by_fault(fault));
+            self.report(AttemptOutcome::by_fault(fault));
         }
         self.gave_up(fault);
     }
@@ -80,9 +80,9 @@ impl Request {
         self.hedge = Some(settled.won.is_some());
         let Some(won) = settled.won else { return };
         match settled.first {
-            None => self.report(Told::Overtaken),
+            None => self.report(AttemptOutcome::Overtaken),
             Some(fault) => {
-                self.report(Told::by_fault(fault));
+                self.report(AttemptOutcome::by_fault(fault));
                 if let Some(pool) = self.pool() {
                     pool.metrics.failed(fault);
                 }
@@ -94,7 +94,7 @@ impl Request {
     }
 
     /// The policy for this request: what its upstream says, but for what its route says.
-    pub(crate) fn retry_terms(&self) -> Option<RetryTerms<'_>> {
+    pub(crate) fn retry_terms(&self) -> Option<RetryPolicy<'_>> {
         let of_route = self.route.as_ref().and_then(|route| route.retry.as_deref());
         Some(self.pool()?.terms(of_route))
     }

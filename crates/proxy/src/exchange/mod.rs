@@ -20,7 +20,7 @@ use portreeve_wire::http1::Body;
 use smallvec::SmallVec;
 use tokio::time::sleep;
 
-use crate::attempt::Broke;
+use crate::attempt::AttemptFailure;
 use crate::context::{Leave, Request};
 use crate::phases::facts;
 use crate::upstream::{
@@ -78,7 +78,7 @@ async fn once(session: &mut Session, cx: &mut Request) -> Result<()> {
             };
             let Some(stream) = stream else {
                 let error = bad_target("the target does not speak HTTP/2");
-                return Err(attempt::broke(session, cx, error, Broke::default()));
+                return Err(attempt::on_attempt_error(session, cx, error, AttemptFailure::default()));
             };
             let is_reused = stream.is_reused();
             // Boxed: a stream is larger than all that an exchange in HTTP/1.1 needs.
@@ -101,12 +101,12 @@ where
         left = session.read_body_or_idle(true) => {
             // The connection of the client keeps the time of an attempt as well.
             if !facts(session.digest()).is_some_and(|facts| facts.line.take_attempt_over()) {
-                return Err(attempt::broke(session, cx, gone(left), Broke::default()));
+                return Err(attempt::on_attempt_error(session, cx, gone(left), AttemptFailure::default()));
             }
             too_late()
         }
     };
-    opened.map_err(|error| attempt::is_not_connected(cx, error.into_up()))
+    opened.map_err(|error| attempt::on_connect_error(cx, error.into_up()))
 }
 
 /// One exchange on a connection, and what becomes of it if it fails.
@@ -133,12 +133,12 @@ async fn converse(
         }
         Err(error) => {
             let is_of_client = target.wants_more();
-            if !is_of_client && attempt::is_of_time(session, cx, &error) {
+            if !is_of_client && attempt::is_timeout(session, cx, &error) {
                 target.suspect();
             }
             // Closed, before somebody else is asked.
             drop(target);
-            Err(attempt::broke(session, cx, error, Broke { is_reused, is_of_client }))
+            Err(attempt::on_attempt_error(session, cx, error, AttemptFailure { is_reused, is_of_client }))
         }
     }
 }
@@ -281,8 +281,8 @@ enum Heard {
 async fn hear(session: &mut Session, cx: &mut Request, event: ResponseEvent, parts: &mut Parts) -> Result<Heard> {
     let (part, last) = match event {
         ResponseEvent::Interim(mut head) => {
-            answer::comes(session, &mut head, cx)?;
-            answer::goes_on(session, &mut head, cx).await?;
+            answer::check_response_head(session, &mut head, cx)?;
+            answer::forward_response_head(session, &mut head, cx).await?;
             if head.status == StatusCode::CONTINUE {
                 cx.leave = Leave::Given;
             }
@@ -291,8 +291,8 @@ async fn hear(session: &mut Session, cx: &mut Request, event: ResponseEvent, par
             return write(session, std::mem::take(parts)).await.map(|()| Heard::More);
         }
         ResponseEvent::Head(mut head, last) => {
-            answer::comes(session, &mut head, cx)?;
-            answer::goes_on(session, &mut head, cx).await?;
+            answer::check_response_head(session, &mut head, cx)?;
+            answer::forward_response_head(session, &mut head, cx).await?;
             if head.status == StatusCode::SWITCHING_PROTOCOLS {
                 parts.push(HttpTask::Header(head, false));
                 return Ok(Heard::Switch);

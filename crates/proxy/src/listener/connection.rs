@@ -26,15 +26,15 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::facts::{Facts, Line};
+use super::connection_info::{ConnectionInfo, RequestControl};
 use super::http2::{Overhead, Uploads};
 use super::pace::Pace;
 use super::refused::Reason;
-use super::terms::Terms;
+use super::rules::ListenerRules;
 use super::transport::Transport;
 use crate::deadline::Deadline;
 use crate::descriptors;
-use crate::web_socket::{Farewell, Guest};
+use crate::web_socket::{ClientEnd, WebSocketDrain};
 use portreeve_wire::http1::head_length;
 
 /// Bytes gathered before they are sent unasked. A head and a small body fit; large bodies pass by.
@@ -89,7 +89,7 @@ struct Arriving {
 #[derive(Debug)]
 pub(super) struct Connection {
     io: Transport,
-    terms: Arc<Terms>,
+    terms: Arc<ListenerRules>,
     reading: Reading,
     requests: Requests,
     frames: Option<Box<Arriving>>,
@@ -102,8 +102,8 @@ pub(super) struct Connection {
     /// Something was written that TLS may still hold.
     is_held: bool,
     /// Once it is one.
-    web_socket: Option<Box<Guest>>,
-    farewell: Arc<Farewell>,
+    web_socket: Option<Box<ClientEnd>>,
+    farewell: Arc<WebSocketDrain>,
     /// For reading: silence, heads, bodies.
     patience: Deadline,
     /// The client has sent its last byte, before its answer began.
@@ -120,7 +120,7 @@ pub(super) struct Connection {
     waited: Duration,
     /// Bytes thrown away after the last word to a client that floods.
     lingered: u64,
-    line: Arc<Line>,
+    line: Arc<RequestControl>,
     socket: Arc<SocketDigest>,
     facts: Arc<ProxyDigest>,
 }
@@ -128,9 +128,9 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn new(
         io: Transport,
-        facts: Facts,
-        terms: Arc<Terms>,
-        farewell: Arc<Farewell>,
+        facts: ConnectionInfo,
+        terms: Arc<ListenerRules>,
+        farewell: Arc<WebSocketDrain>,
     ) -> pingora::Result<Self> {
         let socket = SocketDigest::from_raw_fd(io.as_raw_fd());
         // Known from `accept`: saves the `getpeername` that Pingora would make.
@@ -228,7 +228,7 @@ impl Connection {
         Digest { proxy_digest, socket_digest, ..Digest::default() }
     }
 
-    pub(super) fn line(&self) -> Arc<Line> {
+    pub(super) fn line(&self) -> Arc<RequestControl> {
         self.line.clone()
     }
 

@@ -12,8 +12,8 @@ use super::*;
 
 const STALL: Duration = Duration::from_secs(30);
 
-fn terms() -> Terms {
-    Terms {
+fn terms() -> ListenerRules {
+    ListenerRules {
         bounds: Bounds::default(),
         connections: 10,
         connections_per_client: 10,
@@ -35,9 +35,9 @@ async fn pair() -> (Connection, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (io, peer) = listener.accept().await.unwrap();
-    let facts = Facts::new(0, peer, Arc::new(Networks::default()));
+    let facts = ConnectionInfo::new(0, peer, Arc::new(Networks::default()));
     let io = Transport::Plain(Rewound::new(io, Vec::new()));
-    (Connection::new(io, facts, Arc::new(terms()), Farewell::new()).unwrap(), client)
+    (Connection::new(io, facts, Arc::new(terms()), WebSocketDrain::new()).unwrap(), client)
 }
 
 async fn next(connection: &mut Connection) -> Next {

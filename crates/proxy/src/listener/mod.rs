@@ -5,29 +5,29 @@
 //! connections it reuses never leave their core. Health, counts, limits and the snapshot are shared. docs/adr/0003.
 
 mod connection;
+mod connection_info;
+mod connection_limiter;
 mod connection_rate;
-mod crowd;
-mod facts;
 mod http1;
 mod http2;
-mod kept;
 mod listening;
 mod pace;
 mod refused;
+mod replay_buffer;
+mod rules;
 mod serve;
 mod socket;
 mod tcp;
-mod terms;
 mod tls;
 mod transport;
 mod workers;
 
-pub(crate) use facts::{AttemptTime, Facts, Line, nobody};
+pub(crate) use connection_info::{AttemptTime, ConnectionInfo, RequestControl, nobody};
 pub(crate) use listening::{Copies, Listening};
 pub(crate) use refused::{ALLOW, Reason};
+pub(crate) use rules::ListenerRules;
 pub use socket::{BindError, Inherited};
 pub(crate) use tcp::{SameName, Tcp, Way, Ways};
-pub(crate) use terms::Terms;
-pub(crate) use tls::{Certified, Expiry, Issuing, Tls, TlsFacts, authorities, moment, now, sha256, watch_expiry};
+pub(crate) use tls::{Certified, Expiry, Issuing, Tls, TlsInfo, authorities, moment, now, sha256, watch_expiry};
 pub use workers::Drained;
 pub(crate) use workers::Workers;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::terms::Terms;
+use super::rules::ListenerRules;
 
 /// Nothing for `limits.stall` at most, and after that on average no less than `limits.min_body_rate`. Only time counts in which
 /// something waits for the client.
@@ -21,7 +21,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) fn new(terms: &Terms) -> Self {
+    pub(super) fn new(terms: &ListenerRules) -> Self {
         Self { stall: terms.stall, rate: terms.min_body_rate, taken: 0, since: None, waited: Duration::ZERO }
     }
 

@@ -13,19 +13,19 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::connection::{Connection, Next};
+use super::connection_info::{ConnectionInfo, nobody};
+use super::connection_limiter::{ConnectionLimiter, Full, Place};
 use super::connection_rate::TooFast;
-use super::crowd::{Crowd, Full, Place};
-use super::facts::{Facts, nobody};
 use super::http1::{Http1, Served};
 use super::http2;
 use super::refused::{self, Reason};
+use super::rules::ListenerRules;
 use super::tcp::{self, Tcp};
-use super::terms::Terms;
 use super::transport::{Rewound, Transport};
 use crate::descriptors;
 use crate::phases::Phases;
-use crate::snapshot::Entrance;
-use crate::web_socket::Farewell;
+use crate::snapshot::CompiledListener;
+use crate::web_socket::WebSocketDrain;
 use pingora_proxy::HttpProxy;
 use portreeve_plugin::engine::fresh_request_id;
 
@@ -44,8 +44,8 @@ pub(super) struct Serving {
     pub(super) proxy: Arc<HttpProxy<Phases>>,
     pub(super) phases: Arc<Phases>,
     pub(super) stop: watch::Receiver<bool>,
-    pub(super) crowd: Arc<Crowd>,
-    pub(super) farewell: Arc<Farewell>,
+    pub(super) crowd: Arc<ConnectionLimiter>,
+    pub(super) farewell: Arc<WebSocketDrain>,
 }
 
 /// Why a connection was not served. The words are labels of a metric.
@@ -78,7 +78,7 @@ impl Serving {
         io: TcpStream,
         peer: SocketAddr,
         client: &mut SocketAddr,
-        entrance: &Arc<Entrance>,
+        entrance: &Arc<CompiledListener>,
     ) -> Result<(), Refused> {
         let terms = &entrance.terms;
         let rate = terms.connection_rate.as_ref();
@@ -94,7 +94,7 @@ impl Serving {
             let opening = Box::pin(open(io, client, self.listener, terms, by_name));
             timeout(terms.handshake, opening).await.map_err(|_| "handshake_timeout")??
         } else {
-            let facts = Facts::new(self.listener, peer, terms.trusted.clone());
+            let facts = ConnectionInfo::new(self.listener, peer, terms.trusted.clone());
             Opened { transport: Transport::Plain(Rewound::new(io, Vec::new())), facts, name: None }
         };
         if let Some(tls) = &facts.tls {
@@ -128,8 +128,8 @@ impl Serving {
         &self,
         mut connection: Box<Connection>,
         http2: bool,
-        facts: &Facts,
-        entrance: &Entrance,
+        facts: &ConnectionInfo,
+        entrance: &CompiledListener,
         place: Arc<Place>,
     ) {
         let http1 = Http1::of(&connection, self.stop.clone());
@@ -166,7 +166,13 @@ impl Serving {
         }
     }
 
-    async fn refuse(&self, connection: Connection, reason: Reason, facts: &Facts, entrance: &Entrance) {
+    async fn refuse(
+        &self,
+        connection: Connection,
+        reason: Reason,
+        facts: &ConnectionInfo,
+        entrance: &CompiledListener,
+    ) {
         let started = Instant::now();
         let id = fresh_request_id();
         let sent = refused::answer(connection, reason, &id, entrance.https.hsts()).await;
@@ -181,7 +187,7 @@ async fn goodbye(mut connection: Box<Connection>) {
 }
 
 /// Why there is no place for this client.
-fn refusal(full: Full, client: IpAddr, entrance: &Entrance) -> Refused {
+fn refusal(full: Full, client: IpAddr, entrance: &CompiledListener) -> Refused {
     match full {
         Full::Listener => "too_many",
         Full::Client => "too_many_of_client",
@@ -202,7 +208,7 @@ fn refusal(full: Full, client: IpAddr, entrance: &Entrance) -> Refused {
 /// A connection whose handshakes are over.
 struct Opened {
     transport: Transport,
-    facts: Facts,
+    facts: ConnectionInfo,
     /// The name that the client asks for in TLS, where that was read without ending it.
     name: Option<Box<str>>,
 }
@@ -213,7 +219,7 @@ async fn open(
     mut io: TcpStream,
     client: &mut SocketAddr,
     listener: usize,
-    terms: &Terms,
+    terms: &ListenerRules,
     by_name: bool,
 ) -> Result<Opened, Refused> {
     let (told, mut early) =
@@ -230,7 +236,7 @@ async fn open(
             Some(destination)
         }
     };
-    let mut facts = Facts { destination, ..Facts::new(listener, *client, terms.trusted.clone()) };
+    let mut facts = ConnectionInfo { destination, ..ConnectionInfo::new(listener, *client, terms.trusted.clone()) };
     let Some(tls) = &terms.tls else {
         let name = if by_name { tcp::read_hello(&mut io, &mut early).await? } else { None };
         return Ok(Opened { transport: Transport::Plain(Rewound::new(io, early)), facts, name });
@@ -245,7 +251,7 @@ async fn open(
 }
 
 /// Reads the PROXY protocol header: what it says, and what was read beyond it.
-async fn announced(io: &mut TcpStream, peer: SocketAddr, terms: &Terms) -> Result<(Header, Vec<u8>), Refused> {
+async fn announced(io: &mut TcpStream, peer: SocketAddr, terms: &ListenerRules) -> Result<(Header, Vec<u8>), Refused> {
     if !terms.trusted.contain(peer.ip()) {
         return Err("proxy_protocol_untrusted");
     }

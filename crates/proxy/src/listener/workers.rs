@@ -12,12 +12,12 @@ use pingora_proxy::http_proxy;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::crowd::Crowd;
+use super::connection_limiter::ConnectionLimiter;
 use super::serve::Serving;
 use super::socket::{Sockets, waiting};
 use crate::descriptors;
 use crate::phases::Phases;
-use crate::web_socket::Farewell;
+use crate::web_socket::WebSocketDrain;
 
 /// After the system refused a socket (descriptors or memory are short), accepting rests this long.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
@@ -36,7 +36,7 @@ pub(crate) struct Workers {
     each: Vec<Worker>,
     stopping: watch::Sender<bool>,
     open: Arc<AtomicUsize>,
-    farewell: Arc<Farewell>,
+    farewell: Arc<WebSocketDrain>,
 }
 
 #[derive(Debug)]
@@ -50,7 +50,7 @@ enum Command {
     Open {
         listener: usize,
         socket: StdListener,
-        crowd: Arc<Crowd>,
+        crowd: Arc<ConnectionLimiter>,
     },
     /// Accept no more here. `done` is dropped when the socket is closed.
     Close {
@@ -80,7 +80,7 @@ impl Workers {
     pub(crate) fn start(count: usize, phases: &Phases) -> io::Result<Self> {
         let (stopping, stop) = watch::channel(false);
         let open = Arc::new(AtomicUsize::new(0));
-        let farewell = Farewell::new();
+        let farewell = WebSocketDrain::new();
         let conf = Arc::new(ServerConf { threads: 1, max_retries: MAX_ATTEMPTS, ..ServerConf::default() });
         let spawn = |number: usize| {
             let (commands, inbox) = mpsc::unbounded_channel();
@@ -112,7 +112,7 @@ impl Workers {
 
     /// Begins to accept on `sockets` for the listener of this number.
     pub(super) fn open(&self, listener: usize, sockets: Sockets) {
-        let crowd = Arc::new(Crowd::default());
+        let crowd = Arc::new(ConnectionLimiter::default());
         for (worker, socket) in self.each.iter().cycle().zip(sockets.each) {
             // A worker's inbox closes only when its thread ends, at the very end.
             worker.commands.send(Command::Open { listener, socket, crowd: crowd.clone() }).ok();
@@ -184,7 +184,7 @@ struct Served {
     conf: Arc<ServerConf>,
     stop: watch::Receiver<bool>,
     open: Arc<AtomicUsize>,
-    farewell: Arc<Farewell>,
+    farewell: Arc<WebSocketDrain>,
 }
 
 impl Served {
@@ -200,7 +200,7 @@ impl Served {
                         let (proxy, phases) = (proxy.clone(), phases.clone());
                         let (stop, farewell) = (self.stop.clone(), self.farewell.clone());
                         let serving = Serving { listener, proxy, phases, stop, crowd, farewell };
-                        let door = Door { serving, open: self.open.clone() };
+                        let door = Acceptor { serving, open: self.open.clone() };
                         let (close, closing) = oneshot::channel();
                         let task = tokio::spawn(door.accept(socket, closing));
                         accepting.push(Accepting { listener, close, task });
@@ -240,12 +240,12 @@ impl Accepting {
 }
 
 /// One listener's socket in one worker.
-struct Door {
+struct Acceptor {
     serving: Serving,
     open: Arc<AtomicUsize>,
 }
 
-impl Door {
+impl Acceptor {
     /// Accepts until `closing`, serves whoever had been connected by then, and closes.
     async fn accept(self, socket: TcpListener, mut closing: oneshot::Receiver<()>) {
         loop {

@@ -15,8 +15,8 @@ use portreeve_wire::http1::Body;
 
 use super::request_body::misframed;
 use super::{Progress, RequestHead, ResponseEvent, TargetExchange, bad_target};
+use crate::connector::Silence;
 use crate::link::ANSWERS;
-use crate::prepared::Silence;
 use crate::stream::{Ending, Stream};
 use portreeve_connection::deadline::Deadline;
 

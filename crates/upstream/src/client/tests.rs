@@ -10,9 +10,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::connector::{Silence, TargetConnector};
 use crate::fault::Fault;
 use crate::link::Dial;
-use crate::prepared::{Prepared, Silence};
 
 /// More than what sockets and windows take of a request that nobody reads.
 const LARGE: usize = 16 << 20;
@@ -130,7 +130,7 @@ async fn outcome(is_http2: bool, play: Play, length: usize) -> Result<usize, Fau
     let (address, playing) = target(is_http2, play).await;
     let short = units::Duration::from_millis(300);
     let timeouts = Timeouts { write: short, ..Timeouts::default() };
-    let prepared = Prepared::new(Dial::new(address, None, timeouts, 0), is_http2);
+    let prepared = TargetConnector::new(Dial::new(address, None, timeouts, 0), is_http2);
     let silence = Silence { first_byte: short.get(), later: Duration::from_secs(20) };
     let handle = prepared.own_attempt(Asked { is_head: false, upgrade: false }, silence, Duration::ZERO);
     let place = handle.open_alone().await.unwrap().unwrap();

@@ -36,7 +36,7 @@ struct Source {
     written: Written,
     /// By what the weights that it tells are multiplied: the weight of the target that names it.
     weight: u32,
-    told: Mutex<Told>,
+    told: Mutex<SourceReport>,
 }
 
 /// What a source is, whatever else the file says of it: one that is the same knows what it knew before a reload.
@@ -51,7 +51,7 @@ enum Key {
 
 /// What a source told last.
 #[derive(Debug, Clone, Default)]
-struct Told {
+struct SourceReport {
     found: Option<Arc<[Found]>>,
     /// When it last told something, be it the same, in seconds since 1970.
     at: Option<u64>,
@@ -121,7 +121,7 @@ impl TargetSources {
         let targets = config.targets.iter().map(|target| {
             let weight = u32::from(target.weight);
             let (key, told) = if let Some(address) = target.address.socket_addr() {
-                (Key::Fixed(address), Told::fixed(address))
+                (Key::Fixed(address), SourceReport::fixed(address))
             } else {
                 let key = Key::Name(target.address.clone());
                 let told = known(&key);
@@ -143,9 +143,9 @@ impl TargetSources {
                     let key = Key::File(path.clone());
                     let mut told = known(&key);
                     if told.found.is_none() {
-                        told = Told::first(&path).unwrap_or_else(|message| {
+                        told = SourceReport::first(&path).unwrap_or_else(|message| {
                             faults.push(Wrong::new(format!("discover[{index}].file"), message));
-                            Told::default()
+                            SourceReport::default()
                         });
                     }
                     (key, told)
@@ -270,7 +270,7 @@ impl TargetSources {
     }
 }
 
-impl Told {
+impl SourceReport {
     fn fixed(address: SocketAddr) -> Self {
         let found = Found { address, weight: 1, facts: Facts::default() };
         Self { found: Some(Arc::new([found])), ..Self::default() }

@@ -19,8 +19,8 @@ use super::grpc::GrpcProbe;
 use super::http::HttpProbe;
 use crate::Wrong;
 use crate::client::{Conversation, RequestHead};
+use crate::connector::Silence;
 use crate::fault::Fault;
-use crate::prepared::Silence;
 use crate::transport::Transport;
 
 /// What the file calls a target, beside its address.

@@ -11,8 +11,8 @@ use portreeve_wire::http1::{Asked, Flaw};
 
 use super::Dial;
 use super::hedge_state::{HedgeState, Settled};
+use crate::connector::Silence;
 use crate::hedge::Hedge;
-use crate::prepared::Silence;
 use portreeve_connection::trailers::Carrier;
 use portreeve_connection::web_socket::WebSocket;
 

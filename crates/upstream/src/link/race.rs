@@ -19,7 +19,7 @@ use super::attempt::UpstreamAttempt;
 use super::hedge_state::Settled;
 use super::wire::Link;
 use super::{Dial, idle};
-use crate::Told;
+use crate::AttemptOutcome;
 use crate::fault::Fault;
 use crate::hedge::Second;
 
@@ -81,11 +81,11 @@ pub(super) struct Race {
     sent: BytesMut,
     second: Option<Runner>,
     /// What the first has said that was not acceptable, or how it failed, while the second is waited for.
-    first: Option<Said>,
+    first: Option<ResponseStart>,
 }
 
 /// What one of two has come to.
-enum Said {
+enum ResponseStart {
     /// An answer that is only taken if the other has none that is better.
     Answer(BytesMut),
     /// The end.
@@ -113,7 +113,7 @@ impl From<io::Error> for Unasked {
 enum State {
     Opening(Opening),
     Asked(Box<Link>),
-    Said(Box<Link>, BytesMut),
+    ResponseStart(Box<Link>, BytesMut),
     /// By this, if its attempt does not know by what.
     Failed(Option<Fault>),
 }
@@ -189,7 +189,7 @@ impl Race {
         if self.first.is_none() {
             self.first = match poll_said(cx, first, attempt) {
                 Poll::Pending => None,
-                Poll::Ready(Said::Answer(read)) if is_acceptable(first) => {
+                Poll::Ready(ResponseStart::Answer(read)) if is_acceptable(first) => {
                     self.lose(attempt);
                     return Poll::Ready(Heard { link: None, read, end: Ok(()) });
                 }
@@ -197,21 +197,21 @@ impl Race {
             };
         }
         let Some(runner) = &mut self.second else { return Poll::Pending };
-        if runner.poll(cx) && matches!(&runner.state, State::Said(link, _) if is_acceptable(link)) {
+        if runner.poll(cx) && matches!(&runner.state, State::ResponseStart(link, _) if is_acceptable(link)) {
             return Poll::Ready(self.win(attempt));
         }
-        let is_over = matches!(runner.state, State::Said(..) | State::Failed(_));
+        let is_over = matches!(runner.state, State::ResponseStart(..) | State::Failed(_));
         if !is_over || self.first.is_none() {
             return Poll::Pending;
         }
         // Neither is good: an answer goes before a failure, and the first before the second.
         match (self.first.take(), &runner.state) {
-            (Some(Said::Failure(_)), State::Said(..)) => Poll::Ready(self.win(attempt)),
-            (Some(Said::Answer(read)), _) => {
+            (Some(ResponseStart::Failure(_)), State::ResponseStart(..)) => Poll::Ready(self.win(attempt)),
+            (Some(ResponseStart::Answer(read)), _) => {
                 self.lose(attempt);
                 Poll::Ready(Heard { link: None, read, end: Ok(()) })
             }
-            (Some(Said::Failure(end)), _) => {
+            (Some(ResponseStart::Failure(end)), _) => {
                 self.lose(attempt);
                 Poll::Ready(Heard { link: None, read: BytesMut::new(), end })
             }
@@ -228,7 +228,7 @@ impl Race {
                 // A kept connection that was closed meanwhile says nothing.
                 State::Failed(None) if runner.attempt.was_stale() => second.lose(),
                 State::Failed(fault) => second.fail(fault.unwrap_or_else(|| runner.attempt.fault_of())),
-                State::Said(..) => second.fail(Fault::TargetAnswered),
+                State::ResponseStart(..) => second.fail(Fault::UpstreamStatus),
                 _ => second.lose(),
             }
         }
@@ -237,7 +237,8 @@ impl Race {
     /// The second is heard.
     fn win(&mut self, attempt: &UpstreamAttempt) -> Heard {
         let nothing = Heard { link: None, read: BytesMut::new(), end: Ok(()) };
-        let Some(Runner { second: Some(second), state: State::Said(link, read), attempt: heard }) = self.second.take()
+        let Some(Runner { second: Some(second), state: State::ResponseStart(link, read), attempt: heard }) =
+            self.second.take()
         else {
             return nothing;
         };
@@ -245,8 +246,8 @@ impl Race {
         attempt.trailers.replace(&heard.trailers);
         let first = match self.first {
             None => None,
-            Some(Said::Answer(_)) => Some(Fault::TargetAnswered),
-            Some(Said::Failure(_)) => (!attempt.was_stale()).then(|| attempt.fault_of()),
+            Some(ResponseStart::Answer(_)) => Some(Fault::UpstreamStatus),
+            Some(ResponseStart::Failure(_)) => (!attempt.was_stale()).then(|| attempt.fault_of()),
         };
         attempt.settle(Settled::won(second, first));
         Heard { link: Some(link), read, end: Ok(()) }
@@ -269,15 +270,15 @@ impl Runner {
         let State::Asked(link) = &mut self.state else { return false };
         let Poll::Ready(said) = poll_said(cx, link, &self.attempt) else { return false };
         let state = std::mem::replace(&mut self.state, State::Failed(None));
-        if let (Said::Answer(read), State::Asked(link)) = (said, state) {
-            self.state = State::Said(link, read);
+        if let (ResponseStart::Answer(read), State::Asked(link)) = (said, state) {
+            self.state = State::ResponseStart(link, read);
         }
         true
     }
 }
 
 /// What comes of an answer first.
-fn poll_said(cx: &mut Context<'_>, link: &mut Link, attempt: &UpstreamAttempt) -> Poll<Said> {
+fn poll_said(cx: &mut Context<'_>, link: &mut Link, attempt: &UpstreamAttempt) -> Poll<ResponseStart> {
     let mut bytes = BytesMut::zeroed(READ);
     let mut buf = ReadBuf::new(&mut bytes);
     let ended = match link.poll_answer(cx, &mut buf, attempt) {
@@ -286,13 +287,13 @@ fn poll_said(cx: &mut Context<'_>, link: &mut Link, attempt: &UpstreamAttempt) -
     };
     let n = buf.filled().len();
     bytes.truncate(n);
-    Poll::Ready(if n > 0 && ended.is_ok() { Said::Answer(bytes) } else { Said::Failure(ended) })
+    Poll::Ready(if n > 0 && ended.is_ok() { ResponseStart::Answer(bytes) } else { ResponseStart::Failure(ended) })
 }
 
 /// Whether what has begun to come is worth not waiting for the other. An interim answer is: its target is at work.
 fn is_acceptable(link: &Link) -> bool {
     let status = link.status().and_then(|status| StatusCode::from_u16(status).ok());
-    status.is_none_or(|status| Told::by_status(status) == Told::Answered)
+    status.is_none_or(|status| AttemptOutcome::by_status(status) == AttemptOutcome::Answered)
 }
 
 impl std::fmt::Debug for Race {

@@ -24,8 +24,8 @@ use url::{Host, Position, Url};
 use self::addresses::resolve;
 use self::proxies::{Proxies, Proxy};
 use super::client::{Conversation, Http1, NotGathered, RequestHead};
+use super::connector::Silence;
 use super::link::{AttemptParams, ConnectionLease, Dial, Tunnel, UpstreamAttempt, client_config};
-use super::prepared::Silence;
 use crate::error_text::text_of;
 
 /// Longest wait for a connection, over all addresses of a name.

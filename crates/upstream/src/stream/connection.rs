@@ -78,7 +78,7 @@ impl Connection {
             is_retired: AtomicBool::new(false),
             idle_since: Mutex::new(Instant::now()),
         });
-        tokio::spawn(live(Told(Arc::downgrade(&connection)), dial));
+        tokio::spawn(live(StateReporter(Arc::downgrade(&connection)), dial));
         let waiting = Waiting(connection.clone());
         (connection, waiting)
     }
@@ -169,9 +169,9 @@ impl Drop for Waiting {
 }
 
 /// Tells those who wait for a connection what becomes of it, and that it has ended when this is dropped.
-struct Told(Weak<Connection>);
+struct StateReporter(Weak<Connection>);
 
-impl Told {
+impl StateReporter {
     fn tell(&self, state: State) {
         if let Some(connection) = self.0.upgrade() {
             connection.state.send_replace(state);
@@ -179,7 +179,7 @@ impl Told {
     }
 }
 
-impl Drop for Told {
+impl Drop for StateReporter {
     fn drop(&mut self) {
         if let Some(connection) = self.0.upgrade() {
             connection.state.send_if_modified(|state| {
@@ -194,7 +194,7 @@ impl Drop for Told {
 }
 
 /// The life of a connection. It ends with the last handle by which a stream could be begun, and the last stream.
-async fn live(connection: Told, dial: Arc<Dial>) {
+async fn live(connection: StateReporter, dial: Arc<Dial>) {
     match make(&dial).await {
         Ok((requests, http2)) => {
             if let Some(connection) = connection.0.upgrade() {
@@ -301,7 +301,7 @@ mod tests {
         let (connection, waiting) = Connection::open(Arc::new(Dial::new(address, None, Timeouts::default(), 0)));
         assert!(connection.is_opening() && !connection.is_over());
         // Its own task has not run yet: nothing here waits.
-        drop(Told(Arc::downgrade(&connection)));
+        drop(StateReporter(Arc::downgrade(&connection)));
         assert!(connection.is_over());
         waiting.opened().await.unwrap();
     }

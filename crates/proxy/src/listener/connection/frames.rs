@@ -13,7 +13,7 @@ use crate::listener::refused::{LINGER_BYTES, Reason};
 impl Connection {
     /// Hands over frames. While a head is open nothing else may come (RFC 9113 §4.3), so one that trickles holds up the whole
     /// connection, and ends it. Of a client that floods nothing more is read: whoever serves the connection looks for that
-    /// ([`Line::is_flooded`](crate::listener::facts::Line::is_flooded)) whenever it has asked for more, and ends it.
+    /// ([`RequestControl::is_flooded`](crate::listener::connection_info::Line::is_flooded)) whenever it has asked for more, and ends it.
     pub(super) fn poll_frames(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.line.is_flooded() {
             return Poll::Pending;

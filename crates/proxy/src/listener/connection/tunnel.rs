@@ -7,13 +7,13 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::Connection;
-use crate::web_socket::{Guest, Passage, To};
+use crate::web_socket::{ClientEnd, Passage, To};
 
 impl Connection {
     /// What follows the head of the answer is another protocol.
     pub(in crate::listener) fn open_tunnel(&mut self) {
         self.pass_raw();
-        self.web_socket = self.line.web_socket().map(|socket| Box::new(Guest::new(socket.clone(), &self.farewell)));
+        self.web_socket = self.line.web_socket().map(|socket| Box::new(ClientEnd::new(socket.clone(), &self.farewell)));
     }
 
     /// Gathers bytes for the client's side. They go out while somebody waits for the client.

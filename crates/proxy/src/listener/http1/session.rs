@@ -23,8 +23,8 @@ use tokio::time::timeout;
 use super::Shared;
 use super::answer::{Framing, Says, Wanted, write_chunk_line, write_head};
 use crate::listener::connection::Connection;
-use crate::listener::facts::Line;
-use crate::listener::kept::Kept;
+use crate::listener::connection_info::RequestControl;
+use crate::listener::replay_buffer::ReplayBuffer;
 use portreeve_connection::trailers;
 
 /// Bytes of a body read at once.
@@ -35,13 +35,13 @@ const SMALL_BODY: u64 = 64 * 1024;
 /// One request and its answer. When the answer has gone whole, the connection is given back; if it is broken off, it is closed.
 pub(super) struct Single {
     connection: Option<Box<Connection>>,
-    line: Arc<Line>,
+    line: Arc<RequestControl>,
     head: RequestHeader,
     /// How the body is delimited; what has come of it, how much of it has been read, and that as far as it is kept.
     body: Body,
     came: Incoming,
     read: usize,
-    kept: Option<Kept>,
+    kept: Option<ReplayBuffer>,
     wanted: Wanted,
     switch: Switch,
     /// The head that was sent, or waits to be; and what had been gathered before it.
@@ -510,7 +510,7 @@ impl Session for Single {
     }
 
     fn retry_buffer_truncated(&self) -> bool {
-        self.kept.as_ref().is_some_and(Kept::is_truncated)
+        self.kept.as_ref().is_some_and(ReplayBuffer::is_truncated)
     }
 
     fn get_retry_buffer(&self) -> Option<Bytes> {

@@ -14,9 +14,9 @@ use pingora::{Error, ErrorType, OrErr, Result};
 use smallvec::SmallVec;
 use tokio::time::{Instant, timeout_at};
 
-use super::waste::worth;
+use super::reset_limiter::worth;
 use crate::grpc;
-use crate::listener::facts::Line;
+use crate::listener::connection_info::RequestControl;
 use crate::listener::pace::Pace;
 
 /// Takes off the fields that HTTP/2 does not have (RFC 9113 §8.2.2).
@@ -119,7 +119,7 @@ impl Answer {
 
     /// Sends a piece of the body, as the client has room for it, until the time of its request is up: one stream may be left without
     /// a window, which its connection does not notice.
-    pub(super) async fn write_body(&mut self, mut data: Bytes, end: bool, line: &Line) -> Result<()> {
+    pub(super) async fn write_body(&mut self, mut data: Bytes, end: bool, line: &RequestControl) -> Result<()> {
         if self.ended {
             return Ok(());
         }

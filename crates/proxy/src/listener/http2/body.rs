@@ -10,14 +10,14 @@ use h2::{RecvStream, StreamId};
 use portreeve_wire::http1::Bounds;
 use tokio::time::Instant;
 
+use super::reset_limiter::worth;
 use super::uploads::Uploads;
-use super::waste::worth;
 use crate::deadline::Deadline;
 use crate::listener::connection::BODY_GRACE;
-use crate::listener::facts::Line;
-use crate::listener::kept::Kept;
+use crate::listener::connection_info::RequestControl;
 use crate::listener::refused::Reason;
-use crate::listener::terms::Terms;
+use crate::listener::replay_buffer::ReplayBuffer;
+use crate::listener::rules::ListenerRules;
 use portreeve_connection::trailers;
 
 /// Why no more of a body comes.
@@ -37,7 +37,7 @@ pub(super) struct Body {
     announced_empty: bool,
     done: bool,
     pub(super) read: usize,
-    line: Arc<Line>,
+    line: Arc<RequestControl>,
     uploads: Arc<Uploads>,
     /// Bytes per second; 0 for none.
     rate: u64,
@@ -47,16 +47,16 @@ pub(super) struct Body {
     /// Waiting for bytes since then, and before that for so long.
     waiting: Option<Instant>,
     waited: Duration,
-    kept: Option<Kept>,
+    kept: Option<ReplayBuffer>,
 }
 
 impl Body {
     pub(super) fn new(
         mut reader: RecvStream,
         announced_empty: bool,
-        line: Arc<Line>,
+        line: Arc<RequestControl>,
         uploads: &Arc<Uploads>,
-        terms: &Terms,
+        terms: &ListenerRules,
     ) -> Self {
         let stream = reader.stream_id();
         if !reader.is_end_stream() {
@@ -167,7 +167,7 @@ impl Body {
 
     /// More was read than is kept.
     pub(super) fn is_truncated(&self) -> bool {
-        self.kept.as_ref().is_some_and(Kept::is_truncated)
+        self.kept.as_ref().is_some_and(ReplayBuffer::is_truncated)
     }
 
     /// All that was read, if it was kept.

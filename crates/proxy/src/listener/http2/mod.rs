@@ -5,10 +5,10 @@
 
 mod answer;
 mod body;
+mod reset_limiter;
 mod running;
 mod stream;
 mod uploads;
-mod waste;
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -28,20 +28,20 @@ use portreeve_plugin::engine::fresh_request_id;
 use portreeve_wire::http1::Refusal;
 use tokio::time::timeout;
 
+pub(super) use self::reset_limiter::Overhead;
+use self::reset_limiter::{OF_REQUEST, ResetLimiter};
 use self::running::Running;
 use self::stream::Stream;
 pub(super) use self::uploads::Uploads;
-pub(super) use self::waste::Overhead;
-use self::waste::{OF_REQUEST, Waste};
 use super::connection::Connection;
-use super::crowd::Place;
-use super::facts::Facts;
+use super::connection_info::ConnectionInfo;
+use super::connection_limiter::Place;
 use super::refused::{ALLOW, Reason};
+use super::rules::ListenerRules;
 use super::serve::Serving;
-use super::terms::Terms;
 use crate::deadline::Deadline;
 use crate::descriptors;
-use crate::snapshot::Entrance;
+use crate::snapshot::CompiledListener;
 
 /// Requests at once on one connection.
 const STREAMS: u32 = 128;
@@ -68,7 +68,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 type Http2 = h2::server::Connection<Connection, Bytes>;
 
 /// Bounds on what a client may make us hold and do (RFC 9113 §10.5).
-fn options(terms: &Terms) -> Builder {
+fn options(terms: &ListenerRules) -> Builder {
     let mut options = Builder::new();
     options
         .max_concurrent_streams(STREAMS)
@@ -85,8 +85,8 @@ fn options(terms: &Terms) -> Builder {
 /// One connection and what its requests are served with.
 struct Streams<'s> {
     serving: &'s Serving,
-    facts: &'s Facts,
-    entrance: &'s Entrance,
+    facts: &'s ConnectionInfo,
+    entrance: &'s CompiledListener,
     digest: Digest,
     uploads: Arc<Uploads>,
     running: Arc<Running>,
@@ -94,15 +94,15 @@ struct Streams<'s> {
     left: u32,
     leaving: bool,
     /// What the client has asked for in vain.
-    waste: Waste,
+    waste: ResetLimiter,
 }
 
 /// Serves a connection to its end.
 pub(super) async fn serve(
     mut connection: Connection,
     serving: &Serving,
-    facts: &Facts,
-    entrance: &Entrance,
+    facts: &ConnectionInfo,
+    entrance: &CompiledListener,
     place: Arc<Place>,
 ) {
     let digest = connection.digest();
@@ -113,7 +113,7 @@ pub(super) async fn serve(
     match options(&entrance.terms).handshake(connection).await {
         Ok(mut http2) => {
             let left = entrance.terms.requests_per_connection;
-            let (running, leaving, waste) = (Running::new(place), false, Waste::new(started));
+            let (running, leaving, waste) = (Running::new(place), false, ResetLimiter::new(started));
             let mut streams = Streams { serving, facts, entrance, digest, uploads, running, left, leaving, waste };
             // What is still running afterwards finds out for itself that its client has left, and has its line in the log.
             streams.run(&mut http2).await;
@@ -127,7 +127,7 @@ pub(super) async fn serve(
 }
 
 /// Notes what the client did wrong, if that is why its connection has ended.
-fn blame(facts: &Facts, error: &h2::Error) {
+fn blame(facts: &ConnectionInfo, error: &h2::Error) {
     if error.is_library() {
         let is_flood = error.reason() == Some(Code::ENHANCE_YOUR_CALM);
         facts.line.refuse(if is_flood { Reason::Flood } else { Reason::Breach });
@@ -211,7 +211,7 @@ impl Streams<'_> {
         let Ok(counted) = self.running.begins() else { return self.put_off(respond) };
         self.facts.line.served(OF_REQUEST);
         // Each stream has a line of its own to the hooks of its request.
-        let facts = Facts { line: self.facts.line.of_stream(), ..self.facts.clone() };
+        let facts = ConnectionInfo { line: self.facts.line.of_stream(), ..self.facts.clone() };
         let line = facts.line.clone();
         let Ok(carried) = facts.carried() else { return };
         let digest = Digest { proxy_digest: Some(carried), ..self.digest.clone() };

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use futures::task::AtomicWaker;
 
-use crate::listener::crowd::{Another, Full, Place};
+use crate::listener::connection_limiter::{Another, Full, Place};
 
 /// Counts them. Their connection is woken by the last one's end only: others mean nothing to it.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ mod tests {
     use std::task::{Wake, Waker};
 
     use super::*;
-    use crate::listener::crowd::Crowd;
+    use crate::listener::connection_limiter::ConnectionLimiter;
 
     #[derive(Default)]
     struct Woken(AtomicUsize);
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn a_connection_is_woken_by_the_end_of_its_last_request_alone() {
-        let place = Arc::new(Crowd::default()).enter(1).unwrap();
+        let place = Arc::new(ConnectionLimiter::default()).enter(1).unwrap();
         let (running, woken) = (Running::new(Arc::new(place)), Arc::<Woken>::default());
         let waker = Waker::from(woken.clone());
         let is_none = || running.poll_none(&mut Context::from_waker(&waker)).is_ready();

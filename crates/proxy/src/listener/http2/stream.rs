@@ -22,16 +22,16 @@ use tokio::time::timeout;
 use super::answer::Answer;
 use super::body::{Body, Ended};
 use super::uploads::Uploads;
-use crate::listener::facts::Line;
+use crate::listener::connection_info::RequestControl;
 use crate::listener::pace::Pace;
-use crate::listener::terms::Terms;
+use crate::listener::rules::ListenerRules;
 
 /// One request and its answer.
 pub(super) struct Stream {
     head: RequestHeader,
     body: Body,
     answer: Answer,
-    line: Arc<Line>,
+    line: Arc<RequestControl>,
     digest: Digest,
     /// Kept because Pingora asks for them. The time of a body is the listener's (`body.rs`), and so is that of an answer.
     read_timeout: Option<Duration>,
@@ -46,9 +46,9 @@ impl Stream {
         request: Request<RecvStream>,
         respond: SendResponse<Bytes>,
         digest: Digest,
-        line: Arc<Line>,
+        line: Arc<RequestControl>,
         uploads: &Arc<Uploads>,
-        terms: &Terms,
+        terms: &ListenerRules,
     ) -> Self {
         let (head, reader) = request.into_parts();
         let announced_empty = head.headers.get(header::CONTENT_LENGTH).is_some_and(|length| length == "0");

@@ -10,7 +10,7 @@ use super::ways::Way;
 use crate::fault::Fault;
 use crate::observe::TcpLine;
 use crate::phases::Phases;
-use crate::snapshot::Entrance;
+use crate::snapshot::CompiledListener;
 
 /// How a connection ended: one closed list, for metric and log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl End {
 #[derive(Debug)]
 pub(super) struct Account {
     phases: Phases,
-    entrance: Arc<Entrance>,
+    entrance: Arc<CompiledListener>,
     /// Of the generation that it began in.
     generation: u64,
     id: Arc<str>,
@@ -65,7 +65,12 @@ pub(super) struct Account {
 }
 
 impl Account {
-    pub(super) fn open(phases: &Phases, entrance: &Arc<Entrance>, client: SocketAddr, name: Option<&str>) -> Self {
+    pub(super) fn open(
+        phases: &Phases,
+        entrance: &Arc<CompiledListener>,
+        client: SocketAddr,
+        name: Option<&str>,
+    ) -> Self {
         Self {
             phases: phases.clone(),
             entrance: entrance.clone(),

@@ -17,7 +17,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use super::account::Account;
 use crate::descriptors::{self, Descriptor};
 use crate::fault::Fault;
-use crate::upstream::{Failed, Io, Pool, RetryCause, Slot, Told, announcement};
+use crate::upstream::{AttemptOutcome, Failed, Io, Pool, RetryCause, Slot, announcement};
 
 /// For whom a target is connected to.
 pub(super) struct Caller<'c> {
@@ -68,7 +68,7 @@ pub(super) async fn dial(pool: &Pool, caller: &Caller<'_>, account: &mut Account
             Ok(Ok(target)) => {
                 pool.metrics.answered();
                 // The time to a connection stands for that to a first byte, which a target of TCP may never send.
-                pool.report(&in_flight, Told::Answered);
+                pool.report(&in_flight, AttemptOutcome::Answered);
                 return Ok((target, Held { _slot: slot, _in_flight: in_flight }));
             }
             Ok(Err(error)) if descriptors::is_exhaustion(&error) => {
@@ -81,7 +81,7 @@ pub(super) async fn dial(pool: &Pool, caller: &Caller<'_>, account: &mut Account
             }
             Err(_) => Fault::ConnectTimeout,
         };
-        pool.report(&in_flight, Told::Failed);
+        pool.report(&in_flight, AttemptOutcome::Failed);
         drop(in_flight);
         pool.metrics.failed(fault);
         let failed = Failed { number: made, cause: RetryCause::Connect, answer: None };

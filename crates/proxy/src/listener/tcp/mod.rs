@@ -18,10 +18,10 @@ use portreeve_wire::proxy_protocol::Header;
 pub(super) use hello::read as read_hello;
 pub(crate) use ways::{SameName, Way, Ways};
 
-use super::facts::Facts;
+use super::connection_info::ConnectionInfo;
 use super::transport::Transport;
 use crate::phases::Phases;
-use crate::snapshot::Entrance;
+use crate::snapshot::CompiledListener;
 use account::Account;
 use dial::Caller;
 
@@ -50,10 +50,10 @@ impl Tcp {
 /// In one word of a closed set, why the connection goes nowhere. Whatever happens after that is counted and logged here.
 pub(super) async fn serve(
     phases: &Phases,
-    entrance: &Arc<Entrance>,
+    entrance: &Arc<CompiledListener>,
     tcp: &Tcp,
     mut client: Transport,
-    facts: &Facts,
+    facts: &ConnectionInfo,
     name: Option<&str>,
 ) -> Result<(), &'static str> {
     let mut account = Account::open(phases, entrance, facts.client, name);
@@ -84,7 +84,7 @@ pub(super) async fn serve(
 }
 
 /// Where the client had connected to: as a trusted proxy says, else as the system does.
-fn destination(client: &Transport, facts: &Facts) -> SocketAddr {
+fn destination(client: &Transport, facts: &ConnectionInfo) -> SocketAddr {
     let own = || client.local_addr().ok();
     let address = facts.destination.or_else(own).unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
     SocketAddr::new(address.ip().to_canonical(), address.port())

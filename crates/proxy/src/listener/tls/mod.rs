@@ -7,8 +7,8 @@
 mod certificate;
 mod choice;
 mod clients;
+mod connection_info;
 mod expiry;
-mod facts;
 mod file;
 mod handshake;
 mod resumption;
@@ -35,8 +35,8 @@ use resumption::Resumption;
 
 pub(crate) use certificate::Certified;
 pub(crate) use clients::authorities;
+pub(crate) use connection_info::TlsInfo;
 pub(crate) use expiry::{Expiry, watch as watch_expiry};
-pub(crate) use facts::TlsFacts;
 pub(crate) use handshake::HandshakeError;
 pub(crate) use x509::{moment, now, sha256};
 
@@ -119,7 +119,7 @@ impl Tls {
     ///
     /// # Errors
     /// See [`HandshakeError`]; the client was sent an alert where TLS has one for it.
-    pub(crate) async fn accept<Io>(&self, io: Io) -> Result<(TlsStream<Io>, TlsFacts), HandshakeError>
+    pub(crate) async fn accept<Io>(&self, io: Io) -> Result<(TlsStream<Io>, TlsInfo), HandshakeError>
     where
         Io: AsyncRead + AsyncWrite + Unpin,
     {
@@ -137,7 +137,7 @@ impl Tls {
             }
         };
         let stream = stream?;
-        let facts = TlsFacts::of(stream.get_ref().1)?;
+        let facts = TlsInfo::of(stream.get_ref().1)?;
         Ok((stream, facts))
     }
 

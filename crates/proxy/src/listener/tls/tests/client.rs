@@ -14,7 +14,7 @@ use tokio_rustls::rustls::{
     ClientConfig, DigitallySignedStruct, Error, HandshakeKind, SignatureScheme, SupportedProtocolVersion,
 };
 
-use super::super::{HandshakeError, Tls, TlsFacts};
+use super::super::{HandshakeError, Tls, TlsInfo};
 use super::files::Leaf;
 
 /// What a client offers.
@@ -35,7 +35,7 @@ pub(super) struct Client {
 /// What came of a handshake.
 #[derive(Debug)]
 pub(super) struct Met {
-    pub(super) facts: TlsFacts,
+    pub(super) facts: TlsInfo,
     pub(super) leaf: CertificateDer<'static>,
     pub(super) alpn: Option<Vec<u8>>,
     pub(super) resumed: bool,

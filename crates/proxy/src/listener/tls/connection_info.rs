@@ -11,7 +11,7 @@ use super::x509;
 
 /// What is known of a TLS connection.
 #[derive(Debug, Clone)]
-pub(crate) struct TlsFacts {
+pub(crate) struct TlsInfo {
     /// What plugins may know: version, the name asked for, the client's certificate. One value for all requests.
     pub(crate) client: Arc<ClientTls>,
     /// Whether the client and this listener agreed on HTTP/2; else it is HTTP/1.1.
@@ -20,7 +20,7 @@ pub(crate) struct TlsFacts {
     pub(crate) resumed: bool,
 }
 
-impl TlsFacts {
+impl TlsInfo {
     /// The client's certificate is looked at again: a ticket may be older than its last day.
     pub(super) fn of(connection: &ServerConnection) -> Result<Self, HandshakeError> {
         let version = match connection.protocol_version() {

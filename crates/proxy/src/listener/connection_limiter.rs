@@ -17,7 +17,7 @@ const IPV6_NETWORK: u32 = 64;
 
 /// The connections of one listener, from every worker.
 #[derive(Debug, Default)]
-pub(super) struct Crowd {
+pub(super) struct ConnectionLimiter {
     all: AtomicUsize,
     /// Only clients that are connected have an entry. Taken once when a connection begins and once when it ends.
     clients: Mutex<HashMap<IpAddr, Arc<AtomicUsize>>>,
@@ -27,7 +27,7 @@ pub(super) struct Crowd {
 /// One connection, counted.
 #[derive(Debug)]
 pub(super) struct Place {
-    crowd: Arc<Crowd>,
+    crowd: Arc<ConnectionLimiter>,
     client: Option<Client>,
 }
 
@@ -54,7 +54,7 @@ pub(super) enum Full {
     Fast(TooFast),
 }
 
-impl Crowd {
+impl ConnectionLimiter {
     /// A place among at most `limit`.
     pub(super) fn enter(self: &Arc<Self>, limit: usize) -> Result<Place, Full> {
         if self.all.fetch_add(1, Ordering::Relaxed) >= limit {
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_place_is_free_again_when_its_connection_ends() {
-        let crowd = Arc::new(Crowd::default());
+        let crowd = Arc::new(ConnectionLimiter::default());
         let first = crowd.enter(1).unwrap();
         assert_eq!(crowd.enter(1).unwrap_err(), Full::Listener);
         drop(first);
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn addresses_of_one_ipv6_network_are_one_client_and_leave_nothing_behind() {
-        let crowd = Arc::new(Crowd::default());
+        let crowd = Arc::new(ConnectionLimiter::default());
         let mut places: Vec<_> = (0..3).map(|_| crowd.enter(9).unwrap()).collect();
         places[0].of_client("2001:db8:0:1::1".parse().unwrap(), 2, None).unwrap();
         places[1].of_client("2001:db8:0:1:ffff::".parse().unwrap(), 2, None).unwrap();
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn requests_at_once_count_for_their_client_as_its_connections_do() {
-        let crowd = Arc::new(Crowd::default());
+        let crowd = Arc::new(ConnectionLimiter::default());
         let (mut first, mut second) = (crowd.enter(9).unwrap(), crowd.enter(9).unwrap());
         let client = "192.0.2.1".parse().unwrap();
         first.of_client(client, 3, None).unwrap();
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn requests_of_a_connection_whose_client_is_not_counted_are_not_counted() {
-        let place = Arc::new(Arc::new(Crowd::default()).enter(9).unwrap());
+        let place = Arc::new(Arc::new(ConnectionLimiter::default()).enter(9).unwrap());
         assert!((0..100).all(|_| place.another().is_ok()));
     }
 }

@@ -17,7 +17,7 @@ use portreeve_connection::trailers::Carrier;
 
 /// What every hook may know of the connection a request came on.
 #[derive(Debug, Clone)]
-pub(crate) struct Facts {
+pub(crate) struct ConnectionInfo {
     /// The listener that accepted it, by its number in the engine.
     pub(crate) listener: usize,
     /// The client: as accepted, or as a PROXY protocol header told.
@@ -28,11 +28,11 @@ pub(crate) struct Facts {
     pub(crate) trusted: bool,
     pub(crate) trusted_proxies: Arc<Networks>,
     /// If the client speaks TLS to us.
-    pub(crate) tls: Option<Arc<super::tls::TlsFacts>>,
+    pub(crate) tls: Option<Arc<super::tls::TlsInfo>>,
     /// The client's address as fields say it: written once for the connection, not for each request.
     pub(crate) client_text: HeaderValue,
     /// What hooks and connection tell each other.
-    pub(crate) line: Arc<Line>,
+    pub(crate) line: Arc<RequestControl>,
 }
 
 /// The address of a client of which no address is known: nobody's (RFC 6890 §2.2.2), so that no list of networks holds it but one
@@ -41,7 +41,7 @@ pub(crate) const fn nobody() -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0)
 }
 
-impl Facts {
+impl ConnectionInfo {
     pub(crate) fn new(listener: usize, client: SocketAddr, trusted_proxies: Arc<Networks>) -> Self {
         // An IPv4 client on a dual-stack socket is still an IPv4 client.
         let client = SocketAddr::new(client.ip().to_canonical(), client.port());
@@ -60,7 +60,7 @@ impl Facts {
     }
 }
 
-impl Facts {
+impl ConnectionInfo {
     /// As Pingora carries them from the connection to the hooks: in the one slot of its digest that takes a value of ours.
     pub(super) fn carried(self) -> pingora::Result<Arc<ProxyDigest>> {
         let carrier = Box::new(ResponseHeader::build_no_case(200, Some(0))?);
@@ -70,7 +70,7 @@ impl Facts {
 
 /// Between the hooks of a request and the connection it came on.
 #[derive(Debug, Default)]
-pub(crate) struct Line {
+pub(crate) struct RequestControl {
     last: AtomicBool,
     held: AtomicBool,
     flooded: AtomicBool,
@@ -119,7 +119,7 @@ struct Times {
     refused: Option<Reason>,
 }
 
-impl Line {
+impl RequestControl {
     /// The line of one stream of the connection.
     pub(super) fn of_stream(&self) -> Arc<Self> {
         Arc::new(Self {

@@ -7,13 +7,13 @@ const MOST: usize = 64 * 1024;
 
 /// A body as far as it has been read, or that it was too long to be kept.
 #[derive(Debug, Default)]
-pub(super) struct Kept {
+pub(super) struct ReplayBuffer {
     /// Copies: a piece of what was read may hold much more than itself in memory.
     bytes: BytesMut,
     is_truncated: bool,
 }
 
-impl Kept {
+impl ReplayBuffer {
     /// So much more has been read.
     pub(super) fn take(&mut self, bytes: &Bytes) {
         if self.is_truncated || self.bytes.len() + bytes.len() > MOST {

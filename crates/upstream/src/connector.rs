@@ -15,14 +15,14 @@ use super::stream::Stream;
 
 /// One target, ready to be tried.
 #[derive(Debug)]
-pub struct Prepared {
+pub struct TargetConnector {
     dial: Arc<Dial>,
     is_multiplexed: bool,
 }
 
 /// What an attempt begins with.
 #[derive(Debug)]
-pub struct Start {
+pub struct AttemptOptions {
     pub asked: Asked,
     pub silence: Silence,
     /// For whom the connection is, if the target wants to know.
@@ -104,7 +104,7 @@ impl Place {
     }
 }
 
-impl Prepared {
+impl TargetConnector {
     /// A target; `is_multiplexed`: it speaks HTTP/2.
     pub(super) fn new(dial: Dial, is_multiplexed: bool) -> Self {
         Self { dial: Arc::new(dial), is_multiplexed }
@@ -115,7 +115,7 @@ impl Prepared {
     }
 
     /// What an attempt is made by.
-    pub fn attempt(&self, start: Start) -> UpstreamHandle {
+    pub fn attempt(&self, start: AttemptOptions) -> UpstreamHandle {
         if self.is_multiplexed {
             return UpstreamHandle::Stream(self.dial.clone(), start.silence);
         }

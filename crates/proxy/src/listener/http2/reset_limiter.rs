@@ -53,13 +53,13 @@ impl Credit {
 /// A client that hedges, or whose calls have deadlines, gives up as a matter of course, and none of its calls may be lost by
 /// it. So the half of all requests is free, and of the others there is credit that time gives back.
 #[derive(Debug)]
-pub(super) struct Waste {
+pub(super) struct ResetLimiter {
     credit: Credit,
     /// Requests that had been given up when this was looked at last.
     given_up: u32,
 }
 
-impl Waste {
+impl ResetLimiter {
     pub(super) fn new(now: Instant) -> Self {
         Self { credit: Credit::new(GIVEN_UP, now), given_up: 0 }
     }
@@ -132,7 +132,7 @@ mod tests {
     /// How many requests a client makes, this long after each other, until it is too much; at most so many.
     fn taken(most: u32, pause: Duration, is_given_up: impl Fn(u32) -> bool) -> u32 {
         let start = Instant::now();
-        let (mut waste, mut given_up) = (Waste::new(start), 0);
+        let (mut waste, mut given_up) = (ResetLimiter::new(start), 0);
         for n in 0..most {
             if waste.is_too_much(given_up, || start + pause * n) {
                 return n;

@@ -7,8 +7,8 @@ use portreeve_wire::cookies;
 /// Joins several `Cookie` fields into one with `; ` between (RFC 9113 §8.2.3): plugins look at one field, and a target in
 /// HTTP/1.1 may be sent one only. Neither Pingora nor the `h2` crate does. One field, or none, costs two look-ups.
 pub(crate) fn join(head: &mut RequestHeader) {
-    let mut crumbs = head.headers.get_all(header::COOKIE).iter();
-    if (crumbs.next(), crumbs.next()).1.is_none() {
+    let mut cookies = head.headers.get_all(header::COOKIE).iter();
+    if (cookies.next(), cookies.next()).1.is_none() {
         return;
     }
     let joined = cookies::join(head.headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes));
@@ -22,9 +22,9 @@ pub(crate) fn join(head: &mut RequestHeader) {
 mod tests {
     use super::*;
 
-    fn joined(crumbs: &[&str]) -> Vec<String> {
+    fn joined(cookies: &[&str]) -> Vec<String> {
         let mut head = RequestHeader::build("GET", b"/", None).unwrap();
-        for crumb in crumbs {
+        for crumb in cookies {
             head.append_header("cookie", *crumb).unwrap();
         }
         join(&mut head);

@@ -11,7 +11,7 @@ use super::tls::Tls;
 
 /// The terms of one listener. A connection keeps those it was accepted on.
 #[derive(Debug)]
-pub(crate) struct Terms {
+pub(crate) struct ListenerRules {
     /// What a request's head may take up.
     pub(crate) bounds: Bounds,
     pub(super) connections: usize,
@@ -31,7 +31,7 @@ pub(crate) struct Terms {
     pub(crate) tls: Option<Tls>,
 }
 
-impl Terms {
+impl ListenerRules {
     pub(crate) fn new(listener: &Listener, trusted: Arc<Networks>, tls: Option<Tls>) -> Self {
         let ListenerLimits { head_size, headers, uri, .. } = &listener.limits;
         let limits = &listener.limits;
