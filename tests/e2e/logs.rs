@@ -225,7 +225,7 @@ async fn health_and_operators_orders_name_upstream_and_target() {
     let order = format!("/api/v1/upstreams/a/targets/{}/drain", a.address());
     assert_eq!(ask(admin, "POST", &order).await.0, 200);
     let order = gateway.event(|event| event["message"] == "An operator's order takes effect.").await;
-    assert_eq!((names(&order), &order["module"]), (wanted, &"portreeve_proxy::upstream::status".into()), "{order}");
+    assert_eq!((names(&order), &order["module"]), (wanted, &"portreeve_upstream::status".into()), "{order}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
