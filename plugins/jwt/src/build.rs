@@ -9,14 +9,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
 use jsonwebtoken::jwk::ThumbprintHash;
-use portreeve_plugin::{Addresses, Build, BuildError, Host, units};
+use portreeve_plugin::{Build, BuildError, Host, units};
 
 use crate::Jwt;
 use crate::algorithm::{Algorithms, Kind};
 use crate::bearer::Bearer;
 use crate::cache::Verified;
 use crate::claims::Checks;
-use crate::config::{AddressesSetting, Config, Jwks, KeySetting, Names};
+use crate::config::{Config, Jwks, KeySetting, Names};
 use crate::jwk::{self, Secrets};
 use crate::key::Key;
 use crate::keys::{Keys, Place};
@@ -102,11 +102,7 @@ fn published(jwks: Jwks, algorithms: Algorithms, host: &Host) -> Result<Keys, Bu
             if refresh < MIN_REFRESH {
                 return Err(BuildError::at("jwks.refresh", "must be at least 1s"));
             }
-            let addresses = match jwks.addresses {
-                None | Some(AddressesSetting::Network) => Addresses::Network,
-                Some(AddressesSetting::Public) => Addresses::Public,
-                Some(AddressesSetting::Any) => Addresses::Any,
-            };
+            let addresses = jwks.addresses.unwrap_or_default().into();
             let stale_for = jwks.stale_for.map_or(STALE_FOR, units::Duration::get);
             Keys::fetched(Place { url, addresses }, refresh, stale_for, host)
         }

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use portreeve_plugin::Template;
 use portreeve_plugin::units::{Duration, DurationOrZero, HeaderName, SecretSource, Size, Url};
+use portreeve_plugin::{Addresses, Template};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 
@@ -87,17 +87,28 @@ pub(crate) struct Jwks {
 }
 
 /// Which addresses a name may have that is fetched from.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum AddressesSetting {
     /// None of this machine and none that is link-local, as that of a cloud's metadata; those of a private network may be
     /// behind any name. `localhost`, a name without a dot and one below `local`, `internal`, `lan`, `home.arpa` or `test` may
     /// be this machine.
+    #[default]
     Network,
     /// Addresses of the internet alone.
     Public,
     /// Any.
     Any,
+}
+
+impl From<AddressesSetting> for Addresses {
+    fn from(setting: AddressesSetting) -> Self {
+        match setting {
+            AddressesSetting::Network => Self::Network,
+            AddressesSetting::Public => Self::Public,
+            AddressesSetting::Any => Self::Any,
+        }
+    }
 }
 
 /// One key: a shared secret or a public key.

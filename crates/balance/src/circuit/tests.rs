@@ -49,6 +49,21 @@ fn it_opens_by_a_share_of_enough_attempts_and_closes_when_all_probes_succeed() {
 }
 
 #[test]
+fn what_opened_it_is_forgotten_when_it_closes_however_long_its_window() {
+    let policy = CircuitPolicy { window: Duration::from_secs(600), ..POLICY };
+    let (circuit, now) = (Circuit::new(), start());
+    let attempt = |failed: bool, at: Instant| {
+        let pass = circuit.pass(&policy, at).unwrap();
+        circuit.report(&policy, &pass, failed, at)
+    };
+    assert!((0..4).any(|_| attempt(true, now).is_some()));
+    let later = now + policy.open_for;
+    assert_eq!([(); 3].map(|()| attempt(false, later)).last(), Some(&Some(CircuitChange::Closed)));
+    assert_eq!(circuit.counts(&policy, later), (0, 0));
+    assert_eq!(attempt(true, later), None, "one of one is not enough to tell");
+}
+
+#[test]
 fn a_probe_that_fails_opens_it_again_and_one_that_is_given_up_lets_another_in() {
     let (circuit, now) = (Circuit::new(), start());
     attempts(&circuit, &[true; 4], now);

@@ -6,6 +6,7 @@ use super::HostPattern;
 fn exact_and_wildcard_hosts_match_in_any_case() {
     let exact = HostPattern::parse("API.Example.com").unwrap();
     assert!(exact.matches("api.EXAMPLE.com") && exact.matches("api.example.com."));
+    assert_eq!(HostPattern::parse("api.example.com.").unwrap(), exact, "with its final dot it is the same host");
     assert!(!exact.matches("x.api.example.com") && !exact.matches("example.com") && !exact.matches(""));
     let wildcard = HostPattern::parse("*.example.com").unwrap();
     assert!(wildcard.matches("a.example.com") && wildcard.matches("a.b.Example.com"));

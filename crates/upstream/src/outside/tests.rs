@@ -149,6 +149,7 @@ fn a_url_says_whom_to_ask_and_for_what() {
     for refused in ["https://user@a.test/", "https://:pw@a.test/", "file:///etc/passwd", "https://", "//a.test/", "a"] {
         assert!(Destination::parse(refused).is_err(), "{refused}");
     }
+    assert_eq!(Destination::parse("ftp://a.test/").unwrap_err(), "only URLs with http and https are fetched");
 }
 
 /// An authority of its own, and a server's end of TLS for this name by it.

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
-use portreeve_plugin::CallError;
 use portreeve_plugin::testing::{Probe, answer};
+use portreeve_plugin::{Addresses, CallError};
 use serde_json::{Value, json};
 
 use super::sign::{Signer, claims, set};
@@ -124,6 +124,29 @@ fn nonsense_does_not_replace_a_good_set() {
     probe.advance(Duration::from_mins(1));
     assert!(probe.fetched().len() > 2);
     send(&probe, &token(&Signer::rsa())).forwarded();
+}
+
+/// What each word means is `crates/upstream`'s to hold; that nobody gets more than was said is held here.
+#[test]
+fn a_name_may_have_the_addresses_that_are_said_and_of_a_network_alone_where_nothing_is() {
+    let of = |text: &str| {
+        let jwks: crate::config::Jwks = serde_json::from_value(serde_json::from_str(text).unwrap()).unwrap();
+        Addresses::from(jwks.addresses.unwrap_or_default())
+    };
+    assert_eq!(of(r#"{ "url": "https://idp.test/" }"#), Addresses::Network);
+    for (word, meant) in [("network", Addresses::Network), ("public", Addresses::Public), ("any", Addresses::Any)] {
+        assert_eq!(of(&format!(r#"{{ "url": "https://idp.test/", "addresses": "{word}" }}"#)), meant);
+    }
+}
+
+#[test]
+fn a_set_counts_only_where_the_status_is_200() {
+    for status in [203, 206, 302, 404, 500] {
+        let text = set(&[&Signer::rsa()]);
+        let probe = setup().fetch(move |_| Ok(answer(status, text.clone()))).build(settings());
+        probe.run_background();
+        assert_eq!(send(&probe, &token(&Signer::rsa())).refused().status, 503, "{status}");
+    }
 }
 
 #[test]

@@ -155,6 +155,10 @@ fn a_store_that_makes_no_sense_is_refused() {
     );
     assert!(store(json!({ "url": "rediss://a", "cert": file, "key": file })).starts_with("store.redis.url: "));
     assert!(store(json!({ "url": "rediss://a#insecure" })).contains("#insecure would let anybody be the Redis"));
+    let nothing = json!({
+        "by": "all", "limit": { "rate": "10/s" }, "lease": "0%", "store": { "redis": { "url": "redis://a" } },
+    });
+    assert_eq!(error(nothing), "lease: at 0% nothing is drawn; write more, or leave lease out");
     let smooth = json!({
         "by": "all", "limit": [{ "rate": "10/s", "smooth": true }, { "rate": "100/min" }], "lease": "5%",
         "store": { "redis": { "url": "redis://a" } },

@@ -65,6 +65,27 @@ fn a_condition_is_compiled_once_however_many_routes_come_to_it() {
 }
 
 #[test]
+fn a_file_has_a_bound_of_steps_however_they_come_to_be_so_many() {
+    // A `use` with a condition of its own makes each step of its chain anew: 1,700 times 60.
+    let of = |uses: usize| {
+        let chain = format!("chains: {{ api: [{}] }}", ["notes: {}"; 60].join(", "));
+        let routes = (0..uses).fold(String::from("routes:\n"), |mut all, n| {
+            let step = "{ use: api, when: 'request.method == \"GET\"' }";
+            writeln!(
+                all,
+                "  - {{ name: r{n}, match: {{ path: /{n} }}, public: true, plugins: [{step}], respond: {{}} }}"
+            )
+            .unwrap();
+            all
+        });
+        compiled(&format!("{chain}\n{routes}"))
+    };
+    let error = of(1_700).unwrap_err();
+    assert!(error.contains("1 error in gateway.yaml") && error.contains("more than 100000 steps"), "{error}");
+    assert!(of(10).is_ok());
+}
+
+#[test]
 fn a_regular_expression_in_settings_that_is_wrong_is_told_at_its_place() {
     let of = |notes: &str| {
         let route =
