@@ -50,7 +50,7 @@ fn it_opens_by_a_share_of_enough_attempts_and_closes_when_all_probes_succeed() {
 
 #[test]
 fn what_opened_it_is_forgotten_when_it_closes_however_long_its_window() {
-    let policy = CircuitPolicy { window: Duration::from_secs(600), ..POLICY };
+    let policy = CircuitPolicy { window: Duration::from_mins(10), ..POLICY };
     let (circuit, now) = (Circuit::new(), start());
     let attempt = |failed: bool, at: Instant| {
         let pass = circuit.pass(&policy, at).unwrap();
