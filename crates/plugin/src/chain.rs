@@ -18,7 +18,7 @@ use crate::decision::Verdict;
 use crate::error::{Cause, Failure};
 use crate::exchange::Exchange;
 use crate::facts::States;
-use crate::plugin::Hooks;
+use crate::plugin::{Hooks, Plugin};
 use crate::reply::{Flow, Reply};
 
 /// The most steps a chain may have: which of them a request entered is one machine word.
@@ -163,17 +163,8 @@ impl Chain {
         exchange: &mut Exchange,
         run: &mut Run,
     ) -> Result<(), Failure> {
-        for (index, step) in &self.upstream_request {
-            let index = *index;
-            if !run.entered(index) {
-                continue;
-            }
-            let mut cx = UpstreamCx { head, exchange, step, states: &mut run.states, index, attempt };
-            if let Err(cause) = fence::call(|| step.plugin.on_upstream_request(&mut cx)) {
-                step.failed(exchange, cause)?;
-            }
-        }
-        Ok(())
+        let hook = |plugin: &dyn Plugin, cx: &mut UpstreamCx<'_>| plugin.on_upstream_request(cx);
+        before_attempt(&self.upstream_request, hook, head, attempt, exchange, run)
     }
 
     /// Runs the last hooks before this attempt is sent, on the same copy.
@@ -187,17 +178,8 @@ impl Chain {
         exchange: &mut Exchange,
         run: &mut Run,
     ) -> Result<(), Failure> {
-        for (index, step) in &self.send {
-            let index = *index;
-            if !run.entered(index) {
-                continue;
-            }
-            let mut cx = UpstreamCx { head, exchange, step, states: &mut run.states, index, attempt };
-            if let Err(cause) = fence::call(|| step.plugin.on_send(&mut cx)) {
-                step.failed(exchange, cause)?;
-            }
-        }
-        Ok(())
+        let hook = |plugin: &dyn Plugin, cx: &mut UpstreamCx<'_>| plugin.on_send(cx);
+        before_attempt(&self.send, hook, head, attempt, exchange, run)
     }
 
     /// Runs the response hooks, in reverse, of the steps the request had entered.
@@ -301,6 +283,28 @@ impl Step {
         }
         Err(failure)
     }
+}
+
+/// Runs a hook over the copy of the request made for an attempt, for those of these steps that the request had entered.
+fn before_attempt(
+    steps: &[(usize, Arc<Step>)],
+    hook: impl Fn(&dyn Plugin, &mut UpstreamCx<'_>) -> crate::Result<()>,
+    head: &mut RequestHeader,
+    attempt: &Attempt,
+    exchange: &mut Exchange,
+    run: &mut Run,
+) -> Result<(), Failure> {
+    for (index, step) in steps {
+        let index = *index;
+        if !run.entered(index) {
+            continue;
+        }
+        let mut cx = UpstreamCx { head, exchange, step, states: &mut run.states, index, attempt };
+        if let Err(cause) = fence::call(|| hook(&*step.plugin, &mut cx)) {
+            step.failed(exchange, cause)?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
