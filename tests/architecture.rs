@@ -230,7 +230,7 @@ mod architecture {
             }
         }
         none("nothing of the engine names Pingora's connector or makes a peer for it", breaches);
-        let phases = read("crates/proxy/src/phases.rs");
+        let phases = read("crates/proxy/src/request/phases.rs");
         let peer = phases.split_once("async fn upstream_peer").expect("there is no upstream_peer").1;
         let body = peer.split_once("{\n").unwrap().1.split_once("\n    }").unwrap().0;
         assert!(body.trim().starts_with("Error::e_explain(") && body.lines().count() == 1, "{body}");

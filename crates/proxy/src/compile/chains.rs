@@ -15,7 +15,7 @@ use portreeve_plugin::{Expression, Host, Plugin, Registry, RequestFields};
 
 use super::Errors;
 use super::host::LoadHost;
-use crate::strangers::Fields;
+use crate::http::strangers::Fields;
 
 /// The loader refuses longer lists, with the place of the list.
 const _: () = assert!(portreeve_config::MAX_STEPS == MAX_STEPS);

@@ -22,7 +22,7 @@ use portreeve_plugin::{Allowance, Consumer, DeclaredConsumer, Registry, Spread, 
 
 use crate::acme::{Plan, Settings};
 use crate::engine::Shared;
-use crate::https::Https;
+use crate::http::https::Https;
 use crate::listener::{Issuing, ListenerRules, Tls};
 use crate::observe::{AccessLog, usage_settings};
 use crate::snapshot::{Closed, CompiledListener, Snapshot};

@@ -8,7 +8,7 @@ use portreeve_plugin::Template;
 use portreeve_plugin::template::{AtResponse, Escape, Reference, Roots};
 
 use super::Errors;
-use crate::pages::{Page, Pages};
+use crate::snapshot::pages::{Page, Pages};
 
 /// Longest page, in bytes: it is held in memory and sent to whoever asks for what is not there.
 const MAX_BYTES: u64 = 1 << 20;

@@ -25,9 +25,9 @@ use super::expressions::TOO_LARGE;
 use super::params::Params;
 use super::{Errors, Pools};
 use crate::engine::Shared;
-use crate::mirror::Mirror;
-use crate::route::{End, Redirect, Respond, Route};
-use crate::split::{Share, Split};
+use crate::snapshot::mirror::Mirror;
+use crate::snapshot::route::{End, Redirect, Respond, Route};
+use crate::snapshot::split::{Share, Split};
 use crate::upstream::RetryOverride;
 
 pub(super) fn compile(

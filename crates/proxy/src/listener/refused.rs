@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::connection::Connection;
-use crate::reply;
+use crate::request::reply;
 
 /// After the answer, what the client is still sending is read for so long: closing with bytes unread would reset the
 /// connection, and the client might lose the answer with it.

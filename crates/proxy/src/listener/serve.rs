@@ -23,7 +23,7 @@ use super::rules::ListenerRules;
 use super::tcp::{self, Tcp};
 use super::transport::{Rewound, Transport};
 use crate::descriptors;
-use crate::phases::Phases;
+use crate::request::phases::Phases;
 use crate::snapshot::CompiledListener;
 use crate::web_socket::WebSocketDrain;
 use pingora_proxy::HttpProxy;

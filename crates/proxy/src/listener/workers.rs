@@ -16,7 +16,7 @@ use super::connection_limiter::ConnectionLimiter;
 use super::serve::Serving;
 use super::socket::{Sockets, waiting};
 use crate::descriptors;
-use crate::phases::Phases;
+use crate::request::phases::Phases;
 use crate::web_socket::WebSocketDrain;
 
 /// After the system refused a socket (descriptors or memory are short), accepting rests this long.

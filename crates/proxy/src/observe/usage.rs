@@ -12,7 +12,7 @@ use portreeve_plugin::engine::{Exchange, Summary};
 use portreeve_usage::{Asked, Event, Export, Failure, Keep, Outcome, Page, Query, Settings, Stage, Usage};
 use prometheus::IntCounterVec;
 
-use crate::grpc;
+use crate::http::grpc;
 
 /// How often the background looks whether something is due.
 const TURN: Duration = Duration::from_secs(1);

@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 use tokio::time::{Instant, timeout_at};
 
 use super::reset_limiter::worth;
-use crate::grpc;
+use crate::http::grpc;
 use crate::listener::connection_info::RequestControl;
 use crate::listener::pace::Pace;
 

@@ -9,7 +9,7 @@ use portreeve_plugin::engine::fresh_request_id;
 use super::ways::Way;
 use crate::fault::Fault;
 use crate::observe::TcpLine;
-use crate::phases::Phases;
+use crate::request::phases::Phases;
 use crate::snapshot::CompiledListener;
 
 /// How a connection ended: one closed list, for metric and log.

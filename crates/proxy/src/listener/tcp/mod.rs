@@ -20,7 +20,7 @@ pub(crate) use ways::{SameName, Way, Ways};
 
 use super::connection_info::ConnectionInfo;
 use super::transport::Transport;
-use crate::phases::Phases;
+use crate::request::phases::Phases;
 use crate::snapshot::CompiledListener;
 use account::Account;
 use dial::Caller;

@@ -10,9 +10,10 @@ use portreeve_plugin::engine::{Cause, Failure, Origin};
 use portreeve_plugin::{Reply, ReplyBody};
 use tokio::time::timeout;
 
-use crate::context::Request;
-use crate::phases::facts;
-use crate::{grpc, pages};
+use crate::http::grpc;
+use crate::request::context::Request;
+use crate::request::phases::facts;
+use crate::snapshot::pages;
 use portreeve_wire::http1::is_hop_by_hop;
 
 /// A problem document for a request that never became one: it was refused at the wire.

@@ -7,8 +7,8 @@ use pingora::protocols::http::ServerSession as Session;
 use pingora::{Error, ErrorType, Result};
 use portreeve_wire::http1::Body;
 
-use crate::context::{Leave, Request};
-use crate::phases::{facts, fatal};
+use crate::request::context::{Leave, Request};
+use crate::request::phases::{facts, fatal};
 
 /// How the body of a request goes to a target. What has been gathered has its length, unless trailers follow.
 pub(crate) fn framing(session: &mut Session, cx: &Request) -> Body {

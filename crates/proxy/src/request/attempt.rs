@@ -11,11 +11,11 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 use portreeve_wire::http1::Asked;
 use portreeve_wire::proxy_protocol::Header;
 
-use crate::context::{Request, Try};
 use crate::fault::Fault;
-use crate::head;
+use crate::http::head;
 use crate::listener::{AttemptTime, Reason};
-use crate::phases::{answered, facts, fatal, is_http2};
+use crate::request::context::{Request, Try};
+use crate::request::phases::{answered, facts, fatal, is_http2};
 use crate::upstream::{RetryCause, Staleness, UpstreamAttempt, UpstreamHandle};
 
 /// The error by which an answer's status asks for another attempt.

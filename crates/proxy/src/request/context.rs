@@ -22,17 +22,18 @@ mod trailers;
 mod tries;
 
 use crate::fault::Fault;
-use crate::gather::ClientBody;
+use crate::http::grpc;
+use crate::http::trailers::TrailerRules;
 use crate::listener::RequestControl;
-use crate::mirror::{Copy, Mirror};
-use crate::route::{End, Route};
+use crate::request::gather::ClientBody;
+use crate::request::upload;
+use crate::snapshot::mirror::{Copy, Mirror};
+use crate::snapshot::route::{End, Route};
 use crate::snapshot::{CompiledListener, Snapshot};
-use crate::trailers::TrailerRules;
 use crate::upstream::{
     AttemptOptions, AttemptOutcome, BadAnswer, MAX_INTERIM, Pool, Silence, Slot, UpstreamAttempt, UpstreamHandle,
     Wants, check_response,
 };
-use crate::{grpc, upload};
 
 /// The context of one request. Boxed, since it is moved by value.
 pub(crate) type Context = Box<Request>;

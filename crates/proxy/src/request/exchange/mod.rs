@@ -20,13 +20,13 @@ use portreeve_wire::http1::Body;
 use smallvec::SmallVec;
 use tokio::time::sleep;
 
-use crate::attempt::AttemptFailure;
-use crate::context::{Leave, Request};
-use crate::phases::facts;
+use crate::request::attempt::AttemptFailure;
+use crate::request::context::{Leave, Request};
+use crate::request::phases::facts;
+use crate::request::{attempt, reply, response, upload};
 use crate::upstream::{
     ConnectionLease, Http1, Http2, Progress, ResponseEvent, Stream, TargetExchange, UpstreamHandle, bad_target,
 };
-use crate::{answer, attempt, reply, upload};
 
 /// Bytes of an answer that are gathered before they go to the client: what has come ahead is bounded by what its target may send.
 const GATHER: usize = 64 * 1024;
@@ -281,8 +281,8 @@ enum Heard {
 async fn hear(session: &mut Session, cx: &mut Request, event: ResponseEvent, parts: &mut Parts) -> Result<Heard> {
     let (part, last) = match event {
         ResponseEvent::Interim(mut head) => {
-            answer::check_response_head(session, &mut head, cx)?;
-            answer::forward_response_head(session, &mut head, cx).await?;
+            response::check_response_head(session, &mut head, cx)?;
+            response::forward_response_head(session, &mut head, cx).await?;
             if head.status == StatusCode::CONTINUE {
                 cx.leave = Leave::Given;
             }
@@ -291,8 +291,8 @@ async fn hear(session: &mut Session, cx: &mut Request, event: ResponseEvent, par
             return write(session, std::mem::take(parts)).await.map(|()| Heard::More);
         }
         ResponseEvent::Head(mut head, last) => {
-            answer::check_response_head(session, &mut head, cx)?;
-            answer::forward_response_head(session, &mut head, cx).await?;
+            response::check_response_head(session, &mut head, cx)?;
+            response::forward_response_head(session, &mut head, cx).await?;
             if head.status == StatusCode::SWITCHING_PROTOCOLS {
                 parts.push(HttpTask::Header(head, false));
                 return Ok(Heard::Switch);
@@ -300,7 +300,7 @@ async fn hear(session: &mut Session, cx: &mut Request, event: ResponseEvent, par
             (HttpTask::Header(head, last), last)
         }
         ResponseEvent::Body(mut data, last) => {
-            answer::chunk(session, &mut data, last, cx).await?;
+            response::chunk(session, &mut data, last, cx).await?;
             if data.is_none() && !last {
                 return Ok(Heard::More);
             }
@@ -308,11 +308,11 @@ async fn hear(session: &mut Session, cx: &mut Request, event: ResponseEvent, par
         }
         ResponseEvent::Trailers(mut fields) => {
             let mut held_back = None;
-            answer::chunk(session, &mut held_back, true, cx).await?;
+            response::chunk(session, &mut held_back, true, cx).await?;
             if held_back.is_some() {
                 parts.push(HttpTask::Body(held_back, false));
             }
-            answer::trailers(session, &mut fields, cx);
+            response::trailers(session, &mut fields, cx);
             (HttpTask::Trailer(Some(Box::new(fields))), true)
         }
     };

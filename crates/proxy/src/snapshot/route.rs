@@ -9,9 +9,9 @@ use portreeve_plugin::template::Escape;
 use portreeve_plugin::{Reply, Template};
 use portreeve_router::path::PathPolicy;
 
-use crate::mirror::Mirror;
 use crate::observe::RouteMetrics;
-use crate::split::Split;
+use crate::snapshot::mirror::Mirror;
+use crate::snapshot::split::Split;
 use crate::upstream::{Pool, RetryOverride};
 
 /// One compiled route.

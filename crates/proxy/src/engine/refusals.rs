@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::listener::{ConnectionInfo, Reason, TlsInfo};
 use crate::observe::{Line, RefusedLine};
-use crate::phases::Phases;
+use crate::request::phases::Phases;
 use crate::snapshot::CompiledListener;
 
 impl Phases {

@@ -7,13 +7,14 @@ use pingora::protocols::http::ServerSession as Session;
 use pingora::{Error, ErrorType, Result};
 use portreeve_plugin::engine::Origin;
 
-use crate::attempt::{RETRY_STATUS, replayable};
-use crate::context::Request;
+use crate::http::head;
 use crate::listener::ConnectionInfo;
-use crate::phases::{facts, fatal};
+use crate::request::attempt::{RETRY_STATUS, replayable};
+use crate::request::context::Request;
+use crate::request::phases::{facts, fatal};
 use crate::upstream::{RetryCause, UpstreamAttempt, bad_target};
+use crate::web_socket;
 use crate::web_socket::WebSocket;
-use crate::{head, web_socket};
 
 /// The target's head, before anything else sees it: the place to try again by status.
 pub(crate) fn check_response_head(session: &mut Session, answer: &mut ResponseHeader, cx: &mut Request) -> Result<()> {

@@ -7,11 +7,12 @@ use pingora::{Error, ErrorSource, ErrorType};
 use portreeve_plugin::Reply;
 use portreeve_plugin::engine::{RequestId, Summary};
 
-use crate::context::Request;
+use crate::http::{grpc, head};
 use crate::listener::Reason;
 use crate::observe::{Ended, Line, record_usage};
-use crate::phases::{answered, end_after, facts};
-use crate::{grpc, head, reply, status};
+use crate::request::context::Request;
+use crate::request::phases::{answered, end_after, facts};
+use crate::request::{reply, status};
 use portreeve_upstream::error_text::text_of;
 
 /// Sends the error page, if the client can still be sent one: then its status. Never names a target or a cause.

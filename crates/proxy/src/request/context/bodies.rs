@@ -11,7 +11,7 @@ use portreeve_plugin::{BodyError, Reply};
 use tokio::time::timeout;
 
 use super::{Request, Stopped};
-use crate::gather::ClientBody;
+use crate::request::gather::ClientBody;
 
 /// Bytes of a gathered body that are put at once: a slow target is not sent all of it into memory.
 const PIECE: usize = 64 * 1024;

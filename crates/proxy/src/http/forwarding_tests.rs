@@ -5,7 +5,7 @@ use std::sync::Arc;
 use portreeve_config::units::Networks;
 
 use super::*;
-use crate::strangers::Fields;
+use crate::http::strangers::Fields;
 
 fn facts(client: &str, trusted: &[&str]) -> ConnectionInfo {
     let networks: Vec<_> = trusted.iter().map(|network| network.parse().unwrap()).collect();

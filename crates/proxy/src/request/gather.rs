@@ -11,9 +11,9 @@ use pingora::protocols::http::{HttpTask, ServerSession as Session};
 use pingora::{Error, Result};
 use portreeve_plugin::engine::{BodySource, Broken};
 
-use crate::context::Leave;
-use crate::phases::facts;
-use crate::upload;
+use crate::request::context::Leave;
+use crate::request::phases::facts;
+use crate::request::upload;
 
 /// The body as the client sends it, at no less than the listener's rate.
 pub(crate) struct ClientBody<'s> {

@@ -11,12 +11,13 @@ use portreeve_plugin::Reply;
 use portreeve_plugin::engine::{Param, Params};
 use portreeve_router::{Allow, Found, Lookup, Outcome};
 
-use crate::context::{Request, Stopped};
+use crate::http::{cookies, forwarding, grpc, head, trailers};
 use crate::listener::ALLOW;
-use crate::phases::{end_after, facts};
-use crate::route::Route;
+use crate::request::context::{Request, Stopped};
+use crate::request::phases::{end_after, facts};
+use crate::request::upload;
 use crate::snapshot::Snapshot;
-use crate::{cookies, forwarding, grpc, head, trailers, upload};
+use crate::snapshot::route::Route;
 
 /// Decides about a request whose head has been read. `Some` is an answer to send; `None` goes to an upstream.
 pub(crate) async fn admit(session: &mut Session, cx: &mut Request) -> Result<Option<Reply>, Stopped> {

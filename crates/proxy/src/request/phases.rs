@@ -16,11 +16,11 @@ use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 use portreeve_plugin::Reply;
 use portreeve_plugin::engine::{Cause, Failure};
 
-use crate::context::{Context, Request, Stopped};
 use crate::listener::{ConnectionInfo, Reason};
 use crate::observe::Metrics;
+use crate::request::context::{Context, Request, Stopped};
+use crate::request::{admission, conclusion, exchange, reply};
 use crate::snapshot::Snapshot;
-use crate::{admission, conclusion, exchange, reply};
 
 /// Serves requests with the generation that is live when they arrive. Cheap to clone: each worker has one.
 #[derive(Debug, Clone)]

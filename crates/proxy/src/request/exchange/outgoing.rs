@@ -5,10 +5,11 @@ use pingora::Result;
 use pingora::http::RequestHeader;
 use portreeve_wire::http1::Body;
 
-use crate::context::Request;
-use crate::phases::fatal;
+use crate::http::grpc;
+use crate::request::attempt;
+use crate::request::context::Request;
+use crate::request::phases::fatal;
 use crate::upstream::{RequestHead, TargetExchange, is_of_connection};
-use crate::{attempt, grpc};
 
 /// The head of `asked` for this target, after the hooks of this attempt. It is the very head that was received where nobody changes
 /// it.

@@ -8,7 +8,7 @@ use portreeve_plugin::engine::{Exchange, View};
 use portreeve_plugin::template::{AtResponse, Escape};
 use serde::Serialize;
 
-use crate::accept::{Kind, names_json, preferred};
+use crate::http::accept::{Kind, names_json, preferred};
 
 /// The pages of the file, from the most particular to the least.
 #[derive(Debug, Default)]

@@ -8,7 +8,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use portreeve_router::path::{Ambiguity, normalise};
 use portreeve_wire::http1::{MAX_METHOD, is_host, is_look_alike};
 
-use crate::query;
+use crate::http::query;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");

@@ -7,7 +7,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use portreeve_config::{Hsts, Listener};
 use portreeve_plugin::Reply;
 
-use crate::head;
+use crate::http::head;
 
 /// What a listener does to bring its clients to HTTPS.
 #[derive(Debug)]

@@ -11,8 +11,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Version, header};
 use pingora::http::RequestHeader;
 use portreeve_wire::forwarded::{Element, by_forwarded, by_x_forwarded_for};
 
+use crate::http::strangers::Strangers;
 use crate::listener::{ConnectionInfo, nobody};
-use crate::strangers::Strangers;
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");

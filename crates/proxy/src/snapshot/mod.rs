@@ -1,5 +1,11 @@
 //! Everything compiled from one configuration: what a request pins at its first byte and sees until its log line.
 
+pub(crate) mod accounts;
+pub(crate) mod mirror;
+pub(crate) mod pages;
+pub(crate) mod route;
+pub(crate) mod split;
+
 use std::sync::Arc;
 
 use portreeve_config::Diagnostics;
@@ -8,12 +14,12 @@ use portreeve_router::Router;
 use portreeve_usage::{Settings as UsageSettings, Usage};
 
 use crate::acme::{Challenges, Plan};
-use crate::https::Https;
+use crate::http::https::Https;
+use crate::http::strangers::Strangers;
 use crate::listener::{Expiry, ListenerRules, Tcp, Tls, now};
 use crate::observe::{AccessLog, RouteMetrics};
-use crate::pages::Pages;
-use crate::route::Route;
-use crate::strangers::Strangers;
+use crate::snapshot::pages::Pages;
+use crate::snapshot::route::Route;
 use crate::upstream::{Pool, PoolStatus, Priorities};
 
 /// One generation.

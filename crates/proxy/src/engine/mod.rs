@@ -1,5 +1,7 @@
 //! The gateway as one thing: what outlives generations, the live generation, and the workers that serve it.
 
+mod refusals;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,14 +18,14 @@ use portreeve_usage::Page;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use crate::accounts::{self, StepAccount};
 use crate::acme::Acme;
 use crate::compile::{Purpose, compile};
 use crate::descriptors;
 use crate::listener::{BindError, Copies, Drained, Inherited, Listening, Workers, watch_expiry};
 use crate::observe::{AccessLog, Metrics, UsageKeeper};
-use crate::phases::Phases;
+use crate::request::phases::Phases;
 use crate::snapshot::Snapshot;
+use crate::snapshot::accounts::{self, StepAccount};
 use crate::upstream::{OperateError, Operation, Outside, PoolStatus, TargetRegistry, TargetStatus};
 
 /// What outlives a generation.
@@ -387,5 +389,4 @@ async fn start_pools(snapshot: &Snapshot, shared: &Shared) {
 }
 
 #[cfg(test)]
-#[path = "engine_tests.rs"]
 mod tests;

@@ -4,8 +4,8 @@ use http::HeaderMap;
 use pingora::http::RequestHeader;
 
 use super::Request;
-use crate::grpc;
-use crate::trailers::{admit, fits, send};
+use crate::http::grpc;
+use crate::http::trailers::{admit, fits, send};
 use portreeve_connection::trailers::Carrier;
 
 impl Request {

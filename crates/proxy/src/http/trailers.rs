@@ -5,8 +5,8 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use portreeve_connection::trailers::{Carrier, check, may_follow};
 use portreeve_wire::http1::Bounds;
 
-use crate::head;
-use crate::strangers::{Strangers, reads_as};
+use crate::http::head;
+use crate::http::strangers::{Strangers, reads_as};
 use crate::upstream::UpstreamAttempt;
 
 /// What decides about the trailers of one request and its answer.
